@@ -1,0 +1,21 @@
+"""ufm: a laboratory for neural-collapse theory, with a certificate attached to every answer."""
+
+from ufm.certify import Certificate, Recheck, recheck
+from ufm.errors import InputError
+from ufm.problem import (
+    ClassCounts,
+    CrossEntropy,
+    Explicit,
+    LinearDEQ,
+    NormBudget,
+    Parameters,
+    Problem,
+    WeightDecay,
+    balanced,
+    long_tailed,
+    step,
+)
+from ufm.solve import solve
+from ufm.solvers import Solution, Status
+
+__version__ = "0.1.0"

@@ -1,0 +1,168 @@
+"""Class sizes: how many samples each class has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from itertools import groupby
+from operator import index
+
+from ufm.errors import InputError
+
+MAX_SIZE = 2**53
+"""Class sizes stay exactly representable as float64."""
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Sizes ``n_k`` of the K classes, run-length encoded so that a million classes cost nothing.
+
+    Parameters
+    ----------
+    runs : tuple of (size, classes)
+        In class order: ``((100, 5), (10, 5))`` is five classes of 100 samples, then five of 10.
+
+    Raises
+    ------
+    InputError
+        Fewer than two classes, or a size that is not an integer in ``1 .. 2**53``.
+
+    Examples
+    --------
+    >>> counts = ClassCounts.parse("100*3,10*7")
+    >>> counts.classes, counts.total, counts.groups
+    (10, 370, ((3, 100), (7, 10)))
+    """
+
+    runs: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        checked = []
+        for size, classes in self.runs:
+            checked.append((_whole("a class size", size), _whole("a number of classes", classes)))
+        merged = tuple((size, sum(c for _, c in run)) for size, run in groupby(checked, key=lambda r: r[0]))
+        object.__setattr__(self, "runs", merged)
+        if self.classes < 2:
+            raise InputError(f"counts has K={self.classes} class; a classifier needs at least 2 classes")
+
+    @classmethod
+    def of(cls, sizes: Iterable[int] | ClassCounts) -> ClassCounts:
+        """Class sizes from any list, in class order.
+
+        >>> ClassCounts.of([5, 5, 2]).runs
+        ((5, 2), (2, 1))
+        """
+        if isinstance(sizes, ClassCounts):
+            return sizes
+        return cls(tuple((n, 1) for n in sizes))
+
+    @classmethod
+    def parse(cls, text: str) -> ClassCounts:
+        """Class sizes from ``"a*b,..."`` (b classes of a samples each; ``*b`` may be left out).
+
+        >>> ClassCounts.parse("1e3*2,7").runs
+        ((1000, 2), (7, 1))
+        """
+        runs = []
+        for item in text.split(","):
+            parts = item.strip().split("*")
+            if len(parts) > 2 or not all(parts):
+                raise InputError(
+                    f"counts has the item {item.strip()!r}; write SIZE*CLASSES items separated by commas, "
+                    "such as 100*5,10*5"
+                )
+            size = _number(parts[0], item)
+            runs.append((size, _number(parts[1], item) if len(parts) == 2 else 1))
+        return cls(tuple(runs))
+
+    @cached_property
+    def classes(self) -> int:
+        """K, the number of classes."""
+        return sum(c for _, c in self.runs)
+
+    @cached_property
+    def total(self) -> int:
+        """N, the number of samples."""
+        return sum(n * c for n, c in self.runs)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """``(classes, size)`` of each set of equally large classes, largest size first."""
+        sizes: dict[int, int] = {}
+        for n, c in self.runs:
+            sizes[n] = sizes.get(n, 0) + c
+        return tuple((sizes[n], n) for n in sorted(sizes, reverse=True))
+
+    @cached_property
+    def group_runs(self) -> tuple[tuple[int, int], ...]:
+        """``(group, classes)`` in class order, with `groups` as the groups."""
+        position = {size: g for g, (_, size) in enumerate(self.groups)}
+        return tuple((position[n], c) for n, c in self.runs)
+
+    @property
+    def ratio(self) -> float:
+        """R, the largest size over the smallest."""
+        return self.groups[0][1] / self.groups[-1][1]
+
+    def __iter__(self) -> Iterator[int]:
+        for n, c in self.runs:
+            for _ in range(c):
+                yield n
+
+    def __str__(self) -> str:
+        return ",".join(f"{n}*{c}" for n, c in self.runs)
+
+
+def balanced(classes: int, size: int) -> ClassCounts:
+    """K classes of equal size.
+
+    >>> str(balanced(10, 50))
+    '50*10'
+    """
+    return ClassCounts(((size, classes),))
+
+
+def step(*, majority: int, minority: int, n_majority: int, n_minority: int) -> ClassCounts:
+    """Step imbalance: ``majority`` classes of ``n_majority`` samples, then ``minority`` of ``n_minority``.
+
+    >>> str(step(majority=5, minority=5, n_majority=100, n_minority=10))
+    '100*5,10*5'
+    """
+    return ClassCounts(((n_majority, majority), (n_minority, minority)))
+
+
+def long_tailed(classes: int, *, largest: int, ratio: float) -> ClassCounts:
+    """Sizes that fall geometrically from ``largest`` to ``largest / ratio``, rounded to whole samples.
+
+    >>> list(long_tailed(3, largest=100, ratio=100))
+    [100, 10, 1]
+    """
+    classes, largest = _whole("a number of classes", classes), _whole("largest", largest)
+    if not 1 <= ratio <= largest:
+        raise InputError(f"ratio={ratio!r} must lie between 1 and largest={largest}, so that every class has a sample")
+    last = max(classes - 1, 1)
+    return ClassCounts.of(max(1, round(largest * ratio ** (-k / last))) for k in range(classes))
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        number = index(value)
+    except TypeError:
+        raise InputError(f"{name} is {value!r}; it must be a whole number") from None
+    if not 1 <= number <= MAX_SIZE:
+        raise InputError(f"{name} is {number}; it must be between 1 and 2**53")
+    return number
+
+
+def _number(text: str, item: str) -> int:
+    try:
+        value = Decimal(text.strip())
+        if value != value.to_integral_value() or not 0 <= value <= MAX_SIZE:
+            raise InputError(f"counts has {text.strip()!r} in {item.strip()!r}; it must be a whole number up to 2**53")
+        return int(value)
+    except InvalidOperation:
+        raise InputError(
+            f"counts has {text.strip()!r} in {item.strip()!r}; write SIZE*CLASSES with whole numbers, such as 100*5"
+        ) from None

@@ -1,0 +1,167 @@
+"""How weights and features are regularised: decay, or budgets on their norms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite, sqrt
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.errors import InputError
+from ufm.spectral.penalty import Nuclear, NuclearBall, Penalty
+
+Floats = NDArray[np.float64]
+
+
+class Regularizer(Protocol):
+    """What a problem asks of a regulariser."""
+
+    def penalty(self, classes: int, gain: float) -> Penalty: ...
+    def column_scale(self, sizes: Floats) -> Floats: ...
+    def balance(self) -> float: ...
+    def bias_decay(self) -> float | None: ...
+    def certificate(self) -> dict[str, object]: ...
+
+
+@dataclass(frozen=True)
+class WeightDecay:
+    r"""``lw/2 ||W||_F^2 + lh/2 sum_i ||h_i||^2 [+ lb/2 ||b||^2]``: half convention, beside the *mean* loss over samples.
+
+    Parameters
+    ----------
+    weight, features : float > 0
+        ``lambda_W`` and ``lambda_H``; features are penalised sample by sample.
+    bias : float >= 0 or None
+        ``lambda_b``; 0 is a free bias, None (default) is no bias at all.
+    per_class : bool
+        Penalise the mean squared feature norm of each class instead, ``lh/2 sum_k (1/n_k) sum_i ||h_ki||^2``: the
+        Lagrangian form of `NormBudget` (Fang et al. 2021). The same on balanced classes after ``lh -> lh / n``.
+
+    Raises
+    ------
+    InputError
+        Decay that is not finite and positive: with zero decay the loss has no minimiser, it decreases forever as the
+        logits grow.
+
+    Examples
+    --------
+    >>> round(WeightDecay(1e-3, 4e-3).mu, 15)
+    0.002
+    """
+
+    weight: float
+    features: float
+    bias: float | None = None
+    per_class: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("weight", self.weight), ("features", self.features)):
+            if not isfinite(value) or value <= 0:
+                why = "with zero decay there is no minimiser, the loss falls forever as logits grow; " if value == 0 else ""
+                raise InputError(f"decay on {name} is {value!r}: {why}give a finite positive number such as 5e-4")
+        if self.bias is not None and not (isfinite(self.bias) and self.bias >= 0):
+            raise InputError(f"decay on bias is {self.bias!r}: give a finite number >= 0, or leave the bias out")
+        if not 1e-300 < self.mu < 1e300 or not 1e-150 < self.weight / self.features < 1e150:
+            raise InputError(
+                f"decays {self.weight!r} and {self.features!r} have a product or ratio beyond float64; bring them closer to 1"
+            )
+
+    @property
+    def mu(self) -> float:
+        """``sqrt(lambda_W lambda_H)``."""
+        product = self.weight * self.features
+        return sqrt(product) if 1e-280 < product < 1e280 else sqrt(self.weight) * sqrt(self.features)
+
+    def penalty(self, classes: int, gain: float) -> Penalty:
+        """Nuclear norm with weight ``mu / gain``."""
+        return Nuclear(self.mu / gain)
+
+    def column_scale(self, sizes: Floats) -> Floats:
+        """``sqrt(n_k)``, or 1 for decay per class."""
+        return np.ones(len(sizes)) if self.per_class else np.sqrt(sizes)
+
+    def balance(self) -> float:
+        """``|W|^2 / |H|^2`` at an optimum: ``lambda_H / lambda_W``."""
+        return self.features / self.weight
+
+    def bias_decay(self) -> float | None:
+        """``lambda_b`` or None."""
+        return self.bias
+
+    def certificate(self) -> dict[str, object]:
+        """The regulariser's part of a saved certificate, numbers as exact rationals."""
+        return {
+            "kind": "weight_decay",
+            "lambda_W": str(Fraction(self.weight)),
+            "lambda_H": str(Fraction(self.features)),
+            "lambda_b": None if self.bias is None else str(Fraction(self.bias)),
+            "features": "per class" if self.per_class else "per sample",
+        }
+
+    def __str__(self) -> str:
+        bias = "" if self.bias is None else f",{self.bias:g}"
+        return f"decay {self.weight:g},{self.features:g}{bias}" + (" per class" if self.per_class else "")
+
+
+@dataclass(frozen=True)
+class NormBudget:
+    r"""``(1/K) ||W||_F^2 <= E_W`` and ``(1/K) sum_k (1/n_k) sum_i ||h_ki||^2 <= E_H`` (Fang et al., PNAS 2021, eq. 1).
+
+    Parameters
+    ----------
+    weight, features : float > 0
+        ``E_W`` and ``E_H``.
+
+    Raises
+    ------
+    InputError
+        A budget that is not finite and positive.
+
+    Examples
+    --------
+    >>> NormBudget(4.0, 9.0).c
+    6.0
+    """
+
+    weight: float
+    features: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("weight", self.weight), ("features", self.features)):
+            if not isfinite(value) or value <= 0:
+                raise InputError(f"budget on {name} is {value!r}: give a finite positive number such as 1 or 5")
+        if not 1e-150 < self.c < 1e150 or not 1e-150 < self.weight / self.features < 1e150:
+            raise InputError(
+                f"budgets {self.weight!r} and {self.features!r} have a product or ratio beyond float64; bring them closer to 1"
+            )
+
+    @property
+    def c(self) -> float:
+        """``sqrt(E_W E_H)``."""
+        return sqrt(self.weight) * sqrt(self.features) if self.weight * self.features == 0 else sqrt(self.weight * self.features)
+
+    def penalty(self, classes: int, gain: float) -> Penalty:
+        """Nuclear-norm ball of radius ``K c gain``."""
+        return NuclearBall(classes * self.c * gain)
+
+    def column_scale(self, sizes: Floats) -> Floats:
+        """1: a budget counts every class once, whatever its size."""
+        return np.ones(len(sizes))
+
+    def balance(self) -> float:
+        """``|W|^2 / |H|^2`` at an optimum: ``E_W / E_H``."""
+        return self.weight / self.features
+
+    def bias_decay(self) -> None:
+        """No bias."""
+        return None
+
+    def certificate(self) -> dict[str, object]:
+        """The regulariser's part of a saved certificate, numbers as exact rationals."""
+        return {"kind": "norm_budget", "E_W": str(Fraction(self.weight)), "E_H": str(Fraction(self.features))}
+
+    def __str__(self) -> str:
+        return f"budget {self.weight:g},{self.features:g}"

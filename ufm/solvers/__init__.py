@@ -1,0 +1,37 @@
+"""Algorithms: each takes a problem and returns a `Solution` with its certificate."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ufm.errors import InputError
+from ufm.problem.problem import Problem
+from ufm.solvers.solution import Solution, Stats, Status
+from ufm.solvers.symmetric import Symmetric
+
+
+class Solver(Protocol):
+    """A frozen object with options; calling it solves a problem."""
+
+    @property
+    def name(self) -> str: ...
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem, or None."""
+        ...
+
+    def __call__(self, problem: Problem) -> Solution: ...
+
+
+METHODS = {"symmetric": Symmetric}
+
+
+def solver(name: str) -> Solver:
+    """The solver of that name with its default options."""
+    try:
+        return METHODS[name]()
+    except KeyError:
+        raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
+
+
+__all__ = ["METHODS", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]

@@ -1,0 +1,102 @@
+"""What every solver returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from ufm.certify.bounds import Bounds, bounds
+from ufm.certify.certificate import Certificate
+from ufm.problem.heads import Parameters
+from ufm.problem.problem import Problem
+from ufm.spectral.blocks import BlockMatrix
+from ufm.spectral.program import Factors, LogitProgram
+
+if TYPE_CHECKING:
+    from ufm.solvers.gradient import Path
+
+
+class Status(Enum):
+    """What a solution may be used for, as a sentence."""
+
+    OPTIMAL = "certified optimal: the gap is within the tolerance"
+    ZERO = (
+        "certified optimal, and the optimum is zero: the decay outweighs the data "
+        "(N mu >= sqrt(n_max) with decay per sample); lower the decay to see any geometry"
+    )
+    OPEN = "not certified to the tolerance: the gap says how far it may be; allow more iterations or another method"
+    LOOSE = (
+        "best found, optimality not claimed: dim < K - 1, so the certified lower bound belongs to a relaxation that may "
+        "be loose; raise dim to K - 1 or more for a certified optimum"
+    )
+
+
+class Stats(NamedTuple):
+    """Work done: iterations of the method, evaluations of loss and gradient, seconds of wall-clock time."""
+
+    iterations: int
+    evaluations: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A point, how good it provably is, and what it cost.
+
+    Attributes
+    ----------
+    status : Status
+    method : str, the solver that ran
+    value : float, the objective at `parameters` (nats; mean over samples)
+    certificate : Certificate, ``lower <= optimum <= upper``
+    stats : Stats
+    problem, program, factors : what was solved, and the point in block form
+    choice : str, why ``method="auto"`` chose this solver, or ""
+    path : Path or None, the recorded dynamics of a gradient method
+    """
+
+    status: Status
+    method: str
+    value: float
+    certificate: Certificate
+    stats: Stats
+    problem: Problem
+    program: LogitProgram
+    factors: Factors
+    choice: str = ""
+    path: Path | None = None
+
+    @cached_property
+    def logits(self) -> BlockMatrix:
+        """Logits with bias, K x K in block form; ``numpy.asarray`` writes them out."""
+        return self.program.logits(self.factors)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Explicit W, A, class means of H, and b that have these logits at this value."""
+        return self.problem.parameters(self.program, self.factors)
+
+
+def conclude(
+    problem: Problem,
+    method: str,
+    program: LogitProgram,
+    factors: Factors,
+    found: Bounds | None,
+    stats: Stats,
+    tolerance: float,
+    path: Path | None = None,
+) -> Solution:
+    """Attach the certificate and the honest status."""
+    found = bounds(program, factors) if found is None else found
+    certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.shares)
+    fits = problem.wide or factors.width(program.multiplicity) <= problem.width
+    if found.upper - found.lower > tolerance * found.upper or not fits:
+        status = Status.OPEN if problem.wide else Status.LOOSE
+    elif not factors.contrast.any() and not factors.left.any():
+        status = Status.ZERO
+    else:
+        status = Status.OPTIMAL
+    return Solution(status, method, found.value, certificate, stats, problem, program, factors, path=path)

@@ -1,0 +1,279 @@
+r"""Exact reduction by equal class sizes, solved by a second-order method to machine accuracy.
+
+The unknowns are one contrast per group and the G x G core (four scalars for step imbalance), whatever K and N. The
+method alternates a proximal-gradient step, which finds the active singular values, with a Newton step on the smooth
+manifold of matrices of that rank (Bareilles, Iutzeler & Malick, *Newton acceleration on manifolds identified by proximal
+gradient methods*, Math. Program. 2023). The curvature of the nuclear norm there is that of its proximal map: divided
+differences of soft-thresholding, apart for symmetric and antisymmetric directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.certify.bounds import Bounds, bounds
+from ufm.errors import InputError
+from ufm.problem.problem import Problem
+from ufm.solvers.solution import Solution, Stats, conclude
+from ufm.spectral.penalty import Nuclear, NuclearBall
+from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
+
+Floats = NDArray[np.float64]
+MAX_GROUPS = 32
+"""Above this the dense Newton system is no longer small; `Factored` takes over."""
+
+
+class _Iterate(NamedTuple):
+    """A point of the active manifold with what the next Newton step needs.
+
+    core = u[:, :r] diag(sigma[:r]) vt[:r]; ``shadow`` holds all G singular values before thresholding.
+    """
+
+    point: Point
+    u: Floats
+    sigma: Floats
+    vt: Floats
+    shadow: Floats
+    multiplier: float
+    smooth: Evaluation
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Symmetric:
+    """Newton on the active manifold of the reduced program.
+
+    Parameters
+    ----------
+    tolerance : float
+        Certified relative gap that counts as solved; the iteration aims ten times lower.
+    max_iterations : int
+        Newton steps at the most.
+
+    Notes
+    -----
+    Needs a convex penalty with a known proximal map and few distinct class sizes. The optimum is then unique up to
+    column shifts, hence invariant under permutations of equal classes, and the reduction loses nothing.
+    """
+
+    tolerance: float = 1e-12
+    max_iterations: int = 100
+    name = "symmetric"
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem, or None."""
+        program = problem.program()
+        if not program.penalty.convex:
+            return "the reduction by symmetry needs a convex penalty"
+        if program.groups > MAX_GROUPS:
+            return f"it needs at most {MAX_GROUPS} distinct class sizes, and there are {program.groups}"
+        return None
+
+    def __call__(self, problem: Problem) -> Solution:
+        """Solve; the width d is not used, since the optimum is a statement about logits."""
+        start = perf_counter()
+        reason = self.unfit(problem)
+        if reason is not None:
+            raise InputError(f"method 'symmetric' does not fit: {reason}; use method='factored'")
+        program = problem.program()
+        factors, found, iterations, evaluations = minimise(program, 0.1 * self.tolerance, self.max_iterations)
+        stats = Stats(iterations, evaluations, perf_counter() - start)
+        return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
+
+
+def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
+    """Factors and bounds at the optimum of a convex program in block form, with the counts of steps and evaluations."""
+    newton = _Newton(program)
+    now = newton.prox_step(newton.start())
+    evaluations, idle = 1, 0
+    factors = newton.factors(now)
+    best = factors, bounds(program, factors)
+    for iteration in range(1, max_iterations + 1):
+        direction = newton.direction(now)
+        step, found = 1.0, None
+        while step > 1e-9:
+            trial = newton.prox_step(_along(now, direction, step))
+            evaluations += 1
+            if trial.value <= now.value + 1e-15 * abs(now.value):
+                found = trial
+                break
+            step *= 0.5
+        if found is None:
+            found = newton.prox_step(now.point)
+            evaluations += 1
+        progress = (now.value - found.value) / max(abs(now.value), 1e-300)
+        now = found
+        if progress > 1e-7:
+            continue
+        factors = newton.factors(now)
+        certified = bounds(program, factors)
+        gap, previous = certified.upper - certified.lower, best[1].upper - best[1].lower
+        idle = 0 if gap < 0.5 * previous else idle + 1
+        if gap < previous:
+            best = factors, certified
+        if gap <= tolerance * certified.upper or idle >= (2 if gap <= 1e-11 * certified.upper else 8):
+            break
+    return best[0], best[1], iteration, evaluations
+
+
+class _Newton:
+    """Proximal and Newton steps of one program; holds the arrays that do not change between steps."""
+
+    def __init__(self, program: LogitProgram) -> None:
+        self.program = program
+        g = self.groups = program.groups
+        self.biased = program.bias_decay is not None
+        size = 2 * g + g * g if self.biased else g + g * g
+        columns = []
+        zero = program.zero()
+        for i in range(size):
+            unit = np.zeros(2 * g + g * g)
+            unit[i] = 1.0
+            contrast, core, bias = unit[:g], unit[g : g + g * g].reshape(g, g), unit[g + g * g :]
+            columns.append(program.spread(zero._replace(contrast=contrast, core=core, bias=bias)))
+        self.spread = np.stack(columns, axis=-1)
+        # Steps 1 / L with block-wise Lipschitz constants; L of the whole is at most their number of blocks times larger.
+        blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
+        slope = 0.5 * blocks * float(np.max(program.share / program.scale**2))
+        self.step = float(program.multiplicity.min()) / slope
+        self.steps = np.concatenate([np.full(g, 1.0 / slope), np.full(g, self.step)])
+        self.bias_step = 1.0 / (0.5 * blocks / float(program.multiplicity.min()) + (program.bias_decay or 0.0))
+        self.copies = np.maximum(program.copies, 1.0)
+        self.alive = program.copies > 0
+        self.all_copies = np.concatenate([program.copies, np.ones(g)])
+
+    def start(self) -> Point:
+        """Logits that are optimal on balanced classes: simplex-ETF columns, each scaled for its class size."""
+        program = self.program
+        m, classes = program.multiplicity, program.classes
+        if isinstance(program.penalty, Nuclear):
+            reach = program.share / (program.scale * program.penalty.weight)
+            heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0))
+        elif isinstance(program.penalty, NuclearBall):
+            heights = np.full(len(m), program.penalty.radius / (classes - 1.0))
+        else:
+            heights = np.ones(len(m))
+        blocks = np.diag(heights / m) - heights / classes
+        contrast = np.where(self.alive, heights * program.scale, 0.0)
+        return Point(contrast, blocks / program._core, np.zeros(self.groups))
+
+    def prox_step(self, point: Point) -> _Iterate:
+        """One proximal-gradient step, with everything evaluated where it lands."""
+        program, g = self.program, self.groups
+        slope = program.smooth(point).gradient
+        u, shadow, vt = np.linalg.svd(point.core - self.step * slope.core)
+        contrast = np.maximum(point.contrast - self.steps[:g] * slope.contrast / self.copies, 0.0)
+        both = np.concatenate([np.where(self.alive, contrast, 0.0), shadow])
+        kept, multiplier = program.penalty.prox(both, self.all_copies, self.steps)
+        contrast, sigma = kept[:g], kept[g:]
+        bias = point.bias - self.bias_step * slope.bias if self.biased else point.bias
+        landed = Point(contrast, (u * sigma) @ vt, bias)
+        smooth = program.smooth(landed)
+        value = smooth.value + program.penalty.value(kept, self.all_copies)
+        return _Iterate(landed, u, sigma, vt, shadow, multiplier, smooth, value)
+
+    def direction(self, now: _Iterate) -> Point:
+        """Newton direction of loss plus penalty within the active manifold."""
+        g, program = self.groups, self.program
+        rank = int(np.count_nonzero(now.sigma))
+        rotate = np.kron(now.u, now.vt.T)  # vec(U D V') = rotate vec(D), row-major
+        active = np.zeros((g, g), dtype=bool)
+        active[:rank], active[:, :rank] = True, True
+        basis = rotate[:, active.ravel()]
+        live = np.flatnonzero(now.point.contrast > 0)
+        parts = [self.spread[..., live], self.spread[..., g : g + g * g] @ basis]
+        slope = now.smooth.gradient
+        normal = np.zeros((g, g))
+        np.fill_diagonal(normal[:rank, :rank], 1.0)
+        normals = [program.copies[live], normal[active]]
+        slopes = [slope.contrast[live], (slope.core.ravel() @ basis)]
+        if self.biased:
+            parts.append(self.spread[..., g + g * g :])
+            normals.append(np.zeros(g))
+            slopes.append(slope.bias)
+        spread = np.concatenate(parts, axis=-1)
+        across = np.concatenate(normals)
+        force = -(np.concatenate(slopes) + now.multiplier * across)
+        size = spread.shape[-1]
+        if size == 0:
+            return program.zero()
+        weighted = (now.smooth.diagonal[..., None] * spread).reshape(-1, size)
+        hessian = spread.reshape(-1, size).T @ weighted
+        means = np.einsum("ij,ijn->jn", now.smooth.rank_one, spread)
+        hessian -= means.T @ means
+        middle = slice(len(live), len(live) + basis.shape[1])
+        hessian[middle, middle] += _curvature(now, rank, self.step)[np.ix_(active.ravel(), active.ravel())]
+        if program.bias_decay:
+            tail = np.arange(size - g, size)
+            hessian[tail, tail] += program.bias_decay
+        if isinstance(program.penalty, NuclearBall):
+            solution = _solve(hessian, np.stack([force, across], axis=1))
+            along = across @ solution
+            solution = solution[:, 0] - solution[:, 1] * (along[0] / along[1] if along[1] else 0.0)
+        else:
+            solution = _solve(hessian, force)
+        contrast = np.zeros(g)
+        contrast[live] = solution[: len(live)]
+        core = (basis @ solution[middle]).reshape(g, g)
+        bias = solution[middle.stop :] if self.biased else np.zeros(g)
+        return Point(contrast, core, bias)
+
+    def factors(self, now: _Iterate) -> Factors:
+        return self.program.factors(now.point, (now.u, now.sigma, now.vt))
+
+
+def _curvature(now: _Iterate, rank: int, step: float) -> Floats:
+    """(G^2, G^2) second derivative of the penalty's Lagrangian on the rank-r manifold, in the singular basis.
+
+    Symmetric and antisymmetric parts of the pair (i, j) have curvature ``(1 / omega - 1) / step`` with ``omega`` the
+    divided differences (sigma_i -+ sigma_j) / (shadow_i -+ shadow_j) of the threshold.
+    """
+    g = len(now.shadow)
+    shadow, sigma = now.shadow, now.sigma
+    total = sigma[:, None] + sigma
+    with np.errstate(divide="ignore", invalid="ignore"):
+        antisymmetric = (shadow[:, None] + shadow - total) / total / step
+        difference = np.abs(sigma[:, None] - sigma)
+        symmetric = np.abs(shadow[:, None] - shadow)
+        symmetric = (symmetric - difference) / difference / step
+    both = np.zeros((g, g), dtype=bool)
+    both[:rank, :rank] = True
+    symmetric = np.where(both, 0.0, symmetric)
+    inactive = np.zeros((g, g), dtype=bool)
+    inactive[rank:, rank:] = True
+    symmetric[inactive] = antisymmetric[inactive] = 0.0
+    mean, half = 0.5 * (symmetric + antisymmetric), 0.5 * (symmetric - antisymmetric)
+    np.fill_diagonal(mean, 0.0)
+    np.fill_diagonal(half, 0.0)
+    index = np.arange(g * g).reshape(g, g)
+    result = np.zeros((g * g, g * g))
+    result[index.ravel(), index.ravel()] = mean.ravel()
+    result[index.ravel(), index.T.ravel()] += half.ravel()
+    return result
+
+
+def _solve(matrix: Floats, right: Floats) -> Floats:
+    """Solution of a positive semidefinite system, scaled to unit diagonal."""
+    diagonal = np.diag(matrix)
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300 + 1e-30 * diagonal.max(initial=0.0)))
+    scaled = matrix * scale[:, None] * scale
+    np.einsum("ii->i", scaled)[...] += 1e-15
+    weights = scale if right.ndim == 1 else scale[:, None]
+    return weights * np.linalg.solve(scaled, weights * right)
+
+
+def _along(now: _Iterate, direction: Point, step: float) -> Point:
+    """The point moved along a direction; singular values and contrasts that would turn negative stop at zero."""
+    point, rank = now.point, int(np.count_nonzero(now.sigma))
+    u, vt = now.u[:, :rank], now.vt[:rank]
+    deficit = np.minimum(now.sigma[:rank] + step * np.einsum("ji,jk,ik->i", u, direction.core, vt), 0.0)
+    core = point.core + step * direction.core
+    if deficit.any():
+        core -= (u * deficit) @ vt
+    contrast = np.maximum(point.contrast + step * direction.contrast, 0.0)
+    return Point(contrast, core, point.bias + step * direction.bias)

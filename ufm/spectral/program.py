@@ -1,0 +1,223 @@
+r"""The program over logits to which every layer-peeled model reduces.
+
+.. math:: \min_{Z, b}\; \sum_k \pi_k \ell_k(z_k + b) + \Phi(\sigma(Z S)) + \tfrac{\lambda_b}{2} \|b\|^2
+
+with class shares ``pi_k = n_k / N`` and column scales ``S = D^{1/2}`` (decay per sample) or ``S = I`` (norm budgets,
+decay per class). The architecture enters only through the penalty ``Phi``.
+
+By symmetry classes of equal size share one group of ``m_g`` classes, and an invariant ``Z`` splits orthogonally into
+
+* a *contrast* ``x_g`` per group: ``x_g (I - 11'/m_g)`` on the group's block, i.e. ``m_g - 1`` singular values
+  ``xi_g = x_g s_g`` of ``Z S``, and
+* a G x G *core* ``X``: the singular values left over are those of ``X_gh = sqrt(m_g m_h) s_h T_gh`` with ``T_gh`` the
+  block means of ``Z``.
+
+A program whose groups are single classes is the full K x K program; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.spectral.blocks import BlockMatrix
+from ufm.spectral.penalty import Penalty
+
+Floats = NDArray[np.float64]
+
+
+class Loss(Protocol):
+    """What the program asks of a loss; `ufm.problem.loss.CrossEntropy` documents the shapes."""
+
+    def columns(self, logits: Floats, multiplicity: Floats): ...
+    def entropy(self, shares: Floats, multiplicity: Floats) -> Floats: ...
+    def uniform(self, classes: int) -> float: ...
+
+
+class Point(NamedTuple):
+    """A point of the program, or a direction or gradient there.
+
+    contrast : (G,) singular values ``xi_g`` (zero for groups of one class)
+    core : (G, G) block ``X``
+    bias : (G,) ``sqrt(m_g) b_g``
+    """
+
+    contrast: Floats
+    core: Floats
+    bias: Floats
+
+
+class Factors(NamedTuple):
+    """Logits as a sum of a contrast per group and a product of thin factors: an explicit, checkable upper bound.
+
+    The logits are ``x_g`` contrasts plus ``left @ right`` spread over groups, plus the bias. In balanced scaling the
+    penalty is at most ``sum (m_g - 1) s_g |x_g| + (sum m_g |left_g|^2 + sum m_h s_h^2 |right_h|^2) / 2``.
+
+    contrast : (G,) ``x_g``
+    left : (G, r) one row per class of group g
+    right : (r, G) one column per class of group h
+    bias : (G,)
+    """
+
+    contrast: Floats
+    left: Floats
+    right: Floats
+    bias: Floats
+
+    def width(self, multiplicity: Floats) -> int:
+        """Number of feature dimensions that the factors use."""
+        return int(self.left.shape[1] + np.sum((multiplicity - 1)[self.contrast != 0]))
+
+
+class Evaluation(NamedTuple):
+    """Smooth part of the objective with its gradient and the data of its Hessian."""
+
+    value: float
+    gradient: Point
+    diagonal: Floats
+    rank_one: Floats
+
+
+@dataclass(frozen=True)
+class LogitProgram:
+    """The program in block form.
+
+    Parameters
+    ----------
+    multiplicity : (G,) float64, number of classes ``m_g`` per group
+    share : (G,) float64, ``pi`` of one class of the group
+    scale : (G,) float64, column scale ``s_g`` of the penalty
+    penalty : Penalty, on the singular values of ``Z S``
+    loss : Loss
+    bias_decay : float or None, ``lambda_b`` (half convention); 0 is a free bias, None is no bias
+    runs : class order, see `BlockMatrix`
+    """
+
+    multiplicity: Floats
+    share: Floats
+    scale: Floats
+    penalty: Penalty
+    loss: Loss
+    bias_decay: float | None
+    runs: tuple[tuple[int, int], ...]
+    copies: Floats = field(init=False, repr=False)
+    others: Floats = field(init=False, repr=False)
+    _weight: Floats = field(init=False, repr=False)
+    _core: Floats = field(init=False, repr=False)
+    _within: Floats = field(init=False, repr=False)
+    _root: Floats = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        m, s = self.multiplicity, self.scale
+        groups = len(m)
+        root = np.sqrt(m)
+        others = np.ones((groups + 1, groups))
+        others[:-1] = m[:, None] - np.eye(groups)
+        derived = {
+            "copies": m - 1.0,
+            "others": others,
+            "_weight": m * self.share,
+            "_core": 1.0 / (root[:, None] * root * s),
+            "_within": np.where(m > 1, 1.0 / (m * s), 0.0),
+            "_root": root,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def groups(self) -> int:
+        """G."""
+        return len(self.multiplicity)
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return sum(c for _, c in self.runs)
+
+    def zero(self) -> Point:
+        """The origin."""
+        g = self.groups
+        return Point(np.zeros(g), np.zeros((g, g)), np.zeros(g))
+
+    def spread(self, point: Point) -> Floats:
+        """(G + 1, G) logits of a point: linear; see `CrossEntropy` for the rows."""
+        logits = np.empty((self.groups + 1, self.groups))
+        others = logits[:-1]
+        np.multiply(point.core, self._core, out=others)
+        if self.bias_decay is not None:
+            others += (point.bias / self._root)[:, None]
+        within = point.contrast * self._within
+        diagonal = np.einsum("ii->i", others)
+        logits[-1] = diagonal + within * self.copies
+        diagonal -= within
+        return logits
+
+    def gather(self, slopes: Floats) -> Point:
+        """Adjoint of `spread`."""
+        core = slopes[:-1].copy()
+        diagonal = np.einsum("ii->i", core)
+        own = slopes[-1]
+        contrast = self._within * (self.copies * own - diagonal)
+        diagonal += own
+        bias = core.sum(axis=1) / self._root if self.bias_decay is not None else np.zeros(self.groups)
+        return Point(contrast, core * self._core, bias)
+
+    def smooth(self, point: Point) -> Evaluation:
+        """Loss plus bias decay (everything but the penalty)."""
+        columns = self.loss.columns(self.spread(point), self.others)
+        value = float(self._weight @ columns.values)
+        gradient = self.gather(self._weight * columns.gradient)
+        if self.bias_decay:
+            value += 0.5 * self.bias_decay * float(point.bias @ point.bias)
+            gradient = gradient._replace(bias=gradient.bias + self.bias_decay * point.bias)
+        root = np.sqrt(self._weight)
+        return Evaluation(value, gradient, self._weight * columns.diagonal, root * columns.rank_one)
+
+    def hessian(self, at: Evaluation, direction: Point) -> Point:
+        """Second derivative of the smooth part along a direction."""
+        slopes = self.spread(direction)
+        image = self.gather(at.diagonal * slopes - at.rank_one * (at.rank_one * slopes).sum(axis=0))
+        if self.bias_decay:
+            image = image._replace(bias=image.bias + self.bias_decay * direction.bias)
+        return image
+
+    def factors(self, point: Point, thin: tuple[Floats, Floats, Floats] | None = None) -> Factors:
+        """Balanced factors of a point; ``thin`` is the core's reduced SVD where it is known."""
+        u, sigma, vt = np.linalg.svd(point.core) if thin is None else thin
+        keep = sigma > 0
+        root = np.sqrt(sigma[keep])
+        left = u[:, : len(sigma)][:, keep] * root / self._root[:, None]
+        right = root[:, None] * vt[: len(sigma)][keep] / (self._root * self.scale)
+        return Factors(point.contrast / self.scale, left, right, point.bias / self._root)
+
+    def point(self, factors: Factors) -> Point:
+        """The point that factors stand for (the logits are equal up to rounding)."""
+        core = (factors.left @ factors.right) / self._core
+        return Point(factors.contrast * self.scale, core, factors.bias * self._root)
+
+    def penalty_bound(self, factors: Factors) -> float:
+        """Upper bound on ``||Z S||_*`` from the factors, tight when they are balanced."""
+        left = self.multiplicity @ (factors.left**2).sum(axis=1)
+        right = (self.multiplicity * self.scale**2) @ (factors.right**2).sum(axis=0)
+        return float(self.copies @ (self.scale * np.abs(factors.contrast)) + 0.5 * (left + right))
+
+    def logits(self, factors: Factors) -> BlockMatrix:
+        """Logits ``Z + b 1'`` in block form."""
+        spread = self.spread(self.point(factors))
+        return BlockMatrix(spread[-1], spread[:-1], self.runs)
+
+    def split(self) -> LogitProgram:
+        """The same program with every class a group of its own: the full K x K program."""
+        group = np.repeat([g for g, _ in self.runs], [c for _, c in self.runs])
+        return LogitProgram(
+            multiplicity=np.ones(len(group)),
+            share=self.share[group],
+            scale=self.scale[group],
+            penalty=self.penalty,
+            loss=self.loss,
+            bias_decay=self.bias_decay,
+            runs=tuple((k, 1) for k in range(len(group))),
+        )
