@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.factored import Factored
 from ufm.solvers.solution import Solution, Stats, Status
 from ufm.solvers.symmetric import Symmetric
 
@@ -23,7 +24,7 @@ class Solver(Protocol):
     def __call__(self, problem: Problem) -> Solution: ...
 
 
-METHODS = {"symmetric": Symmetric}
+METHODS = {"symmetric": Symmetric, "factored": Factored}
 
 
 def solver(name: str) -> Solver:
@@ -34,4 +35,4 @@ def solver(name: str) -> Solver:
         raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
 
 
-__all__ = ["METHODS", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]
+__all__ = ["METHODS", "Factored", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]
