@@ -2,6 +2,7 @@
 
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import InputError
+from ufm.geometry import Collapse, collapse, geometry, measure, orthogonal_frame, seli, simplex_etf
 from ufm.problem import (
     ClassCounts,
     CrossEntropy,

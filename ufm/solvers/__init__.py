@@ -6,7 +6,9 @@ from typing import Protocol
 
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.convex import Convex
 from ufm.solvers.factored import Factored
+from ufm.solvers.gradient import Gradient
 from ufm.solvers.solution import Solution, Stats, Status
 from ufm.solvers.symmetric import Symmetric
 
@@ -24,7 +26,7 @@ class Solver(Protocol):
     def __call__(self, problem: Problem) -> Solution: ...
 
 
-METHODS = {"symmetric": Symmetric, "factored": Factored}
+METHODS = {"symmetric": Symmetric, "factored": Factored, "gradient": Gradient, "convex": Convex}
 
 
 def solver(name: str) -> Solver:
@@ -35,4 +37,4 @@ def solver(name: str) -> Solver:
         raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
 
 
-__all__ = ["METHODS", "Factored", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]
+__all__ = ["METHODS", "Convex", "Factored", "Gradient", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]

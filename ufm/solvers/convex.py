@@ -1,0 +1,136 @@
+r"""The convex relaxations as cvxpy programs: what a user would write, with named tolerances.
+
+* ``formulation="nuclear"``: the nuclear-norm program over K x K logits.
+* ``formulation="sdp"``: Fang et al.'s semidefinite relaxation over ``X`` in S_+^{2K}, whose off-diagonal block holds the
+  logits and whose diagonal blocks are the Gram matrices of W and H (PNAS 2021, eq. 8). Equal to the nuclear-norm program.
+
+The interior-point or ADMM answer is taken as it is and judged by the certificate, never by the solver's own word.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ufm.errors import InputError
+from ufm.problem.problem import Problem
+from ufm.solvers.solution import Solution, Stats, conclude
+from ufm.spectral.penalty import Nuclear, NuclearBall
+from ufm.spectral.program import Factors, LogitProgram, Point
+
+PROFILES: dict[str, tuple[str, dict[str, Any]]] = {
+    "clarabel": ("CLARABEL", {}),
+    "clarabel-1e-9": ("CLARABEL", {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9}),
+    "scs": ("SCS", {}),
+    "scs-1e-9": ("SCS", {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 200_000}),
+}
+"""Solver and tolerances by name; ``clarabel`` and ``scs`` are the solvers' defaults."""
+MAX_CLASSES = {"CLARABEL": 50, "SCS": 200}
+"""Beyond this the program outgrows a desktop's memory or patience."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convex:
+    """cvxpy on the K x K program.
+
+    Parameters
+    ----------
+    profile : str
+        A key of `PROFILES`.
+    formulation : {"nuclear", "sdp"}
+    tolerance : float
+        Certified relative gap that counts as solved.
+    """
+
+    profile: str = "clarabel"
+    formulation: str = "nuclear"
+    tolerance: float = 1e-6
+    name = "convex"
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise InputError(f"profile is {self.profile!r}; choose one of {', '.join(PROFILES)}")
+        if self.formulation not in ("nuclear", "sdp"):
+            raise InputError(f"formulation is {self.formulation!r}; choose 'nuclear' or 'sdp'")
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem, or None."""
+        program = problem.program()
+        if not isinstance(program.penalty, Nuclear | NuclearBall):
+            return f"it knows decay and budgets, not the penalty {program.penalty!r}"
+        limit = MAX_CLASSES[PROFILES[self.profile][0]]
+        if program.classes > limit:
+            return f"profile {self.profile!r} takes at most K={limit} classes, and there are {program.classes}"
+        return None
+
+    def __call__(self, problem: Problem) -> Solution:
+        """Solve; ``stats.iterations`` are those of the conic solver.
+
+        Raises
+        ------
+        InputError
+            The problem does not fit, or the conic solver returned no point at all.
+        """
+        start = perf_counter()
+        reason = self.unfit(problem)
+        if reason is not None:
+            raise InputError(f"method 'convex' does not fit: {reason}; use method='factored'")
+        program = problem.program().split()
+        point, iterations = self._conic(program)
+        factors = program.factors(point)
+        stats = Stats(iterations, iterations, perf_counter() - start)
+        return conclude(problem, self.name, program, factors, None, stats, self.tolerance)
+
+    def _conic(self, program: LogitProgram) -> tuple[Point, int]:
+        import cvxpy as cp
+
+        classes = program.groups
+        logits: Any
+        constraints: list[Any] = []
+        penalty = program.penalty
+        if self.formulation == "sdp":
+            gram = cp.Variable((2 * classes, 2 * classes), PSD=True)
+            core = gram[:classes, classes:]
+            half_traces = 0.5 * cp.trace(gram)
+        else:
+            core = cp.Variable((classes, classes))
+            half_traces = cp.normNuc(core)
+        logits = core @ np.diag(1.0 / program.scale)
+        regular: Any = 0.0
+        if isinstance(penalty, Nuclear):
+            regular = penalty.weight * half_traces
+        elif isinstance(penalty, NuclearBall):
+            if self.formulation == "sdp":
+                constraints += [cp.trace(gram[:classes, :classes]) <= penalty.radius]
+                constraints += [cp.trace(gram[classes:, classes:]) <= penalty.radius]
+            else:
+                constraints += [half_traces <= penalty.radius]
+        bias = None
+        if program.bias_decay is not None:
+            bias = cp.Variable(classes)
+            logits = logits + cp.reshape(bias, (classes, 1), order="C") @ np.ones((1, classes))
+            if program.bias_decay:
+                regular = regular + 0.5 * program.bias_decay * cp.sum_squares(bias)
+            else:
+                constraints += [cp.sum(bias) == 0]
+        loss = program.share @ (cp.log_sum_exp(logits, axis=0) - cp.diag(logits))
+        task = cp.Problem(cp.Minimize(loss + regular), constraints)
+        name, options = PROFILES[self.profile]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                task.solve(solver=name, **options)
+            except cp.error.SolverError as error:
+                raise InputError(f"profile {self.profile!r} failed on this problem: {error}; try another profile") from None
+        if core.value is None:
+            raise InputError(f"profile {self.profile!r} returned no point (status {task.status}); try another profile")
+        iterations = int(task.solver_stats.num_iters or 0)
+        offset = np.zeros(classes) if bias is None else np.asarray(bias.value)
+        return Point(np.zeros(classes), np.asarray(core.value), offset), iterations
+
+
+__all__ = ["PROFILES", "Convex", "Factors"]

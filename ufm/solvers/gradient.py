@@ -1,0 +1,350 @@
+r"""First-order dynamics on the sample-level parameters: W (K x d), H (d x N) and, for equilibrium heads, A (d x d).
+
+This is what theorists look at: plain gradient descent, heavy ball, Nesterov and Adam on
+
+.. math:: \frac1N \sum_i \ell_{y_i}(W z_i + b) + \tfrac{\lambda_W}{2} \|W\|_F^2 + \tfrac{\lambda_H}{2} \|H\|_F^2
+          + \tfrac{\lambda_b}{2} \|b\|^2, \qquad z_i = h_i \text{ or } (I - A)^{-1} h_i,
+
+or on the loss alone under norm budgets, with projection onto the budgets (and of A onto its spectral budget) after
+every step. The path records loss, certified gap and collapse metrics; the certificate comes from the class means, since
+averaging features within classes never raises the objective.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.certify.bounds import bounds
+from ufm.errors import InputError
+from ufm.geometry.metrics import measure
+from ufm.problem.heads import LinearDEQ, Parameters
+from ufm.problem.problem import Problem
+from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.solvers.solution import Solution, Stats, conclude
+from ufm.spectral.program import Factors
+
+Floats = NDArray[np.float64]
+RULES = ("gd", "heavy-ball", "nesterov", "adam")
+MAX_ENTRIES = 50_000_000
+
+
+class Path(NamedTuple):
+    """Recorded dynamics, one row per recorded iteration.
+
+    iteration : (T,) int
+    loss : (T,) float64, the full objective on the sample-level parameters
+    gap : (T,) float64, class-mean objective minus the best certified lower bound so far
+    metrics : dict of (T,) float64, names as in `ufm.measure`
+    """
+
+    iteration: NDArray[np.int64]
+    loss: Floats
+    gap: Floats
+    metrics: dict[str, Floats]
+
+
+class _State(NamedTuple):
+    """W (K, d), H (d, N) and the extra arrays A and b (or None)."""
+
+    weight: Floats
+    features: Floats
+    mixing: Floats | None
+    bias: Floats | None
+
+    def present(self) -> list[Floats]:
+        return [array for array in self if array is not None]
+
+    def rebuilt(self, arrays: list[Floats]) -> _State:
+        queue = iter(arrays)
+        return _State(*(None if array is None else next(queue) for array in self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gradient:
+    """Gradient methods from a seeded random start.
+
+    Parameters
+    ----------
+    rule : {"gd", "heavy-ball", "nesterov", "adam"}
+    step : float or None
+        Learning rate. None takes ``1 / L`` with L an estimate of the curvature at the current point for the first three
+        rules, and ``0.02 / sqrt(1 + t / 200)`` for Adam. Under norm budgets the features move in the metric of their
+        budget, that is with steps ``n_k`` times larger.
+    momentum : float in [0, 1), of heavy ball and Nesterov
+    scale : float > 0, standard deviation of the entries of W, and of H, at the start
+    seed : int
+    max_iterations : int
+    tolerance : float
+        Certified relative gap to stop at (checked whenever the path is recorded).
+    records : int
+        Number of path rows, geometrically spaced.
+    """
+
+    rule: str = "nesterov"
+    step: float | None = None
+    momentum: float = 0.9
+    scale: float = 0.1
+    seed: int = 0
+    max_iterations: int = 20_000
+    tolerance: float = 1e-6
+    records: int = 60
+    name = "gradient"
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise InputError(f"rule is {self.rule!r}; choose one of {', '.join(RULES)}")
+        if self.step is not None and not (np.isfinite(self.step) and self.step > 0):
+            raise InputError(f"step is {self.step!r}; give a finite positive learning rate, or None")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum is {self.momentum!r}; it must lie in [0, 1)")
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise InputError(f"scale is {self.scale!r}; give a finite positive number: from zero no gradient method moves")
+        if self.max_iterations < 1 or self.records < 1:
+            raise InputError("max_iterations and records must be at least 1")
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem, or None."""
+        entries = (problem.counts.total + problem.counts.classes) * problem.width
+        if entries > MAX_ENTRIES:
+            return f"sample-level parameters would have {entries} entries, more than {MAX_ENTRIES}; use method='symmetric'"
+        constrained = isinstance(problem.regularizer, NormBudget) or isinstance(problem.head, LinearDEQ)
+        if self.rule == "adam" and constrained:
+            return (
+                "rule 'adam' needs unconstrained parameters (its rescaled steps, projected, come to rest away from the "
+                "constrained optimum); choose 'gd', 'heavy-ball' or 'nesterov'"
+            )
+        return None
+
+    def __call__(self, problem: Problem) -> Solution:
+        """Run the dynamics."""
+        start = perf_counter()
+        reason = self.unfit(problem)
+        if reason is not None:
+            raise InputError(f"method 'gradient' does not fit: {reason}")
+        model = _Model(problem)
+        rng = np.random.default_rng(self.seed)
+        state = model.project(model.initial(rng, self.scale))
+        update = _Update(self, model)
+        wanted = _schedule(self.max_iterations, self.records)
+        recorder = _Recorder(problem, model)
+        iteration = 0
+        while True:
+            if iteration in wanted:
+                solved = recorder.record(iteration, state)
+                if solved <= self.tolerance or iteration >= self.max_iterations:
+                    break
+            with np.errstate(over="ignore", invalid="ignore"):
+                state = update(state)
+            iteration += 1
+            if not np.isfinite(state.weight).all():
+                raise InputError(f"step={update.last:g} made {self.rule} diverge at iteration {iteration}; give a smaller step")
+        program = problem.program().split()
+        factors = recorder.factors(state)
+        found = bounds(program, factors)
+        if recorder.lower > found.lower:
+            found = found._replace(lower=recorder.lower, shares=recorder.shares)
+        stats = Stats(iteration, update.evaluations, perf_counter() - start)
+        return conclude(problem, f"{self.name}:{self.rule}", program, factors, found, stats, self.tolerance, recorder.path())
+
+
+class _Model:
+    """Sample-level objective, gradient and projection of a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.head, self.regularizer = problem, problem.head, problem.regularizer
+        self.sizes = np.array([float(n) for n in problem.counts])
+        self.labels = np.repeat(np.arange(len(self.sizes)), [int(n) for n in self.sizes])
+        self.total = len(self.labels)
+        self.rows = np.arange(self.total)
+        decay = self.regularizer
+        self.decay = decay if isinstance(decay, WeightDecay) else None
+        weights = 1.0 / self.sizes[self.labels]
+        per_sample = self.decay is not None and not self.decay.per_class
+        self.feature_weights = np.ones(self.total) if per_sample else weights
+        # Projection onto a weighted ball is a rescaling only in the metric of its weights.
+        self.metric = np.ones(self.total) if self.decay is not None else 1.0 / weights
+
+    def initial(self, rng: np.random.Generator, scale: float) -> _State:
+        classes, dim = len(self.sizes), self.problem.width
+        weight = scale * rng.standard_normal((classes, dim))
+        features = scale * rng.standard_normal((dim, self.total))
+        biased = self.regularizer.bias_decay() is not None
+        return _State(weight, features, self.head.initial(dim, rng), np.zeros(classes) if biased else None)
+
+    def value_and_gradient(self, state: _State) -> tuple[float, _State]:
+        outputs, pullback = self.head.forward(state.mixing, state.features)
+        logits = state.weight @ outputs
+        if state.bias is not None:
+            logits = logits + state.bias[:, None]
+        logits -= logits.max(axis=0)
+        mass = np.exp(logits)
+        total = mass.sum(axis=0)
+        value = float(np.mean(np.log(total) - logits[self.labels, self.rows]))
+        mass /= total * self.total
+        mass[self.labels, self.rows] -= 1.0 / self.total
+        weight = mass @ outputs.T
+        features, mixing = pullback(state.weight.T @ mass)
+        bias = mass.sum(axis=1) if state.bias is not None else None
+        decay = self.decay
+        if decay is not None:
+            value += 0.5 * decay.weight * float(np.sum(state.weight**2))
+            value += 0.5 * decay.features * float(self.feature_weights @ np.sum(state.features**2, axis=0))
+            weight = weight + decay.weight * state.weight
+            features = features + decay.features * self.feature_weights * state.features
+            if bias is not None and state.bias is not None and decay.bias:
+                value += 0.5 * decay.bias * float(state.bias @ state.bias)
+                bias = bias + decay.bias * state.bias
+        return value, _State(weight, features * self.metric, mixing, bias)
+
+    def project(self, state: _State) -> _State:
+        """Onto the norm budgets and the head's own constraint."""
+        mixing = self.head.project(state.mixing)
+        regularizer = self.regularizer
+        weight, features = state.weight, state.features
+        if isinstance(regularizer, NormBudget):
+            classes = len(self.sizes)
+            size = float(np.sum(weight**2)) / (classes * regularizer.weight)
+            weight = weight / np.sqrt(size) if size > 1 else weight
+            size = float(self.feature_weights @ np.sum(features**2, axis=0)) / (classes * regularizer.features)
+            features = features / np.sqrt(size) if size > 1 else features
+        return _State(weight, features, mixing, state.bias)
+
+    def curvature(self, state: _State) -> float:
+        """Estimate of the Hessian's norm: loss curvature 1/2 through W and through z, their coupling, and the decay."""
+        outputs = self.head.forward(state.mixing, state.features)[0]
+        gain = 1.0 if state.mixing is None else self.head.gain
+        largest = float(self.metric.max())
+        weight = float(np.linalg.norm(state.weight, 2))
+        through_features = 0.5 * weight**2 * gain**2 * largest / self.total
+        through_weight = 0.5 * float(np.linalg.norm(outputs @ outputs.T, 2)) / self.total
+        coupling = np.sqrt(2.0 * largest / self.total)
+        decay = max(self.decay.weight, self.decay.features) if self.decay is not None else 0.0
+        if state.mixing is not None:
+            through_weight *= 1.0 + weight**2 * gain**2
+        bias = 0.5 if state.bias is not None else 0.0
+        return through_features + through_weight + coupling + decay + bias
+
+    def means(self, state: _State) -> Parameters:
+        """Parameters with each feature replaced by its class mean."""
+        sums = np.zeros((state.features.shape[0], len(self.sizes)))
+        np.add.at(sums.T, self.labels, state.features.T)
+        return Parameters(state.weight, sums / self.sizes, state.mixing, state.bias)
+
+
+class _Update:
+    """One step of a rule; keeps its memory."""
+
+    def __init__(self, options: Gradient, model: _Model) -> None:
+        self.options, self.model = options, model
+        self.memory: list[list[Floats]] = []
+        self.evaluations = 0
+        self.safety, self.lowest = 1.0, np.inf
+        self.kept: _State | None = None
+        self.last = options.step or 0.0
+
+    def __call__(self, state: _State) -> _State:
+        options, model = self.options, self.model
+        at = self._lookahead(state)
+        value, gradient = model.value_and_gradient(at)
+        self.evaluations += 1
+        if options.step is None and options.rule != "adam":
+            if not value <= 1.05 * self.lowest and self.kept is not None:
+                # The curvature was underestimated: back to the best point, at rest, with half the step for good.
+                self.safety *= 2.0
+                self.memory = []
+                state = at = self.kept
+                value, gradient = model.value_and_gradient(at)
+                self.evaluations += 1
+            if value < self.lowest:
+                self.lowest, self.kept = value, at
+            self.last = 1.0 / (self.safety * model.curvature(at))
+        slope = gradient.present()
+        if options.rule == "adam":
+            moves = self._adam(slope)
+        else:
+            moves = [-self.last * g for g in slope]
+            if options.rule == "heavy-ball" and self.memory:
+                moves = [m + options.momentum * v for m, v in zip(moves, self.memory[0], strict=True)]
+        after = model.project(state.rebuilt([x + m for x, m in zip(at.present(), moves, strict=True)]))
+        if options.rule != "adam":
+            self.memory = [[b - a for a, b in zip(state.present(), after.present(), strict=True)]]
+        return after
+
+    def _lookahead(self, state: _State) -> _State:
+        """Where the gradient is taken: ahead along the last move for Nesterov, here for the others."""
+        if self.options.rule != "nesterov" or not self.memory:
+            return state
+        momentum = self.options.momentum
+        ahead = state.rebuilt([x + momentum * v for x, v in zip(state.present(), self.memory[0], strict=True)])
+        return self.model.project(ahead)
+
+    def _adam(self, slope: list[Floats]) -> list[Floats]:
+        if not self.memory:
+            self.memory = [[np.zeros_like(g) for g in slope], [np.zeros_like(g) for g in slope]]
+        first, second = self.memory
+        count = self.evaluations
+        # Without a decreasing step Adam circles the optimum at the size of the step.
+        self.last = step = (self.options.step or 0.02) / np.sqrt(1.0 + count / 200.0)
+        moves = []
+        for i, g in enumerate(slope):
+            first[i] = 0.9 * first[i] + 0.1 * g
+            second[i] = 0.999 * second[i] + 0.001 * g * g
+            mean, square = first[i] / (1 - 0.9**count), second[i] / (1 - 0.999**count)
+            moves.append(-step * mean / (np.sqrt(square) + 1e-12))
+        return moves
+
+
+class _Recorder:
+    """Collects the path and the best lower bound."""
+
+    def __init__(self, problem: Problem, model: _Model) -> None:
+        self.problem, self.model = problem, model
+        self.program = problem.program().split()
+        self.lower = 0.0
+        self.shares = np.zeros((self.program.groups, self.program.groups))
+        self.rows: list[tuple[int, float, float]] = []
+        self.metrics: list[dict[str, float]] = []
+
+    def factors(self, state: _State) -> Factors:
+        """Balanced factors of the class means."""
+        means = self.model.means(state)
+        power = self.problem.regularizer.balance() ** 0.25
+        gain = self.problem.head.gain
+        right = means.outputs if state.mixing is None else means.outputs / gain
+        zero = np.zeros(self.program.groups)
+        bias = zero if state.bias is None else state.bias
+        root = np.sqrt(gain)
+        return Factors(zero, root * means.weight / power, root * right * power, bias)
+
+    def record(self, iteration: int, state: _State) -> float:
+        """Add a row; returns the relative gap."""
+        loss = self.model.value_and_gradient(state)[0]
+        found = bounds(self.program, self.factors(state))
+        if found.lower > self.lower:
+            self.lower, self.shares = found.lower, found.shares
+        gap = max(found.upper - self.lower, 0.0)
+        outputs = self.model.head.forward(state.mixing, state.features)[0]
+        self.rows.append((iteration, loss, gap))
+        self.metrics.append(measure(outputs.T, self.model.labels, weight=state.weight, bias=state.bias))
+        return gap / found.upper
+
+    def path(self) -> Path:
+        iteration, loss, gap = zip(*self.rows, strict=True)
+        names = self.metrics[0]
+        return Path(
+            np.array(iteration),
+            np.array(loss),
+            np.array(gap),
+            {name: np.array([row[name] for row in self.metrics]) for name in names},
+        )
+
+
+def _schedule(last: int, records: int) -> set[int]:
+    """0, the last iteration, and about ``records`` iterations between, denser at the start."""
+    points = np.geomspace(1, last, max(records - 1, 1))
+    return {0, last, *(int(round(p)) for p in points)}
