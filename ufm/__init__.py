@@ -18,5 +18,6 @@ from ufm.problem import (
 )
 from ufm.solve import solve
 from ufm.solvers import Solution, Status
+from ufm.thresholds import Threshold, threshold
 
 __version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""Critical ratios with enclosures."""
+
+from ufm.thresholds.threshold import Threshold, threshold
+
+__all__ = ["Threshold", "threshold"]
