@@ -62,6 +62,8 @@ class Convex:
         program = problem.program()
         if not isinstance(program.penalty, Nuclear | NuclearBall):
             return f"it knows decay and budgets, not the penalty {program.penalty!r}"
+        if not problem.wide:
+            return f"it assumes dim >= K - 1, and dim is {problem.dim}"
         limit = MAX_CLASSES[PROFILES[self.profile][0]]
         if program.classes > limit:
             return f"profile {self.profile!r} takes at most K={limit} classes, and there are {program.classes}"

@@ -70,6 +70,8 @@ class Symmetric:
         program = problem.program()
         if not program.penalty.convex:
             return "the reduction by symmetry needs a convex penalty"
+        if not problem.wide:
+            return f"it assumes dim >= K - 1, and dim is {problem.dim}"
         if program.groups > MAX_GROUPS:
             return f"it needs at most {MAX_GROUPS} distinct class sizes, and there are {program.groups}"
         return None

@@ -67,6 +67,8 @@ class LinearDEQ:
 
     def project(self, mixing: Floats | None) -> Floats:
         assert mixing is not None
+        if not np.isfinite(mixing).all():
+            return mixing
         u, sigma, vt = np.linalg.svd(mixing)
         return mixing if sigma[0] <= self.rho else (u * np.minimum(sigma, self.rho)) @ vt
 

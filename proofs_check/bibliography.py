@@ -1,0 +1,31 @@
+"""Sources, once."""
+
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """Where a claim comes from: short and full name of the paper, and the place in it (or that it is derived here)."""
+
+    short: str
+    full: str
+    locator: str
+
+    def __str__(self) -> str:
+        return f"{self.full}: {self.locator}"
+
+
+PAPERS = {
+    "fang2021": ("Fang et al. 2021", "Fang, He, Long & Su, PNAS 118(43) e2103091118, 2021"),
+    "hongling2023": ("Hong & Ling 2023", "Hong & Ling, arXiv 2309.09725, 2023"),
+    "zhu2021": ("Zhu et al. 2021", "Zhu, Ding, Zhou, Li, You, Sulam & Qu, arXiv 2105.02375, 2021"),
+    "sunshi2024": ("Sun & Shi 2024", "Sun & Shi, NeurIPS 2024, arXiv 2410.23391"),
+}
+
+
+def cite(key: str, locator: str) -> Source:
+    """A citation with the place in the paper.
+
+    >>> str(cite("sunshi2024", "lower loss"))
+    'Sun & Shi, NeurIPS 2024, arXiv 2410.23391: lower loss'
+    """
+    return Source(*PAPERS[key], locator)

@@ -1,0 +1,98 @@
+"""Enclosures and the verdicts that comparing them allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ufm.certify import Certificate
+from ufm.thresholds.balls import outward, working_precision
+
+
+class Outcome(Enum):
+    """Three-valued: a claim is violated only by disjoint enclosures, and holds only with the slack justified."""
+
+    HOLDS = "holds"
+    VIOLATED = "violated"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """A real number known to lie in [lower, upper]."""
+
+    lower: float
+    upper: float
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> Enclosure:
+        """The optimal value."""
+        return cls(certificate.lower, certificate.upper)
+
+    @classmethod
+    def ball(cls, formula: Callable[[], Any]) -> Enclosure:
+        """A closed form, evaluated in ball arithmetic."""
+        with working_precision():
+            return cls(*outward(formula()))
+
+    @property
+    def width(self) -> float:
+        """upper - lower"""
+        return self.upper - self.lower
+
+    def hull(self, other: Enclosure) -> float:
+        """Largest distance between a point of one and a point of the other."""
+        return max(self.upper - other.lower, other.upper - self.lower)
+
+    def disjoint(self, other: Enclosure) -> bool:
+        """No common point."""
+        return self.upper < other.lower or other.upper < self.lower
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison: what was compared, the outcome, and how far it is from going the other way.
+
+    margin : float
+        For equalities the agreement (largest possible discrepancy, relative); for inequalities and decisions the slack.
+    level : "numeric" < "float" < "rigorous"
+    """
+
+    what: str
+    outcome: Outcome
+    margin: float
+    level: str
+    equality: bool = True
+
+
+def equal(what: str, predicted: Enclosure, computed: Enclosure, *, tolerance: float, level: str) -> Finding:
+    """Equality up to a relative tolerance: violated iff disjoint, inconclusive if the enclosures are too wide to tell."""
+    scale = max(abs(computed.lower), abs(computed.upper), 1e-300)
+    if not (predicted.lower <= predicted.upper and computed.lower <= computed.upper):
+        return Finding(what, Outcome.INCONCLUSIVE, float("inf"), level)
+    if predicted.disjoint(computed):
+        distance = max(predicted.lower - computed.upper, computed.lower - predicted.upper)
+        return Finding(what, Outcome.VIOLATED, distance / scale, level)
+    agreement = predicted.hull(computed) / scale
+    outcome = Outcome.HOLDS if agreement <= tolerance else Outcome.INCONCLUSIVE
+    return Finding(what, outcome, agreement, level)
+
+
+def less(what: str, smaller: Enclosure, larger: Enclosure, *, level: str) -> Finding:
+    """Strict inequality: holds iff the enclosures are disjoint in that order."""
+    slack = larger.lower - smaller.upper
+    if slack > 0:
+        return Finding(what, Outcome.HOLDS, slack, level, equality=False)
+    if smaller.lower >= larger.upper:
+        return Finding(what, Outcome.VIOLATED, smaller.lower - larger.upper, level, equality=False)
+    return Finding(what, Outcome.INCONCLUSIVE, 0.0, level, equality=False)
+
+
+def decided(what: str, expected: str, verdict: str, *, margin: float, level: str) -> Finding:
+    """A yes / no / undecided verdict against the expected one."""
+    if verdict not in ("yes", "no"):
+        return Finding(what, Outcome.INCONCLUSIVE, 0.0, level, equality=False)
+    outcome = Outcome.HOLDS if verdict == expected else Outcome.VIOLATED
+    return Finding(what, outcome, margin, level, equality=False)

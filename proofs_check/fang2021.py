@@ -1,0 +1,327 @@
+r"""Fang, He, Long & Su (PNAS 2021): the layer-peeled model with norm budgets. [fang2021]
+
+Setting: ``min (1/N) sum_i CE(W h_i)`` over ``|W|_F^2 <= K E_W`` and ``sum_k (1/n_k) sum_i |h_ki|^2 <= K E_H``, with
+``c = sqrt(E_W E_H)`` and feature dimension ``d >= K - 1`` (the paper assumes d >= K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import Any, NamedTuple
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import Kind, Theorem, theorem
+from ufm.geometry.enclosures import enclose_logits
+from ufm.solvers import Convex, Factored
+from ufm.thresholds.balls import outward
+
+
+def solved(counts: Any, e_w: float, e_h: float, level: str, **options: Any) -> ufm.Solution:
+    """The layer-peeled model at those budgets."""
+    return ufm.solve(ufm.Problem(counts, regularizer=ufm.NormBudget(e_w, e_h), **options), level=level)
+
+
+class Balanced(NamedTuple):
+    """K classes, budgets E_W, E_H."""
+
+    classes: int
+    e_w: float
+    e_h: float
+
+
+def etf_value(classes: int, e_w: float, e_h: float, factor: float = 1.0) -> Enclosure:
+    """``log(1 + (K-1) exp(-factor K c / (K-1)))``."""
+
+    def formula():
+        from flint import arb
+
+        c = (arb(e_w) * arb(e_h)).sqrt()
+        return ((-arb(factor) * classes * c / (classes - 1)).exp() * (classes - 1)).log1p()
+
+    return Enclosure.ball(formula)
+
+
+@theorem
+class BalancedETF(Theorem):
+    r"""Balanced classes: every optimum is a self-dual simplex ETF, with value ``log(1 + (K-1) exp(-K c/(K-1)))``.
+
+    Proof here: the optimum over logits is unique up to column shifts (strict convexity), hence invariant under class
+    permutations, hence ``Z = a S`` with ``S = I - 11'/K``; ``||a S||_* = a (K-1) = K c`` fixes a. Balanced factors of
+    ``a S`` are ``W W' = H' H = a S`` up to scale.
+    """
+
+    id = "F1"
+    title = "balanced classes end in a self-dual simplex ETF"
+    kind = Kind.TIGHT
+    source = cite("fang2021", "theorem on the balanced case")
+
+    def grid(self):
+        return [Balanced(k, w, h) for k in (2, 3, 10, 100) for w, h in ((1.0, 5.0), (0.5, 2.0))]
+
+    def check(self, instance: Balanced, level: str) -> Iterator[Finding]:
+        k, w, h = instance
+        solution = solved(ufm.balanced(k, 7), w, h, level)
+        found = Enclosure.of(solution.certificate)
+        yield equal(f"value, {instance}", etf_value(k, w, h), found, tolerance=1e-10, level=level)
+        height = Enclosure(*outward(enclose_logits(solution).contrasts[0]))
+
+        def contrast():
+            from flint import arb
+
+            return (arb(w) * arb(h)).sqrt() * k / (k - 1)
+
+        yield equal(f"logit contrast, {instance}", Enclosure.ball(contrast), height, tolerance=1e-4, level=level)
+
+    def steps(self):
+        import sympy as sp
+
+        a, k, c = sp.symbols("a K c", positive=True)
+        size = sp.solve(sp.Eq(a * (k - 1), k * c), a)[0]
+        loss = sp.log(sp.exp(a * (1 - 1 / k)) + (k - 1) * sp.exp(-a / k)) - a * (1 - 1 / k)
+        claim = sp.log(1 + (k - 1) * sp.exp(-k * c / (k - 1)))
+        difference = sp.simplify(sp.exp(loss.subs(a, size)) - sp.exp(claim))
+        yield "a (K-1) = K c gives the value", difference == 0
+
+    def control(self, level: str):
+        k, w, h = 10, 1.0, 5.0
+        found = Enclosure.of(solved(ufm.balanced(k, 7), w, h, level).certificate)
+        yield equal("exponent c in place of K c/(K-1)", etf_value(k, w, h, 1 - 1 / k), found, tolerance=1e-10, level=level)
+
+    def twin(self, level: str):
+        once = Enclosure.of(solved(ufm.balanced(10, 7), 1.0, 5.0, level).certificate)
+        many = Enclosure.of(solved(ufm.balanced(10, 21), 1.0, 5.0, level).certificate)
+        swapped = Enclosure.of(solved(ufm.balanced(10, 7), 5.0, 1.0, level).certificate)
+        yield equal("every sample three times", once, many, tolerance=1e-10, level=level)
+        yield equal("budgets of W and H exchanged", once, swapped, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        # Solved with fewer dimensions than a simplex needs: what was found stays above the claimed value.
+        problem = ufm.Problem(ufm.balanced(6, 3), regularizer=ufm.NormBudget(1.0, 5.0), dim=3)
+        found = ufm.solve(problem, method=Factored(starts=4))
+        value = Enclosure(found.value, found.value)
+        yield less("d = 3 < K - 1 = 5: best found lies above the ETF's value", etf_value(6, 1, 5), value, level="numeric")
+
+
+class Imbalanced(NamedTuple):
+    """Class sizes, budgets."""
+
+    counts: str
+    e_w: float
+    e_h: float
+
+
+@theorem
+class Relaxation(Theorem):
+    r"""The semidefinite relaxation is exact for wide models and equals the nuclear-norm program.
+
+    For ``X = [[A, Z], [Z', B]]`` positive semidefinite with ``tr A <= K E_W``, ``tr B <= K E_H``, ``||Z||_* <= K c``: a
+    feasible X gives a feasible Z. Conversely the balanced factors of Z give such an X, and factors W, H.
+    Checked on the logits that a semidefinite solver returns: their certified bounds must meet those of the
+    nuclear-norm program.
+    """
+
+    id = "F2"
+    title = "the semidefinite relaxation is exact"
+    kind = Kind.EQUIVALENCE
+    source = cite("fang2021", "convex relaxation")
+
+    def grid(self):
+        return [Imbalanced("7*4", 1.0, 5.0), Imbalanced("30*2,5*3", 1.0, 2.0), Imbalanced("9,4,4,1", 0.5, 3.0)]
+
+    def check(self, instance: Imbalanced, level: str) -> Iterator[Finding]:
+        counts = ufm.ClassCounts.parse(instance.counts)
+        certified = Enclosure.of(solved(counts, instance.e_w, instance.e_h, level).certificate)
+        problem = ufm.Problem(counts, regularizer=ufm.NormBudget(instance.e_w, instance.e_h))
+        relaxed = ufm.solve(problem, method=Convex(profile="scs-1e-9", formulation="sdp"), level=level)
+        found = Enclosure.of(relaxed.certificate)
+        yield equal(f"SDP against nuclear norm, {instance.counts}", certified, found, tolerance=1e-5, level=level)
+
+    def steps(self):
+        import sympy as sp
+
+        w, h, s = sp.symbols("w h s", positive=True)
+        yield "2x2 minor: w h >= s^2 implies (w + h)/2 >= s", sp.simplify((w + h) ** 2 / 4 - w * h - (w - h) ** 2 / 4) == 0
+        yield "balanced factors attain it", sp.simplify(sp.sqrt(s) * sp.sqrt(s) - s) == 0
+
+    def control(self, level: str):
+        counts = ufm.ClassCounts.parse("30*2,5*3")
+        certified = Enclosure.of(solved(counts, 1.0, 4.0, level).certificate)
+        mean = Enclosure.of(solved(counts, 2.5, 2.5, level).certificate)
+        yield equal("arithmetic in place of geometric mean of the budgets", mean, certified, tolerance=1e-5, level=level)
+
+    def twin(self, level: str):
+        a = Enclosure.of(solved(ufm.ClassCounts.parse("9,4,4,1"), 0.5, 3.0, level).certificate)
+        b = Enclosure.of(solved(ufm.ClassCounts.parse("4,1,9,4"), 0.5, 3.0, level).certificate)
+        yield equal("classes relabelled", a, b, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        problem = ufm.Problem(ufm.balanced(4, 3), regularizer=ufm.NormBudget(1.0, 5.0), dim=1)
+        narrow = ufm.solve(problem, method=Factored(starts=6))
+        relaxed = Enclosure.of(solved(ufm.balanced(4, 3), 1.0, 5.0, level).certificate)
+        value = Enclosure(narrow.value, narrow.value)
+        yield less("d = 1: best found lies above the relaxation", relaxed, value, level="numeric")
+
+
+class Step(NamedTuple):
+    """Majority and minority classes, budgets, and where R lies relative to the threshold R0."""
+
+    majority: int
+    minority: int
+    e_h: float
+    relative: float
+
+
+def step_counts(majority: int, minority: int, ratio: float, n_minority: int = 10**6) -> ufm.ClassCounts:
+    """Step imbalance with a ratio that is the given one to six digits."""
+    n_majority = round(ratio * n_minority)
+    return ufm.step(majority=majority, minority=minority, n_majority=n_majority, n_minority=n_minority)
+
+
+def collapse_at(instance: Step, ratio: float, level: str, expected: str, what: str) -> Finding:
+    """Whether the certified solution at that ratio is collapsed, against what is expected."""
+    solution = solved(step_counts(instance.majority, instance.minority, ratio), 1.0, instance.e_h, level)
+    found = ufm.collapse(solution)
+    margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
+    return decided(what, expected, found.verdict, margin=margin, level=level)
+
+
+@theorem
+class MinorityCollapse(Theorem):
+    r"""As ``R -> infinity`` at fixed budgets the minority classifiers become parallel: their cosine tends to 1.
+
+    Sharper, by F5: from a finite ratio on they coincide exactly. Checked as the certified verdict far beyond that
+    ratio, and as cosines that increase strictly on the way there.
+    """
+
+    id = "F3"
+    title = "minority classifiers become parallel as R grows"
+    kind = Kind.LIMIT
+    source = cite("fang2021", "theorem on minority collapse")
+
+    def grid(self):
+        return [Step(ka, 10 - ka, eh, 10.0) for ka in (3, 5, 7) for eh in (1.0, 5.0)]
+
+    def check(self, instance: Step, level: str) -> Iterator[Finding]:
+        majority, minority, e_h, relative = instance
+        critical = ufm.threshold(classes=(majority, minority), regularizer=ufm.NormBudget(1, e_h)).value
+        yield collapse_at(instance, relative * critical, level, "yes", f"collapsed at {relative:g} R0, {instance}")
+        cosines = []
+        for fraction in (0.0, 0.25, 0.5, 0.75):
+            solution = solved(step_counts(majority, minority, critical**fraction), 1.0, e_h, level)
+            enclosed = enclose_logits(solution).weight_cosines[-1]
+            cosines.append(Enclosure(*outward(enclosed)))
+        for low, high in zip(cosines, cosines[1:], strict=False):
+            yield less(f"minority cosine grows with R, {instance}", low, high, level=level)
+
+    def control(self, level: str):
+        instance = Step(5, 5, 5.0, 0.5)
+        critical = ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1, 5.0)).value
+        yield collapse_at(instance, 0.5 * critical, level, "yes", "collapse claimed at half the threshold")
+
+    def twin(self, level: str):
+        one = enclose_logits(solved(ufm.ClassCounts.parse("60*2,10*3"), 1.0, 2.0, level))
+        two = enclose_logits(solved(ufm.ClassCounts.parse("20*3,120*2"), 1.0, 2.0, level))
+        first, second = (Enclosure(*outward(e.weight_cosines[-1])) for e in (one, two))
+        yield equal("classes relabelled, samples doubled", first, second, tolerance=1e-5, level=level)
+
+    def outside(self, level: str):
+        # Oversampling the minority by R makes the classes balanced: no collapse at any R.
+        solution = solved(ufm.balanced(10, 10**6), 1.0, 5.0, level)
+        found = ufm.collapse(solution)
+        yield decided("oversampled minority does not collapse", "no", found.verdict, margin=found.lower, level=level)
+
+
+@theorem
+class ExactThreshold(Theorem):
+    r"""The minority collapses iff ``R >= R0``, the unique solution of ``mu(R) (K_A R + K_B) = 1``.
+
+    Here mu(R) is the multiplier of the budget. In the scaling ``R sum_A CE + sum_B CE`` with multiplier m, the minority
+    contrast is zero iff m >= 1, and ``C*(R)`` denotes the nuclear norm of the optimum at m = 1 (`ufm.thresholds.budget`
+    has the explicit form). *Uniqueness*: C* is strictly increasing. Write ``w = (x, a, b)`` for the three scalars that
+    remain, ``f_A(x, a)`` and ``f_B(b)`` for the losses of both groups, ``n = (K_A - 1, cos t, sin t)`` for the gradient of
+    the nuclear norm and ``tau = (0, -sin t, cos t)``, so that its Hessian is ``tau tau' / r``.
+
+    1. *Raising only the own logit*: along ``W = (1, omega)``, ``omega = 1/(sqrt(K_A) nu)``, every other logit falls by the
+       same amount against the own one, so ``Hess f_A W = -p_d grad f_A`` (symbolic step).
+    2. Differentiating ``R grad f_A = -p``, ``p = (K_A - 1, cos t)``, gives ``w' = H^{-1} p / R`` with
+       ``H = diag(R Hess f_A, h) + tau tau'/r`` and ``h = f_B'' > 0``. With ``G = diag(R Hess f_A, h)^{-1}`` step 1 yields
+       ``G p = W / p_d``, so ``alpha = p'Gp = (K_A - 1 + omega cos t)/p_d``, ``beta = (Gp)_a = omega/p_d``, ``gamma = G_aa``.
+    3. Sherman-Morrison: ``R dC*/dR = n'H^{-1}p = alpha + sin^2 t beta (cos t/h - beta)/T`` with
+       ``T = r + gamma sin^2 t + cos^2 t/h``, and (symbolic step)
+       ``T R dC*/dR = alpha (r + cos^2 t/h) + sin^2 t (alpha gamma - beta^2) + sin^2 t cos t beta/h``,
+       positive term by term; the middle one is Cauchy-Schwarz in the inner product G.
+    4. ``C*(1) = 0`` (zero logits are optimal) and ``C* -> infinity``, since ``x_A >= log(1 + (R-1) K_A)``.
+    """
+
+    id = "F5"
+    title = "exact finite ratio of minority collapse under norm budgets"
+    kind = Kind.TIGHT
+    source = cite("fang2021", "theorem on minority collapse, sharpened and derived here")
+
+    def grid(self):
+        cases = [(ka, eh) for ka in (3, 5, 7) for eh in (1.0, 2.0, 5.0, 10.0)] + [(1, 1.0), (1, 2.0)]
+        return [Step(ka, 10 - ka, eh, rel) for ka, eh in cases for rel in (0.99, 1.01)]
+
+    def check(self, instance: Step, level: str) -> Iterator[Finding]:
+        majority, minority, e_h, relative = instance
+        found = ufm.threshold(classes=(majority, minority), regularizer=ufm.NormBudget(1, e_h), level=level)
+        ratio = relative * (found.lower if relative < 1 else found.upper)
+        yield collapse_at(instance, ratio, level, "yes" if relative > 1 else "no", f"{instance}")
+
+    def steps(self):
+        import sympy as sp
+
+        x, a, nu = sp.symbols("x a nu", positive=True)
+        ka, kb = sp.symbols("K_A K_B", positive=True)
+        k = 1 - 1 / ka
+        odds = 1 + (ka - 1) * sp.exp(-x) + kb * sp.exp(-k * x - nu * a / sp.sqrt(ka))
+        f = ka * sp.log(odds)
+        w = (1, 1 / (sp.sqrt(ka) * nu))
+        variables = (x, a)
+        for v in variables:
+            image = sum(sp.diff(f, v, u) * w_u for u, w_u in zip(variables, w, strict=True))
+            yield f"raising the own logit, d/d{v}", sp.simplify(image + sp.diff(f, v) / odds) == 0
+        alpha, beta, gamma, h, r, t = sp.symbols("alpha beta gamma h r t", positive=True)
+        s, c = sp.sin(t), sp.cos(t)
+        big = r + gamma * s**2 + c**2 / h
+        left = big * (alpha + s**2 * beta * (c / h - beta) / big)
+        right = alpha * (r + c**2 / h) + s**2 * (alpha * gamma - beta**2) + s**2 * c * beta / h
+        yield "sign of dC*/dR, term by term", sp.simplify(left - right) == 0
+
+    def control(self, level: str):
+        # The threshold of a model with one class less in the radius: K - 1 in place of K.
+        instance = Step(5, 5, 5.0, 1.0)
+        shrunk = ufm.NormBudget(0.9, 0.9 * 5.0)
+        wrong = ufm.threshold(classes=(5, 5), regularizer=shrunk).value
+        yield collapse_at(instance, 1.05 * wrong, level, "yes", "radius (K-1) c in place of K c")
+
+    def twin(self, level: str):
+        def threshold(budget: ufm.NormBudget) -> Enclosure:
+            found = ufm.threshold(classes=(3, 7), regularizer=budget, level=level)
+            return Enclosure(found.lower, found.upper)
+
+        exchanged = equal(
+            "budgets exchanged", threshold(ufm.NormBudget(1, 5)), threshold(ufm.NormBudget(5, 1)), tolerance=1e-9, level=level
+        )
+        rescaled = equal(
+            "budgets rescaled at equal product",
+            threshold(ufm.NormBudget(1, 5)),
+            threshold(ufm.NormBudget(0.25, 20)),
+            tolerance=1e-9,
+            level=level,
+        )
+        yield from (exchanged, rescaled)
+
+    def outside(self, level: str):
+        # Decay per sample in place of budgets: another threshold (H3). At 0.99 R0 the budget model is not collapsed.
+        critical = ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1, 5)).value
+        counts = step_counts(5, 5, 0.99 * critical)
+        mu = 1.01 / (sqrt(10**6) * (5 * 0.99 * critical + 5))
+        solution = ufm.solve(ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu)), level=level)
+        found = ufm.collapse(solution)
+        yield decided(
+            "decay per sample may collapse below the budgets' R0", "yes", found.verdict, margin=1e-6 - found.upper, level=level
+        )

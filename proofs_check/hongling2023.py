@@ -1,0 +1,176 @@
+r"""Hong & Ling (2023): cross-entropy with unequal class sizes under weight decay. [hongling2023]
+
+Setting: ``min (1/N) sum_i CE(W h_i + b) + lw/2 |W|^2 + lh/2 |H|^2 [+ lb/2 |b|^2]``, ``mu = sqrt(lw lh)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import Any, NamedTuple
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import Kind, Theorem, theorem
+from ufm.solvers import Factored, Gradient
+
+
+def solved(counts: Any, weight: float, features: float, level: str, bias: float | None = None) -> ufm.Solution:
+    """The unconstrained-feature model at those decays."""
+    regularizer = ufm.WeightDecay(weight, features, bias)
+    return ufm.solve(ufm.Problem(ufm.ClassCounts.of(counts), regularizer=regularizer), level=level)
+
+
+class Dynamics(NamedTuple):
+    """Class sizes, decays, and the gradient method's rule and seed."""
+
+    counts: str
+    weight: float
+    features: float
+    rule: str
+    seed: int
+
+
+@theorem
+class Convexification(Theorem):
+    r"""For ``d >= K`` the model equals ``min f(Z) + mu ||Z D^{1/2}||_*``, and within-class features collapse (NC1).
+
+    The left side is met by first-order dynamics on *sample-level* W and H from random starts, the right side by the
+    certified optimum of the convex program: their certified enclosures must agree, and the sample-level gap bounds the
+    within-class scatter.
+    """
+
+    id = "H1"
+    title = "nuclear-norm convexification of weight decay"
+    kind = Kind.EQUIVALENCE
+    source = cite("hongling2023", "convexification of the unconstrained feature model")
+
+    def grid(self):
+        return [
+            Dynamics("20*4", 5e-3, 5e-3, "nesterov", 0),
+            Dynamics("40*2,10*3", 4e-3, 1e-2, "heavy-ball", 1),
+            Dynamics("30,12,5,1", 5e-3, 8e-3, "nesterov", 2),
+        ]
+
+    def check(self, instance: Dynamics, level: str) -> Iterator[Finding]:
+        counts = ufm.ClassCounts.parse(instance.counts)
+        problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(instance.weight, instance.features))
+        trained = ufm.solve(problem, method=Gradient(rule=instance.rule, seed=instance.seed), level=level)
+        convex = solved(counts, instance.weight, instance.features, level)
+        predicted, found = Enclosure.of(convex.certificate), Enclosure.of(trained.certificate)
+        yield equal(f"value after training, {instance.counts}", predicted, found, tolerance=1e-5, level=level)
+        # Averaging features within classes saves lh/2 of their scatter, so the sample-level gap bounds the scatter.
+        assert trained.path is not None
+        sample_gap = float(trained.path.loss[-1]) - trained.certificate.lower
+        signal = float(sum(n * f @ f for n, f in zip(counts, trained.parameters.features.T, strict=True)))
+        scatter = Enclosure(0.0, 2.0 * max(sample_gap, 0.0) / instance.features / signal)
+        yield less(f"within-class over total scatter, {instance.counts}", scatter, Enclosure(1e-3, 1e-3), level="float")
+
+    def steps(self):
+        import sympy as sp
+
+        t, s, lw, lh = sp.symbols("t s lambda_W lambda_H", positive=True)
+        cost = lw * t**2 / 2 + lh * (s / t) ** 2 / 2
+        best = sp.sqrt(s) * (lh / lw) ** sp.Rational(1, 4)
+        yield "scaling W by t, H by 1/t: stationary at the balanced split", sp.simplify(sp.diff(cost, t).subs(t, best)) == 0
+        yield "its cost is mu sigma", sp.simplify(cost.subs(t, best) - sp.sqrt(lw * lh) * s) == 0
+
+    def control(self, level: str):
+        counts = ufm.ClassCounts.parse("40*2,10*3")
+        problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(2e-3, 2e-2))
+        trained = Enclosure.of(ufm.solve(problem, method=Gradient(rule="nesterov"), level=level).certificate)
+        mean = Enclosure.of(solved(counts, 1.1e-2, 1.1e-2, level).certificate)
+        yield equal("mu = (lw + lh)/2 in place of sqrt(lw lh)", mean, trained, tolerance=1e-5, level=level)
+
+    def twin(self, level: str):
+        a = Enclosure.of(solved(ufm.ClassCounts.parse("30,12,5,1"), 5e-3, 8e-3, level).certificate)
+        b = Enclosure.of(solved(ufm.ClassCounts.parse("1,30,5,12"), 8e-3, 5e-3, level).certificate)
+        c = Enclosure.of(solved(ufm.ClassCounts.parse("120,48,20,4"), 2.5e-3, 4e-3, level).certificate)
+        yield equal("classes relabelled, decays exchanged", a, b, tolerance=1e-10, level=level)
+        yield equal("every sample four times, decays halved", a, c, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        problem = ufm.Problem(ufm.balanced(6, 20), regularizer=ufm.WeightDecay(2e-3, 2e-3), dim=2)
+        narrow = ufm.solve(problem, method=Factored(starts=4))
+        wide = Enclosure.of(solved([20] * 6, 2e-3, 2e-3, level).certificate)
+        value = Enclosure(narrow.value, narrow.value)
+        yield less("d = 2 < K - 1 = 5: best found lies above the convex program", wide, value, level="numeric")
+
+
+class Margin(NamedTuple):
+    """Majority classes of ten, ratio R, margin ``sqrt(n_B) / (N mu)``, bias decay."""
+
+    majority: int
+    ratio: int
+    margin: float
+    bias: float | None
+
+
+@theorem
+class GroupCollapse(Theorem):
+    r"""A group of at least two classes of equal size ``n_g`` collapses iff ``sqrt(n_g) <= N mu``.
+
+    For any number of groups and any bias decay. At zero contrast the loss falls along the group's contrasts at rate
+    ``sqrt(n_g) / N`` per unit of singular value, the penalty rises at rate mu, and the program is convex.
+    """
+
+    id = "H3"
+    title = "exact threshold of minority collapse under weight decay"
+    kind = Kind.TIGHT
+    source = cite("hongling2023", "minority collapse for two clusters; the general form is derived here")
+    minority_size = 1000
+
+    def grid(self):
+        plain = [Margin(ka, r, m, None) for ka in (3, 5, 7) for r in (2, 10, 100) for m in (0.9, 0.99, 1.01, 1.1)]
+        return [*plain, *(Margin(5, 10, m, lb) for m in (0.99, 1.01) for lb in (1e-3, 1.0))]
+
+    def verdict(self, p: Margin, level: str) -> ufm.Collapse:
+        n = self.minority_size
+        counts = ufm.step(majority=p.majority, minority=10 - p.majority, n_majority=p.ratio * n, n_minority=n)
+        mu = sqrt(n) / (counts.total * p.margin)
+        return ufm.collapse(solved(counts, mu, mu, level, p.bias))
+
+    def check(self, instance: Margin, level: str) -> Iterator[Finding]:
+        found = self.verdict(instance, level)
+        expected = "yes" if instance.margin <= 1 else "no"
+        margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
+        yield decided(f"{instance}", expected, found.verdict, margin=margin, level=level)
+
+    def steps(self):
+        import sympy as sp
+
+        x, m, q, share = sp.symbols("x m q pi", positive=True)
+        # Column of one class: own and m - 1 equal classes share the mass q at x = 0; the others hold 1 - q.
+        own, other = sp.exp(x * (1 - 1 / m)), sp.exp(-x / m)
+        loss = share * (sp.log(own + (m - 1) * other + m * (1 - q) / q) - x * (1 - 1 / m))
+        slope = sp.simplify(sp.diff(loss, x).subs(x, 0))
+        yield "slope along one class's contrast is -pi (m-1)/m, whatever the mass q", sp.simplify(slope + share * (m - 1) / m) == 0
+
+    def control(self, level: str):
+        found = self.verdict(Margin(5, 10, 0.9, None), level)
+        # n_g <= N mu fails here although sqrt(n_g) <= N mu holds: the wrong claim expects no collapse.
+        yield decided("n_g in place of sqrt(n_g)", "no", found.verdict, margin=1e-6 - found.upper, level=level)
+        found = self.verdict(Margin(5, 10, 1.01, None), level)
+        yield decided("sqrt(n_g) <= 1.05 N mu", "yes", found.verdict, margin=found.lower, level=level)
+
+    def twin(self, level: str):
+        base = ufm.collapse(solved([8000] * 5 + [1000] * 5, 5e-4, 5e-4, level))
+        moved = ufm.collapse(solved([4000] * 5 + [32000] * 5, 2.5e-4, 2.5e-4, level))
+        yield equal(
+            "classes relabelled, samples four times, decays halved: same contrast",
+            Enclosure(base.lower, base.upper),
+            Enclosure(moved.lower, moved.upper),
+            tolerance=1e-4,
+            level=level,
+        )
+        mu = 1.01 * sqrt(1000) / 26000
+        third = ufm.collapse(solved([5000] * 3 + [3000] * 2 + [1000] * 5, mu, mu, level))
+        yield decided("a third group changes nothing", "yes", third.verdict, margin=1e-6 - third.upper, level=level)
+
+    def outside(self, level: str):
+        # A single smallest class has nothing to coincide with: no collapse although sqrt(n) <= N mu.
+        counts = [2000] * 4 + [100]
+        mu = 1.5 * sqrt(100) / sum(counts)
+        found = ufm.collapse(solved(counts, mu, mu, level))
+        yield decided("a group of one class does not collapse", "no", found.verdict, margin=found.lower, level=level)

@@ -1,0 +1,165 @@
+"""What a theorem is to this book, and the list of all of them.
+
+A theorem is one class with a docstring that states the claim. Adding one is one class in one file; the report, the
+command line and the tests enumerate the registry and ask for nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from time import perf_counter
+from typing import Any, ClassVar
+
+from proofs_check.bibliography import Source
+from proofs_check.enclosure import Finding, Outcome
+from ufm.errors import InputError
+
+PAPERS = ("fang2021", "hongling2023", "zhu2021", "sunshi2024")
+"""Modules that register theorems, in order of appearance."""
+LEVELS = ("numeric", "float", "rigorous")
+
+
+class Kind(Enum):
+    """Whether the claim is an exact characterisation or a bound."""
+
+    TIGHT = "tight"
+    LIMIT = "limit"
+    EQUIVALENCE = "equivalence"
+
+
+class Theorem:
+    """Base class; subclasses state the claim in their docstring.
+
+    Class attributes: ``id``, ``title`` (one line), ``kind``, ``source`` (citation with locator).
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    kind: ClassVar[Kind]
+    source: ClassVar[Source]
+
+    def grid(self) -> Iterable[Any]:
+        """Instances that satisfy the hypotheses."""
+        raise NotImplementedError
+
+    def check(self, instance: Any, level: str) -> Iterator[Finding]:
+        """The claim at an instance against a certified computation."""
+        raise NotImplementedError
+
+    def steps(self) -> Iterator[tuple[str, bool]]:
+        """Named symbolic identities of the proof and whether computer algebra confirms them."""
+        return iter(())
+
+    def control(self, level: str) -> Iterator[Finding]:
+        """Deliberately wrong versions of the claim, put to the same comparison: each must come out violated."""
+        raise NotImplementedError
+
+    def twin(self, level: str) -> Iterator[Finding]:
+        """Changes of the instance that must not move the answer."""
+        raise NotImplementedError
+
+    def outside(self, level: str) -> Iterator[Finding]:
+        """What happens where the hypotheses fail: each finding states it, and must hold as stated."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All findings on one theorem, summed up.
+
+    level : weakest level among the findings on the claim itself
+    """
+
+    theorem: type[Theorem]
+    outcome: Outcome
+    level: str
+    findings: tuple[Finding, ...]
+    steps: tuple[tuple[str, bool], ...]
+    controls: tuple[Finding, ...]
+    twins: tuple[Finding, ...]
+    outside: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def worst(self) -> str:
+        """``=`` worst relative agreement of the equalities, ``>`` smallest slack of the decisions and inequalities."""
+        equalities = [f.margin for f in self.findings if f.equality]
+        slacks = [f.margin for f in self.findings if not f.equality]
+        parts = [f"={max(equalities):.0e}"] if equalities else []
+        parts += [f">{min(slacks):.0e}"] if slacks else []
+        return " ".join(parts)
+
+    @property
+    def trouble(self) -> list[str]:
+        """Everything that kept the theorem from holding, one line each."""
+        lines = [f"{f.what}: {f.outcome.value} (margin {f.margin:.1e})" for f in self.findings if f.outcome != Outcome.HOLDS]
+        lines += [f"symbolic step {name!r} is not confirmed" for name, passed in self.steps if not passed]
+        lines += [f"negative control not rejected: {f.what}" for f in self.controls if f.outcome != Outcome.VIOLATED]
+        lines += [f"twin moved: {f.what} ({f.outcome.value})" for f in self.twins if f.outcome != Outcome.HOLDS]
+        lines += [f"outside: {f.what} ({f.outcome.value})" for f in self.outside if f.outcome != Outcome.HOLDS]
+        return lines
+
+
+_REGISTRY: dict[str, type[Theorem]] = {}
+
+
+def theorem(cls: type[Theorem]) -> type[Theorem]:
+    """Class decorator: enter a theorem into the book."""
+    if cls.id in _REGISTRY:
+        raise ValueError(f"theorem {cls.id} is registered twice")
+    _REGISTRY[cls.id] = cls
+    return cls
+
+
+def all_theorems() -> dict[str, type[Theorem]]:
+    """Every theorem by its identifier."""
+    for paper in PAPERS:
+        import_module(f"proofs_check.{paper}")
+    return dict(_REGISTRY)
+
+
+def select(names: Iterable[str]) -> list[type[Theorem]]:
+    """Theorems by identifier, all if none is named.
+
+    Raises
+    ------
+    InputError
+        An unknown identifier.
+    """
+    book = all_theorems()
+    wanted = [name.upper() for name in names] or list(book)
+    unknown = [name for name in wanted if name not in book]
+    if unknown:
+        raise InputError(f"there is no theorem {unknown[0]!r}; choose among {', '.join(book)}")
+    return [book[name] for name in wanted]
+
+
+def judge(cls: type[Theorem], level: str = "rigorous", progress: Callable[[str], None] = lambda _: None) -> Verdict:
+    """Run everything a theorem has to offer and sum it up."""
+    start = perf_counter()
+    claim = cls()
+    findings: list[Finding] = []
+    for instance in claim.grid():
+        progress(f"{cls.id} {instance}")
+        findings.extend(claim.check(instance, level))
+    progress(f"{cls.id} symbolic steps")
+    steps = tuple(claim.steps())
+    progress(f"{cls.id} controls and twins")
+    controls, twins = tuple(claim.control(level)), tuple(claim.twin(level))
+    outside = tuple(claim.outside(level))
+    if any(f.outcome == Outcome.VIOLATED for f in findings) or not all(passed for _, passed in steps):
+        outcome = Outcome.VIOLATED
+    elif (
+        findings
+        and controls
+        and all(f.outcome == Outcome.HOLDS for f in (*findings, *twins, *outside))
+        and all(f.outcome == Outcome.VIOLATED for f in controls)
+    ):
+        outcome = Outcome.HOLDS
+    else:
+        outcome = Outcome.INCONCLUSIVE
+    weakest = min((f.level for f in findings), key=LEVELS.index, default="numeric")
+    return Verdict(cls, outcome, weakest, tuple(findings), steps, controls, twins, outside, perf_counter() - start)

@@ -1,0 +1,314 @@
+r"""Sun & Shi (NeurIPS 2024): neural collapse in deep equilibrium models, in the form in which it can be proved. [sunshi2024]
+
+Setting: last-layer features are equilibria ``z = A z + h`` of a linear map with ``||A||_2 <= rho < 1``, i.e.
+``z = (I - A)^{-1} h``; W and h are free, under norm budgets (``c = sqrt(E_W E_H)`` on W and h) or weight decay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.fang2021 import etf_value, step_counts
+from proofs_check.registry import Kind, Theorem, theorem
+from ufm.geometry.enclosures import enclose_logits
+from ufm.solvers import Gradient
+from ufm.thresholds.balls import outward
+
+
+def gain(rho: float):
+    """``1 / (1 - rho)`` as a ball."""
+    from flint import arb
+
+    return 1 / (1 - arb(rho))
+
+
+class Trained(NamedTuple):
+    """Class sizes, regulariser, rho."""
+
+    counts: str
+    regularizer: ufm.WeightDecay | ufm.NormBudget
+    rho: float
+
+
+@theorem
+class SpectralBudget(Theorem):
+    r"""A linear DEQ with ``||A||_2 <= rho`` is the explicit model with ``c / (1 - rho)``, or with ``mu (1 - rho)``.
+
+    ``sigma_i((I - A)^{-1} H) <= sigma_i(H) / (1 - rho)``, with equality at ``A = rho I``. Checked on trained (W, A, H): first-order
+    dynamics with projection of A must end at the certified optimum of the rescaled explicit model.
+    """
+
+    id = "D1"
+    title = "a linear DEQ is an explicit model with a larger budget"
+    kind = Kind.EQUIVALENCE
+    source = cite("sunshi2024", "neural collapse in DEQs on balanced data; precise form derived here")
+
+    def grid(self):
+        return [
+            Trained("10*4", ufm.NormBudget(1.0, 2.0), 0.3),
+            Trained("20*2,5*3", ufm.NormBudget(1.0, 2.0), 0.5),
+            Trained("20*4", ufm.WeightDecay(5e-3, 5e-3), 0.4),
+            Trained("40*2,10*3", ufm.WeightDecay(4e-3, 1e-2), 0.3),
+        ]
+
+    @staticmethod
+    def explicit(regularizer: ufm.WeightDecay | ufm.NormBudget, factor: float) -> ufm.WeightDecay | ufm.NormBudget:
+        """The explicit model's regulariser: budget on H times factor^2, or decay on H over factor^2."""
+        if isinstance(regularizer, ufm.NormBudget):
+            return ufm.NormBudget(regularizer.weight, regularizer.features * factor**2)
+        return ufm.WeightDecay(regularizer.weight, regularizer.features / factor**2)
+
+    def compare(self, p: Trained, factor: float, level: str, what: str) -> Finding:
+        counts = ufm.ClassCounts.parse(p.counts)
+        deq = ufm.Problem(counts, regularizer=p.regularizer, head=ufm.LinearDEQ(p.rho))
+        trained = ufm.solve(deq, method=Gradient(rule="heavy-ball", tolerance=1e-6), level=level)
+        explicit = ufm.Problem(counts, regularizer=self.explicit(p.regularizer, factor))
+        predicted = Enclosure.of(ufm.solve(explicit, level=level).certificate)
+        return equal(what, predicted, Enclosure.of(trained.certificate), tolerance=1e-5, level=level)
+
+    def check(self, instance: Trained, level: str) -> Iterator[Finding]:
+        yield self.compare(instance, 1 / (1 - instance.rho), level, f"trained DEQ, {instance.counts}, {instance.regularizer}")
+
+    def steps(self):
+        import sympy as sp
+
+        rho, k = sp.symbols("rho k", positive=True)
+        resolvent = (sp.eye(3) - rho * sp.eye(3)).inv()
+        yield "A = rho I enlarges every direction by 1/(1 - rho)", sp.simplify(resolvent - sp.eye(3) / (1 - rho)) == sp.zeros(3)
+        series = sp.summation(rho**k, (k, 0, sp.oo)).subs(rho, sp.Rational(2, 5))
+        yield "no A enlarges more: the Neumann series sum rho^k = 1/(1 - rho)", sp.simplify(series - sp.Rational(5, 3)) == 0
+
+    def control(self, level: str):
+        yield self.compare(self.grid()[1], 1.5, level, "gain 1 + rho in place of 1/(1 - rho)")
+
+    def twin(self, level: str):
+        rng = np.random.default_rng(7)
+        problem = ufm.Problem([20] * 2 + [5] * 3, regularizer=ufm.WeightDecay(4e-3, 1e-2), head=ufm.LinearDEQ(0.4), dim=6)
+        solution = ufm.solve(problem)
+        found = solution.parameters
+        assert found.mixing is not None
+        q = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+        turned = ufm.Parameters(found.weight @ q.T, q @ found.features, q @ found.mixing @ q.T)
+        base, moved = (problem.objective(p) for p in (found, turned))
+        yield equal("features rotated", Enclosure(base, base), Enclosure(moved - 1e-13, moved + 1e-13), tolerance=1e-10, level="float")
+
+    def outside(self, level: str):
+        # Any other A of the same norm does worse: W and h tuned to A = rho I, with A replaced by a rotation times rho.
+        problem = ufm.Problem([20] * 4, regularizer=ufm.WeightDecay(5e-3, 5e-3), head=ufm.LinearDEQ(0.4))
+        solution = ufm.solve(problem)
+        p = solution.parameters
+        assert p.mixing is not None
+        q = np.linalg.qr(np.random.default_rng(1).standard_normal(p.mixing.shape))[0]
+        other = problem.objective(ufm.Parameters(p.weight, p.features, 0.4 * q))
+        yield less("A a rotation of norm rho is worse", Enclosure(solution.value, solution.value), Enclosure(other, other), level="float")
+
+
+class BalancedDEQ(NamedTuple):
+    """K, budgets, rho."""
+
+    classes: int
+    e_w: float
+    e_h: float
+    rho: float
+
+
+@theorem
+class BalancedValue(Theorem):
+    r"""Balanced DEQ: value ``log(1 + (K-1) exp(-K c / ((K-1)(1-rho))))``, below the explicit net's for every rho > 0.
+
+    A statement about *budgets*: with the budget on the equilibria z instead of the injected h both models coincide.
+    """
+
+    id = "D2"
+    title = "the balanced DEQ's value, and when it beats the explicit net"
+    kind = Kind.TIGHT
+    source = cite("sunshi2024", "lower loss of DEQs; precise form derived here")
+
+    def grid(self):
+        return [BalancedDEQ(k, 1.0, h, r) for k, h in ((10, 5.0), (3, 2.0)) for r in (0.1, 0.3, 0.5, 0.7)]
+
+    @staticmethod
+    def solved(p: BalancedDEQ, level: str) -> Enclosure:
+        regularizer = ufm.NormBudget(p.e_w, p.e_h)
+        problem = ufm.Problem(ufm.balanced(p.classes, 7), regularizer=regularizer, head=ufm.LinearDEQ(p.rho))
+        return Enclosure.of(ufm.solve(problem, level=level).certificate)
+
+    @staticmethod
+    def formula(p: BalancedDEQ, wrong: bool = False) -> Enclosure:
+        def value():
+            from flint import arb
+
+            k, c = p.classes, (arb(p.e_w) * arb(p.e_h)).sqrt()
+            factor = 1 + arb(p.rho) if wrong else gain(p.rho)
+            return ((-factor * k * c / (k - 1)).exp() * (k - 1)).log1p()
+
+        return Enclosure.ball(value)
+
+    def check(self, instance: BalancedDEQ, level: str) -> Iterator[Finding]:
+        found = self.solved(instance, level)
+        yield equal(f"value, {instance}", self.formula(instance), found, tolerance=1e-10, level=level)
+        yield less(f"below the explicit net, {instance}", found, etf_value(*instance[:3]), level=level)
+
+    def control(self, level: str):
+        p = BalancedDEQ(10, 1.0, 5.0, 0.3)
+        yield equal("gain 1 + rho", self.formula(p, wrong=True), self.solved(p, level), tolerance=1e-10, level=level)
+
+    def twin(self, level: str):
+        a = self.solved(BalancedDEQ(10, 1.0, 5.0, 0.3), level)
+        b = self.solved(BalancedDEQ(10, 5.0, 1.0, 0.3), level)
+        yield equal("budgets of W and h exchanged", a, b, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        # Budget on z: at A = rho I that is the budget E_H (1 - rho)^2 on h. rho = 1/2 makes the product exact.
+        on_z = self.solved(BalancedDEQ(10, 1.0, 5.0 * 0.25, 0.5), level)
+        yield equal("budget on z instead of h: no difference", etf_value(10, 1.0, 5.0), on_z, tolerance=1e-10, level=level)
+
+
+class CollapseDEQ(NamedTuple):
+    """K_A of ten, E_H, rho, R relative to the claimed threshold."""
+
+    majority: int
+    e_h: float
+    rho: float
+    relative: float
+
+
+@theorem
+class ThresholdDEQ(Theorem):
+    r"""Minority collapse of the linear DEQ sets in at ``R0(c / (1 - rho))``: later than the explicit net's, but it does."""
+
+    id = "D3"
+    title = "exact ratio of minority collapse of the linear DEQ"
+    kind = Kind.TIGHT
+    source = cite("sunshi2024", "minority collapse in DEQs; precise form derived here")
+
+    def grid(self):
+        cases = ((3, 1.0, 0.3), (5, 5.0, 0.3), (5, 5.0, 0.5), (7, 5.0, 0.3), (7, 5.0, 0.5))
+        return [CollapseDEQ(*case, rel) for case in cases for rel in (0.99, 1.01)]
+
+    @staticmethod
+    def verdict(p: CollapseDEQ, ratio: float, level: str, expected: str, what: str) -> Finding:
+        problem = ufm.Problem(
+            step_counts(p.majority, 10 - p.majority, ratio),
+            regularizer=ufm.NormBudget(1.0, p.e_h),
+            head=ufm.LinearDEQ(p.rho),
+        )
+        found = ufm.collapse(ufm.solve(problem, level=level))
+        margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
+        return decided(what, expected, found.verdict, margin=margin, level=level)
+
+    def check(self, instance: CollapseDEQ, level: str) -> Iterator[Finding]:
+        majority, e_h, rho, relative = instance
+        # Claimed through the explicit model's threshold at the enlarged budget.
+        enlarged = ufm.NormBudget(1.0, e_h / (1 - rho) ** 2)
+        critical = ufm.threshold(classes=(majority, 10 - majority), regularizer=enlarged).value
+        yield self.verdict(instance, relative * critical, level, "yes" if relative > 1 else "no", f"{instance}")
+
+    def control(self, level: str):
+        explicit = ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1.0, 5.0)).value
+        p = CollapseDEQ(5, 5.0, 0.3, 1.0)
+        yield self.verdict(p, explicit / (1 - p.rho), level, "yes", "threshold R0(c)/(1-rho) in place of R0(c/(1-rho))")
+        yield self.verdict(p, 1.01 * explicit, level, "yes", "the explicit net's threshold")
+
+    def twin(self, level: str):
+        def enclosed(e_w: float, e_h: float) -> Enclosure:
+            found = ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(e_w, e_h), head=ufm.LinearDEQ(0.5), level=level)
+            return Enclosure(found.lower, found.upper)
+
+        yield equal("budgets exchanged", enclosed(1.0, 5.0), enclosed(5.0, 1.0), tolerance=1e-9, level=level)
+        doubled = ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1.0, 20.0), level=level)
+        yield equal("rho = 1/2 doubles c", enclosed(1.0, 5.0), Enclosure(doubled.lower, doubled.upper), tolerance=1e-9, level=level)
+
+    def outside(self, level: str):
+        # rho = 0 is no DEQ at all: the explicit net's threshold.
+        p = CollapseDEQ(5, 5.0, 0.0, 1.01)
+        explicit = ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1.0, 5.0)).value
+        yield self.verdict(p, 1.01 * explicit, level, "yes", "rho = 0 collapses where the explicit net does")
+
+
+class Fixed(NamedTuple):
+    """K_A of ten, R, effective c = c0 / (1 - rho) given by E_H and rho."""
+
+    majority: int
+    ratio: float
+    e_h: float
+    rho: float
+
+
+@theorem
+class ETFOnlyInTheLimit(Theorem):
+    r"""At fixed R > 1 the DEQ's ETF (and self-duality) is a limit ``c / (1 - rho) -> infinity``, never reached.
+
+    Not reached: at every finite budget the certified contrasts of majority and minority differ, so Z is no multiple of
+    ``S = I - 11'/K``. Limit: the minority cosine decreases strictly towards ``-1/(K-1)`` along growing ``c / (1 - rho)``.
+    """
+
+    id = "D4"
+    title = "under imbalance the DEQ's ETF is a limit, never reached"
+    kind = Kind.LIMIT
+    source = cite("sunshi2024", "ETF and self-duality under imbalance; precise form derived here")
+    ladder = ((5.0, 0.0), (5.0, 0.3), (5.0, 0.5), (12.25, 0.5), (56.25, 0.5))
+
+    def grid(self):
+        return [Fixed(ka, 10.0, *rung) for ka in (5, 7) for rung in self.ladder]
+
+    @staticmethod
+    def solved(p: Fixed, level: str) -> ufm.Solution:
+        head = ufm.LinearDEQ(p.rho)
+        counts = step_counts(p.majority, 10 - p.majority, p.ratio, 1000)
+        return ufm.solve(ufm.Problem(counts, regularizer=ufm.NormBudget(1.0, p.e_h), head=head), level=level)
+
+    def cosine(self, p: Fixed, level: str) -> Enclosure:
+        return Enclosure(*outward(enclose_logits(self.solved(p, level)).weight_cosines[-1]))
+
+    def check(self, instance: Fixed, level: str) -> Iterator[Finding]:
+        solution = self.solved(instance, level)
+        if ufm.collapse(solution).verdict == "no":
+            large, small = (Enclosure(*outward(x)) for x in enclose_logits(solution).contrasts)
+            yield less(f"contrasts differ, {instance}", small, large, level=level)
+            yield less(f"cosine above -1/9, {instance}", Enclosure(-1 / 9, -1 / 9), self.cosine(instance, level), level=level)
+        else:
+            found = ufm.collapse(solution)
+            yield decided(f"collapsed, {instance}", "yes", found.verdict, margin=found.tolerance - found.upper, level=level)
+        rungs = [Fixed(instance.majority, instance.ratio, *r) for r in self.ladder]
+        place = rungs.index(instance)
+        if place and ufm.collapse(self.solved(rungs[place - 1], level)).verdict == "no":
+            before = self.cosine(rungs[place - 1], level)
+            yield less(f"cosine falls, {instance}", self.cosine(instance, level), before, level=level)
+
+    def control(self, level: str):
+        # The claim 'ETF at finite budget': minority cosine -1/(K-1) at c / (1 - rho) = 4.47.
+        found = self.cosine(Fixed(5, 10.0, 5.0, 0.5), level)
+        yield equal("ETF at finite budget", Enclosure.ball(lambda: gain(0.0) / -9), found, tolerance=1e-6, level=level)
+
+    def twin(self, level: str):
+        a, b = self.cosine(Fixed(5, 10.0, 5.0, 0.5), level), self.cosine(Fixed(5, 10.0, 20.0, 0.0), level)
+        yield equal("rho = 1/2 against four times the budget", a, b, tolerance=1e-4, level=level)
+
+    def outside(self, level: str):
+        # R = 1: the ETF is reached at every budget.
+        at_one = self.solved(Fixed(5, 1.0, 5.0, 0.5), level)
+        contrast = Enclosure(*outward(enclose_logits(at_one).contrasts[0]))
+
+        def claim():
+            from flint import arb
+
+            return arb(5).sqrt() * 2 * 10 / 9
+
+        yield equal("R = 1 gives the ETF at finite budget", Enclosure.ball(claim), contrast, tolerance=1e-3, level=level)
+        # Decay per sample: the limit is the SELI geometry, whose minority cosine differs from -1/(K-1).
+        gram = ufm.seli([100] * 5 + [10] * 5)[0]
+        limit = float(gram[9, 8] / gram[9, 9])
+        cosines = []
+        for decay in (1e-4, 1e-7, 1e-10):
+            problem = ufm.Problem([100] * 5 + [10] * 5, regularizer=ufm.WeightDecay(decay, decay))
+            cosines.append(abs(ufm.geometry(ufm.solve(problem))["cos_minority"] - limit))  # type: ignore[operator]
+        for far, near in zip(cosines, cosines[1:], strict=False):
+            yield less("decay per sample: towards SELI, not the ETF", Enclosure(near, near), Enclosure(far, far), level="numeric")
+        yield less("SELI's minority cosine is not the ETF's", Enclosure(-1 / 9, -1 / 9), Enclosure(limit, limit), level="float")
