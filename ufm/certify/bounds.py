@@ -10,7 +10,8 @@ combination ``P_t = I + t (P - I)`` with ``t = min(1, mu / nu)`` makes any P fea
 least ``sum pi Ent(p) - radius nu``. Both hold for every feature dimension and every number of samples. A bias with
 decay lb subtracts ``||(P - I) pi||^2 / (2 lb)``; a free bias needs ``(P - I) pi = 0``, which a rank-one shift restores.
 
-Upper bound: the objective at the logits of explicit factors, with the penalty of these very factors.
+Upper bound: the objective at the logits of explicit factors, with the penalty of these very factors; under budgets the
+factors are scaled to lie inside.
 """
 
 from __future__ import annotations
@@ -47,23 +48,23 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     TypeError
         The penalty is neither `Nuclear` nor `NuclearBall`: no duality bound is known for it here.
     """
-    point = program.point(factors)
-    logits = program.spread(point)
+    terms = len(factors.right) + program.groups + 16
+    norm = program.penalty_bound(factors)
+    penalty = program.penalty
+    inside = 1.0
+    if isinstance(penalty, NuclearBall) and norm * (1 + terms * UNIT) > penalty.radius:
+        inside = penalty.radius / (norm * (1 + 2 * terms * UNIT))
+    logits = inside * program.spread(program.point(factors))
     columns = program.loss.columns(logits, program.others)
     lower, shares = dual_bound(program, columns.gradient[:-1] / np.maximum(program.others[:-1], 1.0))
 
-    terms = len(factors.right) + program.groups + 16
     slip = terms * UNIT * float(np.max(np.abs(factors.left) @ np.abs(factors.right), initial=0.0))
     slip += 8 * UNIT * float(np.max(np.abs(factors.contrast), initial=0.0) + np.max(np.abs(factors.bias), initial=0.0))
     loss = float((program.multiplicity * program.share) @ columns.values)
-    norm = program.penalty_bound(factors)
-    penalty = program.penalty
     if isinstance(penalty, Nuclear):
         value = loss + penalty.weight * norm
     elif isinstance(penalty, NuclearBall):
-        # The loss is convex: shrinking the logits onto the ball costs at most the chord to zero logits.
-        inside = min(1.0, penalty.radius / (norm * (1 + terms * UNIT))) if norm > 0 else 1.0
-        value = inside * loss + (1.0 - inside) * program.loss.uniform(program.classes)
+        value = loss
     else:
         raise TypeError(f"no certified bound is known for the penalty {penalty!r}")
     if program.bias_decay:

@@ -10,8 +10,7 @@ The theory that it applies, for the mean cross-entropy over samples in nats:
 * decay: the optimum is at least ``t sum pi Ent(p)`` with ``t = min(1, mu_eff / ||G||_2)``, because ``I + t (P - I)``
   is feasible and the entropy is concave with ``Ent(e_k) = 0``; bias decay lb subtracts ``t^2 ||(P-I) pi||^2 / (2 lb)``;
 * budgets: the optimum is at least ``sum pi Ent(p) - K c_eff ||G||_2``;
-* the optimum is at most the objective at explicit factors; under budgets, factors outside the ball are shrunk into it
-  and convexity bounds the loss by the chord to ``log K`` at zero.
+* the optimum is at most the objective at explicit factors; under budgets, factors outside the ball are scaled into it.
 
 ``mu_eff = mu (1 - rho)`` and ``c_eff = c / (1 - rho)`` for the linear DEQ with ``||A||_2 <= rho``, attained at rho I.
 """
@@ -257,20 +256,6 @@ def _upper(problem: _Problem, primal: dict[str, Any]) -> tuple[arb, int]:
     unit = _power(left_power + right_power)
     x = [arb(v) * _power(contrast_power) for v in contrast]
     b = [arb(v) * _power(bias_power) for v in bias]
-    loss = arb(0)
-    for h in range(groups):
-        odds = arb(0)
-        for g in range(groups):
-            if g != h:
-                margin = arb(product[g][h] - product[h][h]) * unit - x[h] * (m[h] - 1) / m[h]
-                if problem.bias is not None:
-                    margin += b[g] - b[h]
-                odds += m[g] * margin.exp()
-        if m[h] > 1:
-            odds += (m[h] - 1) * (-x[h]).exp()
-        loss += m[h] * n[h] * odds.log1p()
-    loss /= problem.total
-
     norm = arb(0)
     for g in range(groups):
         norm += (m[g] - 1) * arb(problem.scale_squared[g]).sqrt() * abs(x[g])
@@ -281,9 +266,25 @@ def _upper(problem: _Problem, primal: dict[str, Any]) -> tuple[arb, int]:
     if problem.dim is not None and width > _integer(problem.dim):
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
+    inside = arb(1)
+    if not problem.decay and norm > 0 and not norm <= problem.strength:
+        inside = problem.strength / norm
+    loss = arb(0)
+    for h in range(groups):
+        odds = arb(0)
+        for g in range(groups):
+            if g != h:
+                margin = arb(product[g][h] - product[h][h]) * unit - x[h] * (m[h] - 1) / m[h]
+                if problem.bias is not None:
+                    margin += b[g] - b[h]
+                odds += m[g] * (inside * margin).exp()
+        if m[h] > 1:
+            odds += (m[h] - 1) * (-inside * x[h]).exp()
+        loss += m[h] * n[h] * odds.log1p()
+    loss /= problem.total
+
     if not problem.decay:
-        inside = min(arb(1), problem.strength / norm) if norm > 0 else arb(1)
-        return inside * loss + (1 - inside) * arb(problem.classes).log(), width
+        return loss, width
     upper = loss + problem.strength * norm
     if problem.bias:
         square = sum(c * v * v for c, v in zip(m, bias, strict=True))

@@ -42,7 +42,7 @@ class CrossEntropy:
         mass = multiplicity * np.exp(margin - top)
         others = mass[:-1].sum(axis=0)
         total = mass[-1] + others
-        values = np.where(top > 0, top + np.log(total), np.log1p(others))
+        values = top + np.log(total) if top.all() else np.where(top > 0, top + np.log(total), np.log1p(others))
         mass /= total
         gradient = mass.copy()
         gradient[-1] = -others / total
@@ -58,7 +58,3 @@ class CrossEntropy:
         keep = np.maximum(1.0 - rest, 0.0)
         own = np.where(keep > 0, -keep * np.log1p(-np.minimum(rest, 1 - 1e-16)), 0.0)
         return (multiplicity[:-1] * terms).sum(axis=0) + own
-
-    def uniform(self, classes: int) -> float:
-        """Loss of zero logits: log K."""
-        return float(np.log(classes))

@@ -24,7 +24,7 @@ from ufm.spectral.penalty import Nuclear, NuclearBall
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 Floats = NDArray[np.float64]
-MAX_GROUPS = 32
+MAX_GROUPS = 12
 """Above this the dense Newton system is no longer small; `Factored` takes over."""
 
 
@@ -93,33 +93,39 @@ def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tu
     newton = _Newton(program)
     now = newton.prox_step(newton.start())
     evaluations, idle = 1, 0
-    factors = newton.factors(now)
-    best = factors, bounds(program, factors)
+    best: tuple[Factors, Bounds] | None = None
+    damping = 0.0
     for iteration in range(1, max_iterations + 1):
-        direction = newton.direction(now)
-        step, found = 1.0, None
-        while step > 1e-9:
-            trial = newton.prox_step(_along(now, direction, step))
-            evaluations += 1
-            if trial.value <= now.value + 1e-15 * abs(now.value):
-                found = trial
-                break
-            step *= 0.5
-        if found is None:
-            found = newton.prox_step(now.point)
-            evaluations += 1
+        found = None
+        while found is None:
+            direction = newton.direction(now, damping)
+            for step in (1.0, 0.5, 0.1):
+                trial = newton.prox_step(_along(now, direction, step))
+                evaluations += 1
+                if trial.value <= now.value + 1e-15 * abs(now.value):
+                    found = trial
+                    break
+            else:
+                # Shorter and closer to the gradient, up to the plain proximal-gradient step, which cannot fail.
+                damping = max(100.0 * damping, 1e-14)
+                if damping > 1e2:
+                    found = newton.prox_step(now.point)
+                    evaluations += 1
+        damping = 0.01 * damping if damping > 1e-13 else 0.0
         progress = (now.value - found.value) / max(abs(now.value), 1e-300)
         now = found
-        if progress > 1e-7:
+        if progress > 1e-7 and iteration < max_iterations:
             continue
         factors = newton.factors(now)
         certified = bounds(program, factors)
-        gap, previous = certified.upper - certified.lower, best[1].upper - best[1].lower
+        gap = certified.upper - certified.lower
+        previous = np.inf if best is None else best[1].upper - best[1].lower
         idle = 0 if gap < 0.5 * previous else idle + 1
         if gap < previous:
             best = factors, certified
         if gap <= tolerance * certified.upper or idle >= (2 if gap <= 1e-11 * certified.upper else 8):
             break
+    assert best is not None
     return best[0], best[1], iteration, evaluations
 
 
@@ -148,6 +154,8 @@ class _Newton:
         self.copies = np.maximum(program.copies, 1.0)
         self.alive = program.copies > 0
         self.all_copies = np.concatenate([program.copies, np.ones(g)])
+        # Shifting a column of logits changes nothing: cores and biases live orthogonal to q.
+        self.q = np.sqrt(program.multiplicity / program.multiplicity.sum())
 
     def start(self) -> Point:
         """Logits that are optimal on balanced classes: simplex-ETF columns, each scaled for its class size."""
@@ -157,33 +165,48 @@ class _Newton:
             reach = program.share / (program.scale * program.penalty.weight)
             heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0))
         elif isinstance(program.penalty, NuclearBall):
-            heights = np.full(len(m), program.penalty.radius / (classes - 1.0))
+            heights = _shared_heights(m, program.share, program.penalty.radius)
         else:
             heights = np.ones(len(m))
-        blocks = np.diag(heights / m) - heights / classes
+        # Collapsed groups still separate from the others, so between groups all columns get the mean height.
+        common = np.full(len(m), float(m @ heights) / classes)
+        blocks = np.diag(common / m) - common / classes
         contrast = np.where(self.alive, heights * program.scale, 0.0)
-        return Point(contrast, blocks / program._core, np.zeros(self.groups))
+        core = blocks / program._core
+        if isinstance(program.penalty, NuclearBall):
+            # On the sphere, where the optimum is.
+            norm = float(program.copies @ contrast + np.linalg.svd(core, compute_uv=False).sum())
+            contrast, core = contrast * (program.penalty.radius / norm), core * (program.penalty.radius / norm)
+        return Point(contrast, core, np.zeros(self.groups))
+
+    def centred(self, array: Floats) -> Floats:
+        """Rows (or entries) made orthogonal to q."""
+        return array - np.multiply.outer(self.q, self.q @ array)
 
     def prox_step(self, point: Point) -> _Iterate:
         """One proximal-gradient step, with everything evaluated where it lands."""
         program, g = self.program, self.groups
         slope = program.smooth(point).gradient
-        u, shadow, vt = np.linalg.svd(point.core - self.step * slope.core)
+        u, shadow, vt = np.linalg.svd(self.centred(point.core - self.step * slope.core))
         contrast = np.maximum(point.contrast - self.steps[:g] * slope.contrast / self.copies, 0.0)
         both = np.concatenate([np.where(self.alive, contrast, 0.0), shadow])
         kept, multiplier = program.penalty.prox(both, self.all_copies, self.steps)
         contrast, sigma = kept[:g], kept[g:]
-        bias = point.bias - self.bias_step * slope.bias if self.biased else point.bias
+        bias = self.centred(point.bias - self.bias_step * slope.bias) if self.biased else point.bias
         landed = Point(contrast, (u * sigma) @ vt, bias)
         smooth = program.smooth(landed)
         value = smooth.value + program.penalty.value(kept, self.all_copies)
         return _Iterate(landed, u, sigma, vt, shadow, multiplier, smooth, value)
 
-    def direction(self, now: _Iterate) -> Point:
-        """Newton direction of loss plus penalty within the active manifold."""
+    def direction(self, now: _Iterate, damping: float = 0.0) -> Point:
+        """Newton direction of loss plus penalty within the active manifold.
+
+        ``damping`` adds that multiple of the block-wise Lipschitz constants to the Hessian (Levenberg-Marquardt).
+        """
         g, program = self.groups, self.program
         rank = int(np.count_nonzero(now.sigma))
-        rotate = np.kron(now.u, now.vt.T)  # vec(U D V') = rotate vec(D), row-major
+        # vec(U D V') = rotate vec(D), row-major: the Kronecker product of U and V
+        rotate = (now.u[:, None, :, None] * now.vt.T[None, :, None, :]).reshape(g * g, g * g)
         active = np.zeros((g, g), dtype=bool)
         active[:rank], active[:, :rank] = True, True
         basis = rotate[:, active.ravel()]
@@ -210,9 +233,15 @@ class _Newton:
         hessian -= means.T @ means
         middle = slice(len(live), len(live) + basis.shape[1])
         hessian[middle, middle] += _curvature(now, rank, self.step)[np.ix_(active.ravel(), active.ravel())]
-        if program.bias_decay:
+        if self.biased:
             tail = np.arange(size - g, size)
-            hessian[tail, tail] += program.bias_decay
+            hessian[tail, tail] += program.bias_decay or 0.0
+            hessian[size - g :, size - g :] += (np.trace(hessian[size - g :, size - g :]) / g) * np.outer(self.q, self.q)
+        if damping:
+            sizes = [program.copies[live] / self.steps[0], np.full(basis.shape[1], 1.0 / self.step)]
+            if self.biased:
+                sizes.append(np.full(g, 1.0 / self.bias_step))
+            hessian.flat[:: size + 1] += damping * np.concatenate(sizes)
         if isinstance(program.penalty, NuclearBall):
             solution = _solve(hessian, np.stack([force, across], axis=1))
             along = across @ solution
@@ -221,41 +250,51 @@ class _Newton:
             solution = _solve(hessian, force)
         contrast = np.zeros(g)
         contrast[live] = solution[: len(live)]
-        core = (basis @ solution[middle]).reshape(g, g)
-        bias = solution[middle.stop :] if self.biased else np.zeros(g)
+        core = self.centred((basis @ solution[middle]).reshape(g, g))
+        bias = self.centred(solution[middle.stop :]) if self.biased else np.zeros(g)
         return Point(contrast, core, bias)
 
     def factors(self, now: _Iterate) -> Factors:
         return self.program.factors(now.point, (now.u, now.sigma, now.vt))
 
 
+def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Floats:
+    """Heights ``log(K pi_g / mu - (K - 1))`` with the multiplier mu that makes the nuclear norm about the radius."""
+    classes = float(multiplicity.sum())
+    target = radius * classes / (classes - 1.0)
+    uniform = np.full(len(share), target / classes)
+    if target / classes > 500.0:
+        return uniform
+    level = np.log(float(multiplicity @ share) / classes) - np.log1p(np.expm1(target / classes) / classes)
+    heights = uniform
+    for _ in range(4):
+        odds = np.exp(np.minimum(np.log(share) - level, 600.0)) * classes
+        heights = np.log1p(np.maximum(odds - classes, 0.0))
+        slope = float(multiplicity @ np.where(odds > classes, odds / (odds - classes + 1.0), 0.0))
+        level += (float(multiplicity @ heights) - target) / max(slope, 1e-300)
+    return heights if 0.5 * target < float(multiplicity @ heights) < 2.0 * target else uniform
+
+
 def _curvature(now: _Iterate, rank: int, step: float) -> Floats:
     """(G^2, G^2) second derivative of the penalty's Lagrangian on the rank-r manifold, in the singular basis.
 
     Symmetric and antisymmetric parts of the pair (i, j) have curvature ``(1 / omega - 1) / step`` with ``omega`` the
-    divided differences (sigma_i -+ sigma_j) / (shadow_i -+ shadow_j) of the threshold.
+    divided differences (sigma_i -+ sigma_j) / (shadow_i -+ shadow_j) of the threshold: 0 and ``2 m / (sigma_i + sigma_j)``
+    where both are active with multiplier m, ``(m -+ gamma_j) / sigma_i`` where j is inactive with slope ``gamma_j``.
     """
     g = len(now.shadow)
-    shadow, sigma = now.shadow, now.sigma
-    total = sigma[:, None] + sigma
-    with np.errstate(divide="ignore", invalid="ignore"):
-        antisymmetric = (shadow[:, None] + shadow - total) / total / step
-        difference = np.abs(sigma[:, None] - sigma)
-        symmetric = np.abs(shadow[:, None] - shadow)
-        symmetric = (symmetric - difference) / difference / step
-    both = np.zeros((g, g), dtype=bool)
-    both[:rank, :rank] = True
-    symmetric = np.where(both, 0.0, symmetric)
-    inactive = np.zeros((g, g), dtype=bool)
-    inactive[rank:, rank:] = True
-    symmetric[inactive] = antisymmetric[inactive] = 0.0
+    sigma, gamma = now.sigma, np.minimum(now.shadow / step, now.multiplier)
+    gamma[:rank] = now.multiplier
+    size = sigma[:, None] + sigma
+    size[rank:, rank:] = np.inf
+    total, difference = gamma[:, None] + gamma, np.abs(gamma[:, None] - gamma)
+    symmetric, antisymmetric = difference / size, total / size
     mean, half = 0.5 * (symmetric + antisymmetric), 0.5 * (symmetric - antisymmetric)
-    np.fill_diagonal(mean, 0.0)
-    np.fill_diagonal(half, 0.0)
-    index = np.arange(g * g).reshape(g, g)
+    mean.flat[:: g + 1] = half.flat[:: g + 1] = 0.0
     result = np.zeros((g * g, g * g))
-    result[index.ravel(), index.ravel()] = mean.ravel()
-    result[index.ravel(), index.T.ravel()] += half.ravel()
+    index = np.arange(g * g)
+    result[index, index] = mean.ravel()
+    result[index, index.reshape(g, g).T.ravel()] += half.ravel()
     return result
 
 
@@ -264,7 +303,7 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
     diagonal = np.diag(matrix)
     scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300 + 1e-30 * diagonal.max(initial=0.0)))
     scaled = matrix * scale[:, None] * scale
-    np.einsum("ii->i", scaled)[...] += 1e-15
+    scaled.flat[:: len(scaled) + 1] += 1e-15
     weights = scale if right.ndim == 1 else scale[:, None]
     return weights * np.linalg.solve(scaled, weights * right)
 

@@ -1,0 +1,62 @@
+"""``python -m benchmarks``: the tables of `benchmarks.core`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks.core import Row, certificates, processes, routes
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+OURS = ("symmetric", "factored", "factored 1e-9")
+
+
+@app.command()
+def run(
+    quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, K=500).")] = False,
+) -> None:
+    """Time the certified core beside cvxpy on the same problems in the same run."""
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def report(what: str) -> None:
+            progress.update(task, description=what)
+
+        solved, proved, started = routes(quick, report), certificates(report), processes(report)
+    console.print(_routes(solved))
+    table = Table("problem", "route", "solve", "certify", "certify / solve", "proved relative gap",
+                  title="Rigorous certificates", title_justify="left")  # fmt: skip
+    for problem, route, solve, certify, gap in proved:
+        table.add_row(problem, route, f"{1e3 * solve:.1f} ms", f"{1e3 * certify:.1f} ms", f"{certify / solve:.2f}", f"{gap:.0e}")
+    console.print(table)
+    table = Table("what", "seconds", "budget", title="Whole processes", title_justify="left")
+    for what, seconds, budget in started:
+        table.add_row(what, f"{seconds:.2f}", f"{budget:g}")
+    console.print(table)
+
+
+def _routes(rows: list[Row]) -> Table:
+    table = Table("problem", "route", "iterations", "certified relative gap", "time", "times slower than ours", "peak MB",
+                  title="Routes to the optimum (median time, certificate included)", title_justify="left")  # fmt: skip
+    best: dict[str, float] = {}
+    for row in rows:
+        if row.route in OURS:
+            best[row.problem] = min(best.get(row.problem, row.seconds), row.seconds)
+    for row in rows:
+        ratio = "" if row.route in OURS else f"{row.seconds / best[row.problem]:.0f}"
+        time = f"{1e3 * row.seconds:.2f} ms" if row.seconds < 1 else f"{row.seconds:.1f} s"
+        memory = "" if row.megabytes is None else f"{row.megabytes:.0f}"
+        table.add_row(row.problem, row.route, str(row.iterations), f"{row.gap:.0e}", time, ratio, memory)
+    return table
+
+
+if __name__ == "__main__":
+    from ufm.cli import guarded
+
+    guarded(app, "benchmarks")
