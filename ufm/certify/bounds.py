@@ -98,8 +98,8 @@ def dual_bound(program: LogitProgram, shares: Floats) -> tuple[float, Floats]:
             if shifted.min() < 0 or own.min() < 0:
                 return 0.0, np.zeros_like(shares)
             shares = shifted
-    relative = (2 * program.groups + 24) * UNIT
-    norm = dual_norm(program, shares) * (1 + 4 * relative)
+    relative = (2 * program.groups + 16) * UNIT
+    norm = dual_norm(program, shares) * (1 + relative)
     penalty = program.penalty
     if isinstance(penalty, Nuclear):
         fraction = min(1.0, penalty.weight / norm) if norm > 0 else 1.0
@@ -108,7 +108,7 @@ def dual_bound(program: LogitProgram, shares: Floats) -> tuple[float, Floats]:
     elif isinstance(penalty, NuclearBall):
         fraction = 1.0
         entropy = float(weight @ program.loss.entropy(shares, program.others))
-        lower = entropy * (1 - relative) - penalty.radius * norm * (1 + relative)
+        lower = entropy * (1 - relative) - penalty.radius * norm * (1 + 4 * UNIT)
     else:
         raise TypeError(f"no certified bound is known for the penalty {penalty!r}")
     if program.bias_decay and residual is not None:

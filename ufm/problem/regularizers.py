@@ -14,6 +14,7 @@ from ufm.errors import InputError
 from ufm.spectral.penalty import Nuclear, NuclearBall, Penalty
 
 Floats = NDArray[np.float64]
+LARGEST_LOGIT = 200.0
 
 
 class Regularizer(Protocol):
@@ -144,8 +145,20 @@ class NormBudget:
         return sqrt(self.weight) * sqrt(self.features) if self.weight * self.features == 0 else sqrt(self.weight * self.features)
 
     def penalty(self, classes: int, gain: float) -> Penalty:
-        """Nuclear-norm ball of radius ``K c gain``."""
-        return NuclearBall(classes * self.c * gain)
+        """Nuclear-norm ball of radius ``K c gain``.
+
+        Raises
+        ------
+        InputError
+            Logits so large that the loss falls below 1e-80, where float64 arithmetic proves nothing.
+        """
+        radius = classes * self.c * gain
+        if radius / (classes - 1) > LARGEST_LOGIT:
+            raise InputError(
+                f"{self} lets logits grow to {radius / (classes - 1):.3g} and the loss fall below 1e-80, beyond float64; "
+                "lower the budgets (or rho)"
+            )
+        return NuclearBall(radius)
 
     def column_scale(self, sizes: Floats) -> Floats:
         """1: a budget counts every class once, whatever its size."""

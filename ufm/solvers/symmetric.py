@@ -40,6 +40,7 @@ class _Iterate(NamedTuple):
     vt: Floats
     shadow: Floats
     multiplier: float
+    slope: float
     smooth: Evaluation
     value: float
 
@@ -51,7 +52,7 @@ class Symmetric:
     Parameters
     ----------
     tolerance : float
-        Certified relative gap that counts as solved; the iteration aims ten times lower.
+        Certified relative gap that counts as solved; the iteration aims a hundred times lower.
     max_iterations : int
         Newton steps at the most.
 
@@ -61,7 +62,7 @@ class Symmetric:
     column shifts, hence invariant under permutations of equal classes, and the reduction loses nothing.
     """
 
-    tolerance: float = 1e-12
+    tolerance: float = 1e-11
     max_iterations: int = 100
     name = "symmetric"
 
@@ -83,7 +84,7 @@ class Symmetric:
         if reason is not None:
             raise InputError(f"method 'symmetric' does not fit: {reason}; use method='factored'")
         program = problem.program()
-        factors, found, iterations, evaluations = minimise(program, 0.1 * self.tolerance, self.max_iterations)
+        factors, found, iterations, evaluations = minimise(program, 0.01 * self.tolerance, self.max_iterations)
         stats = Stats(iterations, evaluations, perf_counter() - start)
         return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
 
@@ -99,18 +100,19 @@ def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tu
         found = None
         while found is None:
             direction = newton.direction(now, damping)
-            for step in (1.0, 0.5, 0.1):
-                trial = newton.prox_step(_along(now, direction, step))
+            full, noise = newton.reach(now, direction)
+            for step in (full, 0.5 * full, 0.1 * full):
+                trial = newton.prox_step(_along(now, direction, step), 0.1 * now.slope)
                 evaluations += 1
-                if trial.value <= now.value + 1e-15 * abs(now.value):
+                if trial.value <= now.value + noise:
                     found = trial
                     break
             else:
                 # Shorter and closer to the gradient, up to the plain proximal-gradient step, which cannot fail.
                 damping = max(100.0 * damping, 1e-14)
                 if damping > 1e2:
-                    found = newton.prox_step(now.point)
-                    evaluations += 1
+                    found, tried = newton.shortened(now)
+                    evaluations += tried
         damping = 0.01 * damping if damping > 1e-13 else 0.0
         progress = (now.value - found.value) / max(abs(now.value), 1e-300)
         now = found
@@ -144,13 +146,12 @@ class _Newton:
             unit[i] = 1.0
             contrast, core, bias = unit[:g], unit[g : g + g * g].reshape(g, g), unit[g + g * g :]
             columns.append(program.spread(zero._replace(contrast=contrast, core=core, bias=bias)))
+        # Relative to the own logit, which changes no curvature and saves it from cancellation where the loss is tiny.
         self.spread = np.stack(columns, axis=-1)
-        # Steps 1 / L with block-wise Lipschitz constants; L of the whole is at most their number of blocks times larger.
-        blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
-        slope = 0.5 * blocks * float(np.max(program.share / program.scale**2))
-        self.step = float(program.multiplicity.min()) / slope
-        self.steps = np.concatenate([np.full(g, 1.0 / slope), np.full(g, self.step)])
-        self.bias_step = 1.0 / (0.5 * blocks / float(program.multiplicity.min()) + (program.bias_decay or 0.0))
+        self.spread -= self.spread[-1]
+        # Block-wise Lipschitz constants; that of the whole is at most their number times larger.
+        self.blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
+        self.smallest = float(program.multiplicity.min())
         self.copies = np.maximum(program.copies, 1.0)
         self.alive = program.copies > 0
         self.all_copies = np.concatenate([program.copies, np.ones(g)])
@@ -183,20 +184,55 @@ class _Newton:
         """Rows (or entries) made orthogonal to q."""
         return array - np.multiply.outer(self.q, self.q @ array)
 
-    def prox_step(self, point: Point) -> _Iterate:
-        """One proximal-gradient step, with everything evaluated where it lands."""
+    def curvature(self, at: Evaluation) -> float:
+        """Bound on the loss's second derivative along contrasts: ``max_h pi_h / s_h^2 min(1/2, 2 (1 - p_max))``."""
+        mass = at.diagonal / (self.program.multiplicity * self.program.share)
+        rest = np.sort(mass, axis=0)[:-1].sum(axis=0)
+        spread = np.minimum(2.0 * rest, 0.5)
+        return self.blocks * float(np.max(self.program.share / self.program.scale**2 * spread))
+
+    def prox_step(self, point: Point, least: float = 0.0) -> _Iterate:
+        """One proximal-gradient step, with everything evaluated where it lands.
+
+        Its length is 1 / the curvature at the point (at least ``least``): a step of the size of the features, however
+        small the gradient is.
+        """
         program, g = self.program, self.groups
-        slope = program.smooth(point).gradient
-        u, shadow, vt = np.linalg.svd(self.centred(point.core - self.step * slope.core))
-        contrast = np.maximum(point.contrast - self.steps[:g] * slope.contrast / self.copies, 0.0)
+        at = program.smooth(point)
+        slope = max(self.curvature(at), least, 1e-300)
+        steps = np.full(2 * g, 1.0 / slope)
+        steps[g:] *= self.smallest
+        u, shadow, vt = np.linalg.svd(self.centred(point.core - steps[-1] * at.gradient.core))
+        contrast = np.maximum(point.contrast - steps[0] * at.gradient.contrast / self.copies, 0.0)
         both = np.concatenate([np.where(self.alive, contrast, 0.0), shadow])
-        kept, multiplier = program.penalty.prox(both, self.all_copies, self.steps)
+        kept, multiplier = program.penalty.prox(both, self.all_copies, steps)
         contrast, sigma = kept[:g], kept[g:]
-        bias = self.centred(point.bias - self.bias_step * slope.bias) if self.biased else point.bias
+        bias = point.bias
+        if self.biased:
+            curved = slope * float(np.max(program.scale**2 / program.share)) / self.smallest + (program.bias_decay or 0.0)
+            bias = self.centred(bias - at.gradient.bias / curved)
         landed = Point(contrast, (u * sigma) @ vt, bias)
         smooth = program.smooth(landed)
         value = smooth.value + program.penalty.value(kept, self.all_copies)
-        return _Iterate(landed, u, sigma, vt, shadow, multiplier, smooth, value)
+        return _Iterate(landed, u, sigma, vt, shadow, multiplier, slope, smooth, value)
+
+    def reach(self, now: _Iterate, direction: Point) -> tuple[float, float]:
+        """Largest step along a direction, and the noise of the objective's value.
+
+        Logits may move by 20 nats or half their size: beyond that a quadratic model of exponentials means nothing. Their
+        rounding moves the loss by as much in relative terms.
+        """
+        size = float(np.abs(self.program.spread(now.point)).max())
+        moved = float(np.abs(self.program.spread(direction)).max())
+        return min(1.0, max(20.0, 0.5 * size) / max(moved, 1e-300)), 4e-16 * (4.0 + size) * abs(now.value)
+
+    def shortened(self, now: _Iterate) -> tuple[_Iterate, int]:
+        """A proximal-gradient step short enough to descend, and how many were tried."""
+        for tries in range(1, 40):
+            trial = self.prox_step(now.point, now.slope * 4.0**tries)
+            if trial.value <= now.value:
+                return trial, tries
+        return now, tries
 
     def direction(self, now: _Iterate, damping: float = 0.0) -> Point:
         """Newton direction of loss plus penalty within the active manifold.
@@ -232,15 +268,15 @@ class _Newton:
         means = np.einsum("ij,ijn->jn", now.smooth.rank_one, spread)
         hessian -= means.T @ means
         middle = slice(len(live), len(live) + basis.shape[1])
-        hessian[middle, middle] += _curvature(now, rank, self.step)[np.ix_(active.ravel(), active.ravel())]
+        hessian[middle, middle] += _curvature(now, rank, self.smallest / now.slope)[np.ix_(active.ravel(), active.ravel())]
         if self.biased:
             tail = np.arange(size - g, size)
             hessian[tail, tail] += program.bias_decay or 0.0
             hessian[size - g :, size - g :] += (np.trace(hessian[size - g :, size - g :]) / g) * np.outer(self.q, self.q)
         if damping:
-            sizes = [program.copies[live] / self.steps[0], np.full(basis.shape[1], 1.0 / self.step)]
+            sizes = [program.copies[live] * now.slope, np.full(basis.shape[1], now.slope / self.smallest)]
             if self.biased:
-                sizes.append(np.full(g, 1.0 / self.bias_step))
+                sizes.append(np.full(g, 1.0 / self.smallest))
             hessian.flat[:: size + 1] += damping * np.concatenate(sizes)
         if isinstance(program.penalty, NuclearBall):
             solution = _solve(hessian, np.stack([force, across], axis=1))
@@ -301,11 +337,14 @@ def _curvature(now: _Iterate, rank: int, step: float) -> Floats:
 def _solve(matrix: Floats, right: Floats) -> Floats:
     """Solution of a positive semidefinite system, scaled to unit diagonal."""
     diagonal = np.diag(matrix)
-    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300 + 1e-30 * diagonal.max(initial=0.0)))
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-200 + 1e-30 * diagonal.max(initial=0.0)))
     scaled = matrix * scale[:, None] * scale
     scaled.flat[:: len(scaled) + 1] += 1e-15
     weights = scale if right.ndim == 1 else scale[:, None]
-    return weights * np.linalg.solve(scaled, weights * right)
+    try:
+        return weights * np.linalg.solve(scaled, weights * right)
+    except np.linalg.LinAlgError:
+        return weights * np.linalg.lstsq(scaled, weights * right)[0]
 
 
 def _along(now: _Iterate, direction: Point, step: float) -> Point:
