@@ -102,7 +102,6 @@ class _Descent:
         self.biased = program.bias_decay is not None
         self.radius = program.penalty.radius if isinstance(program.penalty, NuclearBall) else None
         self.mu = program.penalty.weight if isinstance(program.penalty, Nuclear) else 0.0
-        self.step = 2.0 / float(np.max(program.share / program.scale**2))
         self.evaluations = self.iterations = 0
 
     # Starts
@@ -209,9 +208,11 @@ class _Descent:
         """Balanced factors; in wide models after a proximal-gradient step, which chooses the singular values to keep."""
         core = left @ right
         if self.wide:
-            step = self.step * (0.5 if self.biased else 1.0)
             self.evaluations += 1
             at = self.program.smooth(Point(np.zeros(self.classes), core, bias))
+            # As long as the local curvature allows: a step of the size of the features, however small the gradient is.
+            size = max(float(np.abs(core).max()), float(self.program.scale.max()))
+            step = (0.5 if self.biased else 1.0) / max(self.program.curvature(at), self.mu / size)
             u, shadow, vt = np.linalg.svd(core - step * at.gradient.core)
             ones = np.ones(self.classes)
             sigma, _ = self.program.penalty.prox(shadow, ones, step * ones)
@@ -224,22 +225,24 @@ class _Descent:
         return Frame(u, sigma, vt, bias)
 
     def first_order(self, theta: Floats) -> Floats:
-        """L-BFGS to a moderate accuracy."""
+        """L-BFGS to a moderate accuracy, on the objective over its first value (its stopping rules are not scale-free)."""
         from scipy.optimize import minimize
 
         radius, mu = self.radius, self.mu
+        unit = max(self.evaluate(self.on_sphere(theta)).value, 1e-250)
 
         def objective(theta: Floats) -> tuple[float, Floats]:
             if radius is None:
                 at = self.evaluate(theta)
                 seen = self.decay(theta)
-                return at.value + 0.5 * mu * float(seen @ seen), self.gradient(theta, at) + mu * seen
+                value = at.value + 0.5 * mu * float(seen @ seen)
+                return value / unit, (self.gradient(theta, at) + mu * seen) / unit
             size = float(theta @ theta)
             scaled = theta * np.sqrt(2.0 * radius / size)
             at = self.evaluate(scaled)
             slope = self.gradient(scaled, at)
             slope -= scaled * (float(scaled @ slope) / (2.0 * radius))
-            return at.value, slope * np.sqrt(2.0 * radius / size)
+            return at.value / unit, slope * (np.sqrt(2.0 * radius / size) / unit)
 
         options = {"maxiter": 300, "maxfun": 400, "maxcor": 12, "ftol": 1e-9, "gtol": 0.0}
         with np.errstate(over="ignore"):

@@ -73,6 +73,8 @@ def newton_step(program: LogitProgram, frame: Frame) -> Step:
     """One truncated Newton step with a line search from balanced factors."""
     system = _System(program, frame)
     slope, mu = system.slope, system.mu
+    if not len(frame.sigma) and not slope.bias.any():
+        return Step(frame.left, frame.right, frame.bias, False, 1)
     reference = mu * np.sqrt(2.0 * frame.sigma.sum())
     size = np.sqrt(slope.dot(slope))
     if not size or size <= 1e-15 * reference:
@@ -112,7 +114,8 @@ class _System:
     def _prepare(self) -> None:
         """Diagonal curvature of the loss in the singular basis, symmetrised, and what the preconditioner needs of it."""
         frame, rank, program = self.frame, self.rank, self.program
-        curvature = self.at.diagonal - self.at.rank_one**2
+        weight = self.program.multiplicity * self.program.share
+        curvature = self.at.diagonal * np.maximum(1.0 - self.at.diagonal / weight, 1e-16)
         curvature = (curvature[:-1] + np.diag(curvature[-1])) * program._core**2
         basis = (frame.u**2).T @ curvature @ (frame.vt**2).T
         floor = 1e-12 * float(np.max(basis, initial=0.0)) + 1e-300
@@ -200,6 +203,7 @@ class _System:
         value = self.at.value + (0.5 * self.mu * start if self.radius is None else 0.0)
         descent = self.slope.dot(direction)
         step, evaluations = 1.0, 1
+        noise = 4e-16 * (4.0 + float(np.abs(program.spread(self.point)).max())) * abs(value)
         while step > 1e-10:
             size = start + 2.0 * step * across + step**2 * square
             scale = 1.0 if self.radius is None else 2.0 * self.radius / size
@@ -209,7 +213,7 @@ class _System:
             evaluations += 1
             if self.radius is None:
                 reached += 0.5 * self.mu * size
-            if reached <= value + 1e-4 * step * descent + 4e-16 * abs(value):
+            if reached <= value + 1e-4 * step * descent + noise:
                 root = np.sqrt(scale)
                 return Step(root * (left + step * moved_left), root * (right + step * moved_right), bias, True, evaluations)
             step *= 0.5

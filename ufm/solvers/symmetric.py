@@ -184,13 +184,6 @@ class _Newton:
         """Rows (or entries) made orthogonal to q."""
         return array - np.multiply.outer(self.q, self.q @ array)
 
-    def curvature(self, at: Evaluation) -> float:
-        """Bound on the loss's second derivative along contrasts: ``max_h pi_h / s_h^2 min(1/2, 2 (1 - p_max))``."""
-        mass = at.diagonal / (self.program.multiplicity * self.program.share)
-        rest = np.sort(mass, axis=0)[:-1].sum(axis=0)
-        spread = np.minimum(2.0 * rest, 0.5)
-        return self.blocks * float(np.max(self.program.share / self.program.scale**2 * spread))
-
     def prox_step(self, point: Point, least: float = 0.0) -> _Iterate:
         """One proximal-gradient step, with everything evaluated where it lands.
 
@@ -199,7 +192,7 @@ class _Newton:
         """
         program, g = self.program, self.groups
         at = program.smooth(point)
-        slope = max(self.curvature(at), least, 1e-300)
+        slope = max(self.blocks * program.curvature(at), least, 1e-300)
         steps = np.full(2 * g, 1.0 / slope)
         steps[g:] *= self.smallest
         u, shadow, vt = np.linalg.svd(self.centred(point.core - steps[-1] * at.gradient.core))
