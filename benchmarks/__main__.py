@@ -33,7 +33,9 @@ def run(
     table = Table("problem", "route", "solve", "certify", "certify / solve", "proved relative gap",
                   title="Rigorous certificates", title_justify="left")  # fmt: skip
     for problem, route, solve, certify, gap in proved:
-        table.add_row(problem, route, f"{1e3 * solve:.1f} ms", f"{1e3 * certify:.1f} ms", f"{certify / solve:.2f}", f"{gap:.0e}")
+        table.add_row(
+            problem, route, f"{1e3 * solve:.1f} ms", f"{1e3 * certify:.1f} ms", f"{certify / solve:.2f}", f"{gap:.0e}"
+        )
     console.print(table)
     table = Table("what", "seconds", "budget", title="Whole processes", title_justify="left")
     for what, seconds, budget in started:

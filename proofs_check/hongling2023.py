@@ -145,7 +145,10 @@ class GroupCollapse(Theorem):
         own, other = sp.exp(x * (1 - 1 / m)), sp.exp(-x / m)
         loss = share * (sp.log(own + (m - 1) * other + m * (1 - q) / q) - x * (1 - 1 / m))
         slope = sp.simplify(sp.diff(loss, x).subs(x, 0))
-        yield "slope along one class's contrast is -pi (m-1)/m, whatever the mass q", sp.simplify(slope + share * (m - 1) / m) == 0
+        yield (
+            "slope along one class's contrast is -pi (m-1)/m, whatever the mass q",
+            sp.simplify(slope + share * (m - 1) / m) == 0,
+        )
 
     def control(self, level: str):
         found = self.verdict(Margin(5, 10, 0.9, None), level)

@@ -96,6 +96,8 @@ class Verdict:
     def trouble(self) -> list[str]:
         """Everything that kept the theorem from holding, one line each."""
         lines = [f"{f.what}: {f.outcome.value} (margin {f.margin:.1e})" for f in self.findings if f.outcome != Outcome.HOLDS]
+        lines += [] if self.findings else ["nothing was compared"]
+        lines += [] if self.controls else ["there is no negative control"]
         lines += [f"symbolic step {name!r} is not confirmed" for name, passed in self.steps if not passed]
         lines += [f"negative control not rejected: {f.what}" for f in self.controls if f.outcome != Outcome.VIOLATED]
         lines += [f"twin moved: {f.what} ({f.outcome.value})" for f in self.twins if f.outcome != Outcome.HOLDS]

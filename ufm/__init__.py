@@ -21,3 +21,33 @@ from ufm.solvers import Solution, Status
 from ufm.thresholds import Threshold, threshold
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Certificate",
+    "ClassCounts",
+    "Collapse",
+    "CrossEntropy",
+    "Explicit",
+    "InputError",
+    "LinearDEQ",
+    "NormBudget",
+    "Parameters",
+    "Problem",
+    "Recheck",
+    "Solution",
+    "Status",
+    "Threshold",
+    "WeightDecay",
+    "balanced",
+    "collapse",
+    "geometry",
+    "long_tailed",
+    "measure",
+    "orthogonal_frame",
+    "recheck",
+    "seli",
+    "simplex_etf",
+    "solve",
+    "step",
+    "threshold",
+]

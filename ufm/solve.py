@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
 
 from ufm.certify.certificate import check_level
 from ufm.errors import InputError

@@ -70,7 +70,7 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     if program.bias_decay:
         value += 0.5 * program.bias_decay * float(program.multiplicity @ factors.bias**2)
     upper = value * (1 + 2 * terms * UNIT + 2 * slip)
-    return Bounds(lower, upper, value, shares)
+    return Bounds(float(lower), float(upper), float(value), shares)
 
 
 def dual_bound(program: LogitProgram, shares: Floats) -> tuple[float, Floats]:
@@ -114,7 +114,7 @@ def dual_bound(program: LogitProgram, shares: Floats) -> tuple[float, Floats]:
     if program.bias_decay and residual is not None:
         square = float(program.multiplicity @ residual**2) * fraction**2
         lower -= (1 + relative) * square / (2 * program.bias_decay)
-    return max(lower, 0.0), shares
+    return float(max(lower, 0.0)), shares
 
 
 def dual_norm(program: LogitProgram, shares: Floats) -> float:

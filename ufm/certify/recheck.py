@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from ufm.errors import InputError
@@ -47,9 +46,9 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
     ...     ufm.recheck(folder + "/c.json").accepted
     True
     """
-    from flint import arb, ctx, fmpq
+    from flint import arb, fmpq
 
-    from ufm.certify.verify import FORMAT, PRECISION, prove
+    from ufm.certify.verify import FORMAT, prove, rational, working_precision
 
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -62,20 +61,16 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
     try:
         proof = prove(document)
         claim = document["claim"]
-        lower, upper = Fraction(claim["lower"]), Fraction(claim["upper"])
+        lower, upper = rational(claim["lower"]), rational(claim["upper"])
         width = int(claim["width"])
     except InputError as error:
         return Recheck(False, str(error))
     except (KeyError, TypeError, ValueError) as error:
         return Recheck(False, f"certificate has no readable claim ({error})")
-    old = ctx.prec
-    ctx.prec = PRECISION
-    try:
+    with working_precision():
         lower_ball = arb(fmpq(lower.numerator, lower.denominator))
         upper_ball = arb(fmpq(upper.numerator, upper.denominator))
         proved_lower, proved_upper = lower_ball <= proof.lower, upper_ball >= proof.upper
-    finally:
-        ctx.prec = old
     if not proved_lower:
         return Recheck(False, f"the witness does not prove the lower bound {float(lower)!r}")
     if not proved_upper:

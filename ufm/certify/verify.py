@@ -17,6 +17,9 @@ The theory that it applies, for the mean cross-entropy over samples in nats:
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -29,6 +32,8 @@ from ufm.errors import InputError
 PRECISION = 160
 FORMAT = "ufm-certificate/1"
 MAX_SIZE = 2**53
+MAX_EXPONENT = 5000
+MAX_CLASSES = 2**40
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,22 @@ def prove(document: dict[str, Any]) -> Proof:
     InputError
         The document is malformed, or its probabilities are not a probability matrix.
     """
-    old = ctx.prec
-    ctx.prec = PRECISION
     try:
-        with np.errstate(all="ignore"):
+        with working_precision(), np.errstate(all="ignore"):
             return _prove(document)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"certificate is malformed ({type(error).__name__}: {error}); save it again") from None
+
+
+@contextmanager
+def working_precision() -> Iterator[None]:
+    """Arb precision inside a block; every operation on balls rounds to it, reading off an end included."""
+    old = ctx.prec
+    ctx.prec = PRECISION
+    try:
+        yield
     finally:
         ctx.prec = old
 
@@ -87,14 +99,14 @@ class _Problem:
     def __init__(self, data: dict[str, Any]) -> None:
         self.m = [_integer(g["classes"]) for g in data["groups"]]
         self.n = [_integer(g["size"]) for g in data["groups"]]
-        if not self.m or min(self.m) < 1 or min(self.n) < 1 or max(self.n) > MAX_SIZE or sum(self.m) < 2:
-            raise InputError("certificate has class sizes that are not positive; save it again")
+        if not self.m or min(self.m) < 1 or min(self.n) < 1 or max(self.n) > MAX_SIZE or not 2 <= sum(self.m) <= MAX_CLASSES:
+            raise InputError("certificate has class sizes that no problem has; save it again")
         if data["loss"] != "ce":
             raise InputError(f"certificate has loss {data['loss']!r}, and this verifier knows 'ce' only")
         self.total = sum(m * n for m, n in zip(self.m, self.n, strict=True))
         self.classes = sum(self.m)
         head = data["head"]
-        rho = {"explicit": lambda: Fraction(0), "linear_deq": lambda: Fraction(head["rho"])}[head["kind"]]()
+        rho = {"explicit": lambda: Fraction(0), "linear_deq": lambda: rational(head["rho"])}[head["kind"]]()
         if not 0 <= rho < 1:
             raise InputError(f"certificate has rho={rho}, which must lie in [0, 1)")
         regularizer = data["regularizer"]
@@ -106,7 +118,7 @@ class _Problem:
             self.strength_squared = product * (1 - rho) ** 2
             self.per_sample = {"per sample": True, "per class": False}[regularizer["features"]]
             if regularizer["lambda_b"] is not None:
-                self.bias = Fraction(regularizer["lambda_b"])
+                self.bias = rational(regularizer["lambda_b"])
                 if self.bias < 0:
                     raise InputError("certificate has a negative bias decay; save it again")
         elif regularizer["kind"] == "norm_budget":
@@ -305,26 +317,44 @@ def _power(exponent: int) -> arb:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InputError(f"certificate has {value!r} where a whole number belongs; save it again")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,4000}", value):
+        raise InputError(f"certificate has {str(value)[:40]!r} where a whole number belongs; save it again")
     return int(value)
 
 
-def _positive(value: str) -> Fraction:
-    number = Fraction(value)
+def rational(value: Any) -> Fraction:
+    """An exact number from ``p``, ``p/q`` or a decimal with an exponent of at most four digits."""
+    pattern = r"-?[0-9]{1,2000}(/[0-9]{1,2000}|(\.[0-9]{1,2000})?([eE][-+]?[0-9]{1,4})?)"
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise InputError(f"certificate has {str(value)[:40]!r} where a rational number belongs; save it again")
+    return Fraction(value)
+
+
+def _positive(value: Any) -> Fraction:
+    number = rational(value)
     if number <= 0:
         raise InputError(f"certificate has the non-positive parameter {value!r}; save it again")
     return number
 
 
-def _dyadic(data: dict[str, Any]) -> tuple[list, int]:
-    def whole(value):
+def _dyadic(data: dict[str, Any]) -> tuple[list[Any], int]:
+    def whole(value: Any) -> Any:
         return [whole(v) for v in value] if isinstance(value, list) else _integer(value)
 
-    return whole(data["integers"]), _integer(data["exponent"])
+    exponent = _integer(data["exponent"])
+    if abs(exponent) > MAX_EXPONENT:
+        raise InputError(f"certificate has the binary exponent {exponent}, which no float64 has; save it again")
+    return whole(data["integers"]), exponent
 
 
 def _toward(value: arb, sign: int) -> float:
+    with working_precision():
+        return _nearest(value, sign)
+
+
+def _nearest(value: arb, sign: int) -> float:
     number = float((value.lower() if sign < 0 else value.upper()).mid())
     while sign * (arb(number) - value) < 0 or not (sign * (arb(number) - value) >= 0):
         number = float(np.nextafter(number, sign * np.inf))
@@ -332,8 +362,9 @@ def _toward(value: arb, sign: int) -> float:
 
 
 def _decimal(value: arb, sign: int, digits: int = 30) -> str:
-    bound = value.lower() if sign < 0 else value.upper()
-    mantissa, exponent = bound.mid().man_exp()
+    with working_precision():
+        bound = value.lower() if sign < 0 else value.upper()
+        mantissa, exponent = bound.mid().man_exp()
     exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
     if exact == 0:
         return "0"

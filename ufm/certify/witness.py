@@ -49,9 +49,7 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, shares: 
             "regularizer": problem.regularizer.certificate(),
             "dim": problem.dim,
         },
-        "primal": {
-            name: dyadic(getattr(factors, name)) for name in ("contrast", "left", "right", "bias")
-        },
+        "primal": {name: dyadic(getattr(factors, name)) for name in ("contrast", "left", "right", "bias")},
         "dual": {"denominator": str(denominator), "own": [str(v) for v in own], "other": [[str(v) for v in r] for r in other]},
     }
 

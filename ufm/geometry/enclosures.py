@@ -52,7 +52,7 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
     mass = program.loss.columns(logits, program.others).rank_one
     gap = max(solution.certificate.gap, 0.0)
     counts = solution.problem.counts
-    with working_precision(96):
+    with working_precision():
         contrasts, gaps = [], []
         for h, (m, n) in enumerate(counts.groups):
             # Rounding of the computed probabilities is far below this radius; 1e-14 covers it when the gap is tiny.

@@ -34,10 +34,11 @@ def geometry(solution: Solution) -> dict[str, float | None]:
     Returns
     -------
     dict
-        ``nc2, nc2_means, nc3, self_duality``, then for classifiers and, with the suffix ``_means``, for class means
+        ``nc2, nc3, self_duality, equinorm``, then for classifiers and, with the suffix ``_means``, for class means
         ``cos_majority, cos_minority, cos_cross`` (mean cosine within the largest, within the smallest and between these
-        classes), ``equinorm`` and ``norm_ratio`` (majority over minority norm). Means are centred for ``nc2``, ``nc3``
-        and ``self_duality`` and raw for cosines and norms. None where undefined: no such pair, or a vector is zero.
+        classes) and ``norm_ratio`` (majority over minority norm). Means are centred in ``nc2_means, nc3, self_duality,
+        equinorm_means`` (as in `measure`) and raw in cosines and norm ratios. None where
+        undefined: no such pair, or a vector is zero.
 
     Examples
     --------
@@ -61,6 +62,8 @@ def geometry(solution: Solution) -> dict[str, float | None]:
         "nc2_means": _to_simplex(means_centred),
         "nc3": _to_simplex(product),
         "self_duality": _duality(weight, means_centred, product),
+        "equinorm": _equinorm(weight),
+        "equinorm_means": _equinorm(means_centred),
     }
     for suffix, gram in (("", weight), ("_means", means)):
         for name, value in _pairs(gram, sizes).items():
@@ -130,7 +133,9 @@ def measure(
     share = np.full(classes, 1.0 / classes) if convention == "zhu" else counts / counts.sum()
     centred = means - means.mean(axis=0)
     between = means - share @ means
-    result = {"nc1": _within_over_between(samples - means[targets], np.sqrt(share)[:, None] * between, classes, precision)}
+    # Class means carry the rounding of the data, whose size may be far above that of their differences.
+    noise = precision * max(between.shape) * float(np.abs(samples).max()) * float(np.sqrt(share.max()))
+    result = {"nc1": _within_over_between(samples - means[targets], np.sqrt(share)[:, None] * between, classes, noise)}
     gram = centred @ centred.T
     result |= {"nc2_means": _simplex_distance(gram), **_regularity(gram, "_means")}
     if classifier is None:
@@ -152,11 +157,11 @@ def measure(
     return result
 
 
-def _within_over_between(within: Floats, between: Floats, classes: int, precision: float) -> float:
-    """``tr(Sigma_W Sigma_B^+) / K`` by a thin SVD; ranks are cut at the precision of the data itself."""
+def _within_over_between(within: Floats, between: Floats, classes: int, noise: float) -> float:
+    """``tr(Sigma_W Sigma_B^+) / K`` by a thin SVD; singular values below the noise of the data count as zero."""
     _, sigma, vt = np.linalg.svd(between, full_matrices=False)
-    keep = sigma > max(between.shape) * precision * sigma[0]
-    if not sigma[0] > 0 or not keep.any():
+    keep = sigma > noise
+    if not keep.any():
         return float("nan")
     projected = within @ (vt[keep].T / sigma[keep])
     return float(np.sum(projected**2)) / len(within) / classes
@@ -228,8 +233,16 @@ def _duality(weight: BlockMatrix, means: BlockMatrix, product: BlockMatrix) -> f
     return sqrt(max(2.0 - 2.0 * cosine, 0.0))
 
 
+def _equinorm(gram: BlockMatrix) -> float | None:
+    """Standard deviation over mean of the norms."""
+    share = gram.multiplicity / gram.multiplicity.sum()
+    norms = np.sqrt(np.maximum(gram.own, 0.0))
+    mean = float(share @ norms)
+    return sqrt(float(share @ (norms - mean) ** 2)) / mean if mean > 0 else None
+
+
 def _pairs(gram: BlockMatrix, sizes: Floats) -> dict[str, float | None]:
-    """Cosines within and between the largest and the smallest classes, and norms."""
+    """Cosines within and between the largest and the smallest classes, and the ratio of their norms."""
     norms = np.sqrt(np.maximum(gram.own, 0.0))
     tiny = 1e-12 * norms.max(initial=0.0)
     pairs = gram.pairs()
@@ -244,15 +257,11 @@ def _pairs(gram: BlockMatrix, sizes: Floats) -> dict[str, float | None]:
         return float(np.clip(np.sum(weight * cosines) / weight.sum(), -1.0, 1.0))
 
     m = gram.multiplicity
-    classes = float(m.sum())
-    mean = float(m @ norms) / classes
-    spread = float(m @ (norms - mean) ** 2) / classes
     large = float(m[majority] @ norms[majority]) / float(m[majority].sum())
     small = float(m[minority] @ norms[minority]) / float(m[minority].sum())
     return {
         "cos_majority": cosine(majority, majority),
         "cos_minority": cosine(minority, minority),
         "cos_cross": cosine(majority, minority) if sizes.max() > sizes.min() else None,
-        "equinorm": sqrt(spread) / mean if mean > 0 else None,
         "norm_ratio": large / small if small > tiny else None,
     }

@@ -7,6 +7,15 @@ from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
 
 __all__ = [
-    "ClassCounts", "CrossEntropy", "Explicit", "LinearDEQ", "NormBudget", "Parameters", "Problem", "WeightDecay",
-    "balanced", "long_tailed", "step",
+    "ClassCounts",
+    "CrossEntropy",
+    "Explicit",
+    "LinearDEQ",
+    "NormBudget",
+    "Parameters",
+    "Problem",
+    "WeightDecay",
+    "balanced",
+    "long_tailed",
+    "step",
 ]

@@ -70,8 +70,7 @@ class ClassCounts:
             parts = item.strip().split("*")
             if len(parts) > 2 or not all(parts):
                 raise InputError(
-                    f"counts has the item {item.strip()!r}; write SIZE*CLASSES items separated by commas, "
-                    "such as 100*5,10*5"
+                    f"counts has the item {item.strip()!r}; write SIZE*CLASSES items separated by commas, such as 100*5,10*5"
                 )
             size = _number(parts[0], item)
             runs.append((size, _number(parts[1], item) if len(parts) == 2 else 1))

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm.spectral.program import ColumnLoss
+
 Floats = NDArray[np.float64]
-
-
-class ColumnLoss(NamedTuple):
-    """A loss of each column of logits with its derivatives.
-
-    values : (G,) the loss of one sample of each group's classes
-    gradient : (G + 1, G) derivative by the logit rows, multiplicities included
-    diagonal, rank_one : (G + 1, G) second derivative ``diag(diagonal) - rank_one rank_one'`` per column
-    """
-
-    values: Floats
-    gradient: Floats
-    diagonal: Floats
-    rank_one: Floats
 
 
 @dataclass(frozen=True)

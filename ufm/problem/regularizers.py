@@ -142,7 +142,9 @@ class NormBudget:
     @property
     def c(self) -> float:
         """``sqrt(E_W E_H)``."""
-        return sqrt(self.weight) * sqrt(self.features) if self.weight * self.features == 0 else sqrt(self.weight * self.features)
+        return (
+            sqrt(self.weight) * sqrt(self.features) if self.weight * self.features == 0 else sqrt(self.weight * self.features)
+        )
 
     def penalty(self, classes: int, gain: float) -> Penalty:
         """Nuclear-norm ball of radius ``K c gain``.
@@ -170,7 +172,7 @@ class NormBudget:
 
     def bias_decay(self) -> None:
         """No bias."""
-        return None
+        return
 
     def certificate(self) -> dict[str, object]:
         """The regulariser's part of a saved certificate, numbers as exact rationals."""

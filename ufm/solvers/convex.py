@@ -126,7 +126,7 @@ class Convex:
             warnings.simplefilter("ignore")
             try:
                 task.solve(solver=name, **options)
-            except cp.error.SolverError as error:
+            except cp.SolverError as error:
                 raise InputError(f"profile {self.profile!r} failed on this problem: {error}; try another profile") from None
         if core.value is None:
             raise InputError(f"profile {self.profile!r} returned no point (status {task.status}); try another profile")

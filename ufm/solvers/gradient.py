@@ -31,6 +31,7 @@ from ufm.spectral.program import Factors
 Floats = NDArray[np.float64]
 RULES = ("gd", "heavy-ball", "nesterov", "adam")
 MAX_ENTRIES = 50_000_000
+DIVERGED = 1e15
 
 
 class Path(NamedTuple):
@@ -61,7 +62,8 @@ class _State(NamedTuple):
 
     def rebuilt(self, arrays: list[Floats]) -> _State:
         queue = iter(arrays)
-        return _State(*(None if array is None else next(queue) for array in self))
+        extra = [None if array is None else next(queue) for array in self]
+        return _State(*extra)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,7 @@ class Gradient:
             with np.errstate(over="ignore", invalid="ignore"):
                 state = update(state)
             iteration += 1
-            if not np.isfinite(state.weight).all():
+            if not all(np.abs(array).max(initial=0.0) < DIVERGED for array in state.present()):
                 raise InputError(f"step={update.last:g} made {self.rule} diverge at iteration {iteration}; give a smaller step")
         program = problem.program().split()
         factors = recorder.factors(state)
@@ -347,4 +349,4 @@ class _Recorder:
 def _schedule(last: int, records: int) -> set[int]:
     """0, the last iteration, and about ``records`` iterations between, denser at the start."""
     points = np.geomspace(1, last, max(records - 1, 1))
-    return {0, last, *(int(round(p)) for p in points)}
+    return {0, last, *(round(float(p)) for p in points)}

@@ -153,7 +153,7 @@ class _System:
         return image.plus(-image.dot(self.position) / self.normal_size, self.normal_image)
 
     def _block_inverse(self, residual: Direction) -> Direction:
-        rank, sigma, root, h, total, mu = self.rank, self.frame.sigma, self.root, self.inner, self.total, self.mu
+        rank, root, h, total, mu = self.rank, self.root, self.inner, self.total, self.mu
         plus, minus = residual.a + residual.b.T, residual.a - residual.b.T
         inner_plus, inner_minus = plus[:rank], minus[:rank]
         # (P+_ij, P+_ji): curvature 2 h along (root_j, root_i), none along the rotation orthogonal to it.
@@ -179,8 +179,10 @@ class _System:
                 return direction if solution is None else solution
             length = product / bend
             start = direction if solution is None else solution
-            solution = Direction(length * start.a, length * start.b, length * start.bias) if solution is None else (
-                solution.plus(length, direction)
+            solution = (
+                Direction(length * start.a, length * start.b, length * start.bias)
+                if solution is None
+                else (solution.plus(length, direction))
             )
             residual = residual.plus(-length, applied)
             image = self.precondition(residual)

@@ -75,9 +75,7 @@ class BlockMatrix:
         columns = (m @ off + self.own - np.diag(off)) / classes
         rows = (off @ m + self.own - np.diag(off)) / classes
         mean = float(m @ columns) / classes
-        return BlockMatrix(
-            self.own - columns - rows + mean, off - columns[None, :] - rows[:, None] + mean, self.runs
-        )
+        return BlockMatrix(self.own - columns - rows + mean, off - columns[None, :] - rows[:, None] + mean, self.runs)
 
     def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray[np.float64]:
         classes = sum(c for _, c in self.runs)

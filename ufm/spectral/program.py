@@ -29,11 +29,30 @@ from ufm.spectral.penalty import Penalty
 Floats = NDArray[np.float64]
 
 
+class ColumnLoss(NamedTuple):
+    """A loss of each column of logits with its derivatives.
+
+    values : (G,) the loss of one sample of each group's classes
+    gradient : (G + 1, G) derivative by the logit rows, multiplicities included
+    diagonal, rank_one : (G + 1, G) second derivative ``diag(diagonal) - rank_one rank_one'`` per column
+    """
+
+    values: Floats
+    gradient: Floats
+    diagonal: Floats
+    rank_one: Floats
+
+
 class Loss(Protocol):
     """What the program asks of a loss; `ufm.problem.loss.CrossEntropy` documents the shapes."""
 
-    def columns(self, logits: Floats, multiplicity: Floats): ...
-    def entropy(self, shares: Floats, multiplicity: Floats) -> Floats: ...
+    def columns(self, logits: Floats, multiplicity: Floats) -> ColumnLoss:
+        """Loss of each column with its derivatives."""
+        ...
+
+    def entropy(self, shares: Floats, multiplicity: Floats) -> Floats:
+        """Minus the convex conjugate at ``p - e_k``, column by column."""
+        ...
 
 
 class Point(NamedTuple):

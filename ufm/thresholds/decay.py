@@ -20,9 +20,7 @@ from ufm.thresholds.balls import outward, working_precision
 from ufm.thresholds.threshold import Threshold
 
 
-def decay_threshold(
-    majority: int, minority: int, count: int, regularizer: WeightDecay, gain: float, level: str
-) -> Threshold:
+def decay_threshold(majority: int, minority: int, count: int, regularizer: WeightDecay, gain: float, level: str) -> Threshold:
     """R0 in closed form; ``count`` is n_B (1 for decay per class)."""
     if level == "rigorous":
         from flint import arb, fmpq

@@ -33,7 +33,7 @@ class Parameters:
         """(d, K) last-layer features: H, or the equilibria ``(I - A)^{-1} H``."""
         if self.mixing is None:
             return self.features
-        return np.linalg.solve(np.eye(len(self.mixing)) - self.mixing, self.features)
+        return np.asarray(np.linalg.solve(np.eye(len(self.mixing)) - self.mixing, self.features), dtype=np.float64)
 
     @property
     def logits(self) -> Floats:

@@ -39,9 +39,7 @@ class LinearDEQ:
 
     def __post_init__(self) -> None:
         if not (isfinite(self.rho) and 0 <= self.rho < 1):
-            raise InputError(
-                f"rho={self.rho!r} must satisfy 0 <= rho < 1: the equilibrium needs ||A||_2 <= rho < 1 to exist"
-            )
+            raise InputError(f"rho={self.rho!r} must satisfy 0 <= rho < 1: the equilibrium needs ||A||_2 <= rho < 1 to exist")
 
     @property
     def gain(self) -> float:

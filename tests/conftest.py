@@ -1,0 +1,44 @@
+"""Shared problems and independent oracles."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import ufm
+
+settings.register_profile("ufm", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ufm")
+
+SHARED: dict[str, ufm.Problem] = {
+    "balanced decay": ufm.Problem([20] * 4, regularizer=ufm.WeightDecay(5e-3, 5e-3)),
+    "step decay": ufm.Problem([40] * 2 + [10] * 3, regularizer=ufm.WeightDecay(4e-3, 1e-2)),
+    "collapsed decay": ufm.Problem([60] * 2 + [4] * 3, regularizer=ufm.WeightDecay(1.8e-2, 1.8e-2)),
+    "bias": ufm.Problem([40] * 2 + [10] * 3, regularizer=ufm.WeightDecay(4e-3, 1e-2, 1e-2)),
+    "deq decay": ufm.Problem([40] * 2 + [10] * 3, regularizer=ufm.WeightDecay(4e-3, 1e-2), head=ufm.LinearDEQ(0.4)),
+    "per class": ufm.Problem([20] * 2 + [5] * 3, regularizer=ufm.WeightDecay(1e-2, 2e-2, per_class=True)),
+    "balanced budget": ufm.Problem([7] * 5, regularizer=ufm.NormBudget(1, 2)),
+    "step budget": ufm.Problem([20] * 2 + [5] * 3, regularizer=ufm.NormBudget(1, 2)),
+    "deq budget": ufm.Problem([20] * 2 + [5] * 3, regularizer=ufm.NormBudget(1, 2), head=ufm.LinearDEQ(0.3)),
+    "all sizes": ufm.Problem([30, 12, 5, 1], regularizer=ufm.WeightDecay(5e-3, 8e-3)),
+    "two classes": ufm.Problem([9, 3], regularizer=ufm.WeightDecay(1e-2, 1e-2)),
+}
+
+
+@pytest.fixture(params=SHARED)
+def problem(request: pytest.FixtureRequest) -> ufm.Problem:
+    """Each of the shared problems."""
+    return SHARED[request.param]
+
+
+def cross_entropy(logits: np.ndarray, counts: np.ndarray) -> float:
+    """Mean cross-entropy over samples, written independently of the package."""
+    from scipy.special import logsumexp
+
+    return float(counts @ (logsumexp(logits, axis=0) - np.diag(logits)) / counts.sum())

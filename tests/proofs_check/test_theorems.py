@@ -1,0 +1,172 @@
+"""Every theorem of the book, and the machinery that judges them."""
+
+import json
+import subprocess
+import sys
+from typing import ClassVar
+
+import pytest
+
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, Outcome, decided, equal, less
+from proofs_check.registry import LEVELS, Kind, Theorem, all_theorems, judge, select
+from ufm.errors import InputError
+
+BOOK = all_theorems()
+EXPECTED = {"F1", "F2", "F3", "F5", "H1", "H3", "Z2", "D1", "D2", "D3", "D4"}
+
+
+def test_the_book_is_complete():
+    assert set(BOOK) == EXPECTED
+    for claim in BOOK.values():
+        assert claim.__doc__
+        assert claim.title
+        assert isinstance(claim.kind, Kind)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+@pytest.mark.parametrize("level", ["float", "rigorous"])
+def test_holds(name, level):
+    verdict = judge(BOOK[name], level)
+    assert verdict.outcome is Outcome.HOLDS, verdict.trouble
+    assert verdict.trouble == []
+    assert verdict.level in LEVELS
+    assert verdict.findings
+    assert verdict.twins
+    assert verdict.outside
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_negative_controls_are_rejected_with_disjoint_enclosures(name):
+    controls = list(BOOK[name]().control("rigorous"))
+    assert controls
+    assert all(c.outcome is Outcome.VIOLATED for c in controls)
+    assert all(c.margin > 0 for c in controls)
+
+
+@pytest.mark.parametrize("name", ["F1", "F2", "F5", "H1", "H3", "Z2", "D1"])
+def test_symbolic_steps(name):
+    steps = list(BOOK[name]().steps())
+    assert steps
+    assert all(passed for _, passed in steps)
+
+
+class Toy(Theorem):
+    """A claim whose every part can be set."""
+
+    id, title, kind, source = "T0", "toy", Kind.TIGHT, cite("zhu2021", "nowhere")
+    parts: ClassVar[dict] = {}
+
+    def __init__(self):
+        good = Finding("x", Outcome.HOLDS, 1e-9, "rigorous")
+        bad = Finding("x", Outcome.VIOLATED, 1.0, "rigorous")
+        default = {"check": [good], "control": [bad], "twin": [good], "outside": [good], "steps": [("s", True)]}
+        self.made = {**default, **self.parts}
+
+    def grid(self):
+        return [0]
+
+    def check(self, instance, level):
+        yield from self.made["check"]
+
+    def steps(self):
+        yield from self.made["steps"]
+
+    def control(self, level):
+        yield from self.made["control"]
+
+    def twin(self, level):
+        yield from self.made["twin"]
+
+    def outside(self, level):
+        yield from self.made["outside"]
+
+
+HOLDS, VIOLATED = (Finding("x", o, 1.0, "rigorous") for o in (Outcome.HOLDS, Outcome.VIOLATED))
+UNSURE = Finding("x", Outcome.INCONCLUSIVE, 1.0, "rigorous")
+
+
+@pytest.mark.parametrize(
+    ("parts", "outcome"),
+    [
+        ({}, Outcome.HOLDS),
+        ({"check": [HOLDS, VIOLATED]}, Outcome.VIOLATED),
+        ({"check": [HOLDS, UNSURE]}, Outcome.INCONCLUSIVE),
+        ({"check": []}, Outcome.INCONCLUSIVE),
+        ({"control": [HOLDS]}, Outcome.INCONCLUSIVE),
+        ({"control": [VIOLATED, UNSURE]}, Outcome.INCONCLUSIVE),
+        ({"control": []}, Outcome.INCONCLUSIVE),
+        ({"twin": [VIOLATED]}, Outcome.INCONCLUSIVE),
+        ({"outside": [UNSURE]}, Outcome.INCONCLUSIVE),
+        ({"steps": [("s", False)]}, Outcome.VIOLATED),
+    ],
+)
+def test_a_theorem_holds_only_if_everything_about_it_does(parts, outcome):
+    toy = type("Toy", (Toy,), {"parts": parts, "__doc__": "toy"})
+    verdict = judge(toy)
+    assert verdict.outcome is outcome
+    assert bool(verdict.trouble) == (outcome is not Outcome.HOLDS)
+
+
+def test_level_is_the_weakest():
+    findings = [HOLDS, Finding("y", Outcome.HOLDS, 1.0, "numeric"), Finding("z", Outcome.HOLDS, 1.0, "float")]
+    toy = type("Toy", (Toy,), {"parts": {"check": findings}, "__doc__": "toy"})
+    assert judge(toy).level == "numeric"
+
+
+def test_comparisons():
+    a, b, c = Enclosure(1.0, 1.0 + 1e-12), Enclosure(1.0 + 5e-13, 1.0 + 2e-12), Enclosure(2.0, 2.1)
+    assert equal("", a, b, tolerance=1e-9, level="float").outcome is Outcome.HOLDS
+    assert equal("", a, b, tolerance=1e-13, level="float").outcome is Outcome.INCONCLUSIVE
+    assert equal("", a, c, tolerance=10.0, level="float").outcome is Outcome.VIOLATED
+    assert equal("", Enclosure(0.0, 5.0), c, tolerance=1e-9, level="float").outcome is Outcome.INCONCLUSIVE
+    nan = Enclosure(float("nan"), float("nan"))
+    assert equal("", nan, c, tolerance=1e9, level="float").outcome is Outcome.INCONCLUSIVE
+    assert less("", nan, c, level="float").outcome is Outcome.INCONCLUSIVE
+    assert less("", a, c, level="float").outcome is Outcome.HOLDS
+    assert less("", c, a, level="float").outcome is Outcome.VIOLATED
+    assert less("", a, b, level="float").outcome is Outcome.INCONCLUSIVE
+    assert decided("", "yes", "yes", margin=1, level="float").outcome is Outcome.HOLDS
+    assert decided("", "yes", "no", margin=1, level="float").outcome is Outcome.VIOLATED
+    assert decided("", "yes", "undecided", margin=1, level="float").outcome is Outcome.INCONCLUSIVE
+
+
+def test_selection():
+    assert [t.id for t in select(["d2", "F1"])] == ["D2", "F1"]
+    with pytest.raises(InputError, match="X9"):
+        select(["X9"])
+
+
+def run(*arguments):
+    command = [sys.executable, "-W", "error", "-m", "proofs_check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_command_line(tmp_path):
+    done = run("F1", "D2", "--json", str(tmp_path / "v.json"))
+    assert done.returncode == 0
+    assert "All 2 theorems hold" in done.stdout
+    written = json.loads((tmp_path / "v.json").read_text())
+    assert [v["id"] for v in written] == ["F1", "D2"]
+    assert all(c["outcome"] == "violated" for v in written for c in v["controls"])
+    listed = run("--list")
+    assert all(name in listed.stdout for name in EXPECTED)
+
+
+@pytest.mark.parametrize("arguments", [("X9",), ("--level", "symbolic"), ("--bogus",), ("F1", "--json", "/nonexistent/v.json")])
+def test_bad_input(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_failing_claim_exits_1():
+    code = (
+        "import sys; from proofs_check import __main__ as m, registry as r; from proofs_check.enclosure import *;"
+        "import proofs_check.zhu2021 as z;"
+        "z.ClosedForm.check = lambda s, i, l: iter([Finding('x', Outcome.VIOLATED, 1.0, 'rigorous')]);"
+        "sys.argv = ['p', 'Z2']; from ufm.cli import guarded; guarded(m.app, 'proofs_check')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "0 of 1 theorems hold" in done.stdout

@@ -1,0 +1,36 @@
+"""Every docstring example runs, every public name is documented."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import figures
+import proofs_check
+import ufm
+
+MODULES = sorted(
+    info.name
+    for package in (ufm, proofs_check, figures)
+    for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+    if not info.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    # Attributes of the package may hide modules of the same name (ufm.solve, ufm.geometry), so ask for the module itself.
+    module = importlib.import_module(name)
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_names_are_documented(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for attribute, value in vars(module).items():
+        mine = getattr(value, "__module__", None) == name and (inspect.isclass(value) or inspect.isfunction(value))
+        if mine and not attribute.startswith("_"):
+            assert value.__doc__, f"{name}.{attribute}"

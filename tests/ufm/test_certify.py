@@ -1,0 +1,272 @@
+"""Bounds, saved certificates and the independent verifier."""
+
+import ast
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ufm
+from tests.conftest import SHARED
+from ufm.certify import bounds
+from ufm.certify.bounds import dual_bound
+from ufm.certify.verify import prove
+from ufm.solvers import Factored, Status
+from ufm.solvers.solution import Stats, conclude
+
+
+def perturbed(solution, size, seed=0):
+    """Factors moved by relative Gaussian noise."""
+    rng = np.random.default_rng(seed)
+    moved = [np.asarray(a) * (1 + size * rng.standard_normal(np.shape(a))) for a in solution.factors]
+    return type(solution.factors)(*moved)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-8, 1e-4, 0.1, 1.0])
+def test_bounds_hold_for_any_factors(problem, size):
+    optimum = ufm.solve(problem, level="rigorous").certificate
+    solution = ufm.solve(problem)
+    found = bounds(solution.program, perturbed(solution, size))
+    assert found.lower <= optimum.upper
+    assert optimum.lower <= found.upper
+
+
+def test_a_perturbed_solution_is_not_certified(problem):
+    """Moved by 1e-4, the gap must exceed 1e-10, and the status must say so."""
+    solution = ufm.solve(problem, method="factored")
+    found = bounds(solution.program, perturbed(solution, 1e-4))
+    assert found.upper - found.lower > 1e-10
+    concluded = conclude(problem, "test", solution.program, perturbed(solution, 1e-4), None, Stats(0, 0, 0.0), 1e-10)
+    assert concluded.status is Status.OPEN
+
+
+def test_float_and_rigorous_levels_agree(problem):
+    for method in ("symmetric", "factored"):
+        solution = ufm.solve(problem, method=method)
+        rigorous = solution.certificate.rigorous()
+        assert rigorous.level == "rigorous"
+        assert rigorous.lower <= solution.certificate.upper
+        assert solution.certificate.lower <= rigorous.upper
+        assert rigorous.relative_gap < 1e-10
+        # The float bounds carry rounding terms, so they may only be wider, up to the rounding of the witness.
+        assert rigorous.lower >= solution.certificate.lower * (1 - 1e-15) - 1e-300
+        assert rigorous.upper <= solution.certificate.upper * (1 + 1e-15)
+
+
+@settings(max_examples=40)
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 3)), min_size=1, max_size=4),
+    kind=st.sampled_from(["decay", "free bias", "bias", "per class", "budget"]),
+    strength=st.floats(1e-5, 1.2),
+    size=st.sampled_from([0.0, 1e-6, 0.3]),
+)
+def test_float_bounds_contain_the_rigorous_truth(sizes, kind, strength, size):
+    """Rigorous bounds of a well-solved problem must meet the float bounds at any point of it."""
+    counts = ufm.ClassCounts(tuple(sizes) if sum(c for _, c in sizes) > 1 else (*sizes, sizes[0]))
+    mu = strength * max(counts) ** 0.5 / counts.total
+    regularizer = {
+        "decay": ufm.WeightDecay(mu, mu),
+        "free bias": ufm.WeightDecay(mu, mu, 0.0),
+        "bias": ufm.WeightDecay(mu, mu, 0.1),
+        "per class": ufm.WeightDecay(strength / counts.classes, strength / counts.classes, per_class=True),
+        "budget": ufm.NormBudget(10 * strength, 10 * strength),
+    }[kind]
+    solution = ufm.solve(ufm.Problem(counts, regularizer=regularizer))
+    truth = solution.certificate.rigorous()
+    found = bounds(solution.program, perturbed(solution, size, 1))
+    assert found.lower <= truth.upper
+    assert truth.lower <= found.upper
+
+
+def test_dual_bound_is_valid_for_any_probabilities(problem):
+    program = problem.program()
+    optimum = ufm.solve(problem).certificate.upper
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        shares = rng.uniform(0, 1, (program.groups, program.groups)) ** rng.integers(1, 9)
+        shares /= np.maximum((program.others[:-1] * shares).sum(axis=0), 1.0)
+        assert dual_bound(program, shares)[0] <= optimum
+
+
+def test_the_verifier_stands_alone():
+    """Neither verify nor recheck imports anything of the package but the error type (and each other)."""
+    folder = Path(ufm.__file__).parent / "certify"
+    for name, allowed in (("verify.py", {"ufm.errors"}), ("recheck.py", {"ufm.errors", "ufm.certify.verify"})):
+        tree = ast.parse((folder / name).read_text())
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        assert {m for m in modules if m and m.startswith("ufm")} <= allowed
+
+
+@pytest.fixture
+def saved(tmp_path, problem):
+    solution = ufm.solve(problem)
+    path = tmp_path / "c.json"
+    solution.certificate.save(path)
+    return path
+
+
+def test_saved_certificates_are_accepted(saved):
+    found = ufm.recheck(saved)
+    assert found.accepted
+    assert found.level == "rigorous"
+    assert 0 <= found.upper - found.lower < 1e-10 * found.upper
+
+
+def rejects(path, document):
+    path.write_text(json.dumps(document))
+    return not ufm.recheck(path).accepted
+
+
+def test_altered_probabilities_are_rejected(saved):
+    original = json.loads(saved.read_text())
+    dual = original["dual"]
+    for h in range(len(dual["own"])):
+        changed = copy.deepcopy(original)
+        changed["dual"]["own"][h] = bump(dual["own"][h])
+        assert rejects(saved, changed)
+        for g in range(len(dual["own"])):
+            changed = copy.deepcopy(original)
+            changed["dual"]["other"][g][h] = bump(dual["other"][g][h])
+            assert rejects(saved, changed)
+    changed = copy.deepcopy(original)
+    changed["dual"]["denominator"] = bump(dual["denominator"])
+    assert rejects(saved, changed)
+
+
+def bump(digits: str) -> str:
+    """The number with its last digit changed."""
+    return digits[:-1] + str((int(digits[-1]) + 1) % 10)
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_every_digit_of_the_bounds_counts(tmp_path, side):
+    """Any digit of a bound changed so that it claims more than is proved is noticed."""
+    path = tmp_path / "c.json"
+    ufm.solve(SHARED["step decay"]).certificate.save(path)
+    original = json.loads(path.read_text())
+    digits, _, exponent = original["claim"][side].partition("e")
+    changes = 0
+    for i, digit in enumerate(digits):
+        moved = int(digit) + (1 if side == "lower" else -1)
+        if 0 <= moved <= 9:
+            changed = copy.deepcopy(original)
+            changed["claim"][side] = f"{digits[:i]}{moved}{digits[i + 1 :]}e{exponent}"
+            assert rejects(path, changed)
+            changes += 1
+    assert changes > 15
+
+
+def test_claims_about_another_problem_are_rejected(saved):
+    original = json.loads(saved.read_text())
+    regularizer = original["problem"]["regularizer"]
+    for name in ("lambda_W", "E_W"):
+        if name in regularizer:
+            for factor in ("3/1000", "1/1000"):
+                changed = copy.deepcopy(original)
+                changed["problem"]["regularizer"][name] = factor if regularizer[name] != factor else "7/1000"
+                assert rejects(saved, changed)
+    if len(original["problem"]["groups"]) > 1:
+        changed = copy.deepcopy(original)
+        changed["problem"]["groups"][0]["size"] += 1000
+        assert rejects(saved, changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["dual"]["other"][0].__setitem__(0, "-1"),
+        lambda d: d["dual"]["own"].pop(),
+        lambda d: d["primal"].pop("left"),
+        lambda d: d["primal"]["left"].__setitem__("integers", [["1"]]),
+        lambda d: d["primal"]["left"].__setitem__("exponent", "x"),
+        lambda d: d["primal"]["left"].__setitem__("exponent", 10**9),
+        lambda d: d.pop("claim"),
+        lambda d: d["claim"].__setitem__("width", 0),
+        lambda d: d["claim"].__setitem__("lower", "nan"),
+        lambda d: d["claim"].__setitem__("lower", "1e999999999"),
+        lambda d: d["problem"].__setitem__("loss", "mse"),
+        lambda d: d["problem"]["regularizer"].__setitem__("lambda_W", "0"),
+        lambda d: d["problem"]["regularizer"].__setitem__("kind", "none"),
+        lambda d: d["problem"]["head"].__setitem__("kind", "transformer"),
+        lambda d: d["problem"].__setitem__("dim", 1),
+        lambda d: d["problem"]["groups"].clear(),
+    ],
+)
+def test_malformed_documents_are_rejected_without_a_traceback(tmp_path, change):
+    path = tmp_path / "c.json"
+    ufm.solve(SHARED["step decay"]).certificate.save(path)
+    document = json.loads(path.read_text())
+    change(document)
+    assert rejects(path, document)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", b'{"format": "other"}', b"3"])
+def test_files_that_are_no_certificates(tmp_path, content):
+    path = tmp_path / "c.json"
+    path.write_bytes(content)
+    with pytest.raises(ufm.InputError, match="certificate"):
+        ufm.recheck(path)
+
+
+def test_unwritable_target_leaves_nothing_behind(tmp_path):
+    certificate = ufm.solve(SHARED["step decay"]).certificate
+    with pytest.raises(ufm.InputError, match="cannot be written"):
+        certificate.save(tmp_path / "missing" / "c.json")
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(ufm.InputError, match="cannot be written"):
+        certificate.save(tmp_path / "folder.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.json"]
+
+
+def test_narrow_certificates_say_the_width(tmp_path):
+    problem = ufm.Problem([3000] * 2 + [10] * 5, regularizer=ufm.WeightDecay(2e-3, 2e-3), dim=3)
+    ufm.solve(problem).certificate.save(tmp_path / "c.json")
+    found = ufm.recheck(tmp_path / "c.json")
+    assert found.accepted
+    assert found.width <= 3
+
+
+def test_dense_certificates_of_a_long_tail(tmp_path):
+    problem = ufm.Problem(ufm.long_tailed(30, largest=300, ratio=100), regularizer=ufm.WeightDecay(1e-4, 1e-4, 1e-2))
+    ufm.solve(problem, method=Factored()).certificate.save(tmp_path / "c.json")
+    assert ufm.recheck(tmp_path / "c.json").accepted
+
+
+def test_proof_of_a_hand_made_witness():
+    """Uniform probabilities and zero factors on two balanced classes: lower bound by hand, upper log 2."""
+    document = {
+        "format": "ufm-certificate/1",
+        "problem": {
+            "groups": [{"classes": 2, "size": 1}],
+            "loss": "ce",
+            "head": {"kind": "explicit"},
+            "regularizer": {
+                "kind": "weight_decay", "lambda_W": "1/16", "lambda_H": "1/16", "lambda_b": None, "features": "per sample",
+            },
+            "dim": None,
+        },
+        "primal": {
+            "contrast": {"exponent": 0, "integers": ["0"]}, "left": {"exponent": 0, "integers": [[]]},
+            "right": {"exponent": 0, "integers": []}, "bias": {"exponent": 0, "integers": ["0"]},
+        },
+        "dual": {"denominator": "2", "own": ["1"], "other": [["1"]]},
+    }  # fmt: skip
+    proof = prove(document)
+    # ||(P - I) D^{1/2}||_2 / N = 1/2, so t = (1/16) / (1/2) = 1/8 and the bound is log(2) / 8.
+    assert float(proof.lower.mid()) == pytest.approx(np.log(2) / 8, rel=1e-14)
+    assert float(proof.upper.mid()) == pytest.approx(np.log(2), rel=1e-14)
+
+
+def test_replacing_the_bounds_does_not_help(tmp_path):
+    """A certificate object with false bounds saves what is proved, not what it says."""
+    certificate = replace(ufm.solve(SHARED["bias"]).certificate, lower=1.0, upper=1.0)
+    certificate.save(tmp_path / "c.json")
+    found = ufm.recheck(tmp_path / "c.json")
+    assert found.accepted
+    assert found.upper < 0.9

@@ -1,0 +1,129 @@
+"""The command line as a user meets it: JSON on stdout, one line on stderr, exit codes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SOLVE_KEYS = {
+    "status", "message", "method", "value", "lower", "upper", "gap", "level", "collapsed", "metrics", "seconds",
+}  # fmt: skip
+
+
+def run(*arguments, module="ufm"):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, *arguments], capture_output=True, text=True, timeout=120
+    )
+
+
+def answer(*arguments):
+    done = run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_solve():
+    found = answer("solve", "--counts", "20*10", "--decay", "5e-3,5e-3")
+    assert set(found) == SOLVE_KEYS
+    assert found["value"] == pytest.approx(0.94430798137, abs=5e-12)
+    assert found["gap"] <= 1e-12
+    assert (found["status"], found["method"], found["collapsed"]) == ("optimal", "symmetric", "no")
+    assert found["metrics"]["cos_majority"] == pytest.approx(-1 / 9)
+    found = answer("solve", "--counts", "100*3,10*7", "--decay", "2e-3,2e-3")
+    assert found["value"] == pytest.approx(0.50562973488268, abs=5e-15)
+
+
+def test_solve_options():
+    assert answer("solve", "--counts", "9,5", "--budget", "1,2", "--head", "deq:rho=0.3", "--method", "factored")["gap"] < 1e-9
+    assert answer("solve", "--counts", "9,5", "--decay", "0.1,0.1,0.5", "--level", "rigorous")["level"] == "rigorous"
+    half = answer("solve", "--counts", "9*3", "--decay", "0.02,0.02")["value"]
+    full = answer("solve", "--counts", "9*3", "--decay", "0.01,0.01", "--convention", "mean-full")["value"]
+    assert half == pytest.approx(full, rel=1e-12)
+    assert answer("solve", "--counts", "1e12*5,1*5", "--budget", "1,5")["collapsed"] == "yes"
+    assert answer("solve", "--counts", "10*6", "--decay", "3e-3,3e-3", "--dim", "2")["status"] == "loose"
+
+
+def test_threshold():
+    found = answer("threshold", "--classes", "5,5", "--budget", "1,5", "--level", "rigorous")
+    assert set(found) == {"quantity", "value", "lower", "upper", "level", "transition"}
+    assert found["lower"] <= 12.19244708033 <= found["upper"] + 1e-11
+    assert found["upper"] - found["lower"] <= 1e-9
+    found = answer("threshold", "--classes", "5,5", "--decay", "2.5e-3,2.5e-3", "--minority-count", "100")
+    assert found["value"] == 7
+    deq = answer("threshold", "--classes", "5,5", "--budget", "1,5", "--head", "deq:rho=0.3", "--level", "rigorous")
+    assert deq["lower"] <= 86.747703936 + 5e-10 <= deq["upper"] + 1e-9
+
+
+def test_tables_for_people():
+    done = run("solve", "--counts", "100*5,10*5", "--decay", "5e-4,5e-4")
+    assert done.returncode == 0
+    assert "certified optimal" in done.stdout
+    done = run("threshold", "--classes", "5,5", "--budget", "1,5")
+    assert "12.19244" in done.stdout
+
+
+def test_certificates_travel(tmp_path):
+    path = tmp_path / "c.json"
+    done = run("solve", "--counts", "100*3,10*7", "--decay", "2e-3,2e-3", "--level", "rigorous", "--save", str(path))
+    assert done.returncode == 0
+    assert run("recheck", str(path)).returncode == 0
+    assert answer("recheck", str(path))["accepted"] is True
+    text = path.read_text()
+    place = text.index('"own":["') + len('"own":["')
+    path.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+    done = run("recheck", str(path), "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["accepted"] is False
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "solve --counts 0*3 --decay 1,1",
+        "solve --counts 3*1 --decay 1,1",
+        "solve --counts abc --decay 1,1",
+        "solve --counts 5*3 --decay 0,1",
+        "solve --counts 5*3 --decay nan,1",
+        "solve --counts 5*3 --decay -1,1",
+        "solve --counts 5*3 --decay 1",
+        "solve --counts 5*3 --budget inf,1",
+        "solve --counts 5*3 --budget 1,2 --decay 1,1",
+        "solve --counts 5*3",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:rho=1",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:rho=x",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head vit",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --loss mse",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --method magic",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --level exact",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --dim 0",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --dim x",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --convention half",
+        "solve --counts 5*3 --budget 1,1 --convention sum-half",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --save /nonexistent/c.json",
+        "solve --bogus",
+        "threshold --classes 5 --budget 1,5",
+        "threshold --classes 5,1 --budget 1,5",
+        "threshold --classes 5,5 --budget 1,1e9",
+        "threshold --classes 5,5 --decay 1e-3,1e-3",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --convention sum-half",
+        "recheck /nonexistent/c.json",
+        "recheck pyproject.toml",
+        "nonsense",
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(arguments):
+    done = run(*arguments.split())
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("ufm: ")
+
+
+def test_importing_ufm_loads_no_heavy_library():
+    heavy = ("scipy", "cvxpy", "sympy", "matplotlib", "flint", "rich", "typer")
+    code = f"import sys, ufm; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

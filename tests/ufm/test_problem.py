@@ -1,0 +1,97 @@
+"""Problems, regularisers and heads: bad input at the door, and recovery of parameters."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+import ufm
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, NAN, INF, -INF])
+@pytest.mark.parametrize("kind", [ufm.WeightDecay, ufm.NormBudget])
+def test_non_positive_or_infinite_strengths_are_refused(kind, bad):
+    for arguments in ((bad, 1.0), (1.0, bad)):
+        with pytest.raises(ufm.InputError):
+            kind(*arguments)
+
+
+def test_zero_decay_is_refused_with_the_reason():
+    with pytest.raises(ufm.InputError, match="no minimiser"):
+        ufm.WeightDecay(0.0, 1e-3)
+
+
+@pytest.mark.parametrize("bad", [-1e-9, NAN, INF])
+def test_bad_bias_decay(bad):
+    with pytest.raises(ufm.InputError):
+        ufm.WeightDecay(1e-3, 1e-3, bad)
+
+
+@pytest.mark.parametrize("rho", [-0.1, 1.0, 1.5, NAN, INF])
+def test_rho_outside_the_unit_interval(rho):
+    with pytest.raises(ufm.InputError, match="rho"):
+        ufm.LinearDEQ(rho)
+
+
+def test_budgets_beyond_float64_are_refused():
+    with pytest.raises(ufm.InputError, match="beyond float64"):
+        ufm.Problem([5] * 3, regularizer=ufm.NormBudget(1e5, 1e5)).program()
+
+
+@pytest.mark.parametrize("arguments", [{"dim": 0}, {"dim": -3}])
+def test_bad_dimension(arguments):
+    with pytest.raises(ufm.InputError, match="dim"):
+        ufm.Problem([5, 5], regularizer=ufm.WeightDecay(1e-3, 1e-3), **arguments)
+
+
+def test_unknown_options_are_type_errors():
+    with pytest.raises(TypeError):
+        ufm.Problem([5, 5], regularizer=ufm.WeightDecay(1e-3, 1e-3), heads=ufm.Explicit())
+    with pytest.raises(TypeError):
+        ufm.solve(ufm.Problem([5, 5], regularizer=ufm.WeightDecay(1e-3, 1e-3)), steps=3)
+
+
+def test_problems_are_values(problem):
+    assert pickle.loads(pickle.dumps(problem)) == problem
+    assert hash(problem) == hash(pickle.loads(pickle.dumps(problem)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        problem.dim = 3
+
+
+def test_recovered_parameters_attain_the_value(problem):
+    solution = ufm.solve(problem)
+    parameters = solution.parameters
+    assert np.allclose(parameters.logits, np.asarray(solution.logits), atol=1e-10)
+    assert problem.objective(parameters) == pytest.approx(solution.value, rel=1e-12)
+
+
+def test_recovery_into_a_given_width():
+    problem = ufm.Problem([9, 4, 4, 1], regularizer=ufm.WeightDecay(1e-3, 2e-3), head=ufm.LinearDEQ(0.3), dim=7)
+    solution = ufm.solve(problem)
+    assert solution.parameters.weight.shape == (4, 7)
+    assert solution.parameters.mixing.shape == (7, 7)
+    assert problem.objective(solution.parameters) == pytest.approx(solution.value, rel=1e-12)
+
+
+def test_class_order_is_the_users():
+    counts = [3, 9, 3, 5]
+    logits = np.asarray(ufm.solve(ufm.Problem(counts, regularizer=ufm.WeightDecay(5e-3, 5e-3))).logits)
+    order = [1, 3, 0, 2]
+    moved = np.asarray(ufm.solve(ufm.Problem([counts[i] for i in order], regularizer=ufm.WeightDecay(5e-3, 5e-3))).logits)
+    assert np.allclose(moved, logits[np.ix_(order, order)], atol=1e-9)
+
+
+def test_the_classifier_is_what_an_independent_solver_finds_for_our_features():
+    """Multinomial logistic regression on the optimal features, features fixed, must return the optimal W."""
+    from sklearn.linear_model import LogisticRegression
+
+    problem = ufm.Problem([30, 12, 12, 5], regularizer=ufm.WeightDecay(4e-3, 9e-3))
+    found = ufm.solve(problem).parameters
+    counts = list(problem.counts)
+    samples = np.repeat(found.features.T, counts, axis=0)
+    labels = np.repeat(np.arange(4), counts)
+    model = LogisticRegression(C=1 / (sum(counts) * 4e-3), fit_intercept=False, tol=1e-12, max_iter=10_000)
+    assert np.allclose(model.fit(samples, labels).coef_, found.weight, atol=1e-5)
