@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -193,14 +194,15 @@ def _numbers(name: str, text: str, least: int, most: int) -> list[float]:
     except ValueError:
         values = []
     if not least <= len(values) <= most:
-        shape = f"{least}" if least == most else f"{least} to {most}"
-        raise InputError(f"--{name} is {text!r}; give {shape} numbers separated by commas")
+        shape = "a number" if most == 1 else f"{least} numbers" if least == most else f"{least} to {most} numbers"
+        separated = "" if most == 1 else " separated by commas"
+        raise InputError(f"--{name} has {text!r}; give {shape}{separated}")
     return values
 
 
 def _whole_pair(text: str) -> tuple[int, int]:
     parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch(r"[0-9]{1,18}", part.strip()) for part in parts):
         raise InputError(f"--classes is {text!r}; give two whole numbers KA,KB such as 5,5")
     return int(parts[0]), int(parts[1])
 
@@ -208,7 +210,7 @@ def _whole_pair(text: str) -> tuple[int, int]:
 def _regularizer(
     decay: str | None, budget: str | None, convention: str, counts: ClassCounts | None
 ) -> WeightDecay | NormBudget:
-    from ufm.conventions import from_convention
+    from ufm.conventions import CONVENTIONS, from_convention
     from ufm.problem import NormBudget
 
     if (decay is None) == (budget is None):
@@ -218,6 +220,8 @@ def _regularizer(
             raise InputError(f"--convention {convention!r} concerns --decay; budgets have one convention, so leave it out")
         return NormBudget(*_numbers("budget", budget, 2, 2))
     assert decay is not None
+    if convention not in CONVENTIONS:
+        raise InputError(f"--convention is {convention!r}; choose one of {', '.join(CONVENTIONS)}")
     if counts is None and convention not in ("mean-half", "mean-full"):
         raise InputError(f"--convention {convention!r} depends on all class sizes, which vary with the ratio; use mean-half")
     return from_convention(convention, *_numbers("decay", decay, 2, 3), counts=counts)

@@ -45,11 +45,15 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
     ('0.94430798137', 'symmetric', True)
     """
     check_level(level)
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem is {problem!r}; give a ufm.Problem")
     choice = ""
     if method == "auto":
         chosen, choice = _choose(problem)
     elif isinstance(method, str):
         chosen = solver(method)
+    elif isinstance(method, type) or not (callable(method) and hasattr(method, "unfit")):
+        raise InputError(f"method is {method!r}; give a name or a solver object such as ufm.solvers.Gradient()")
     else:
         chosen = method
     solution = chosen(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LEVELS = ("float", "rigorous")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """``lower <= optimum <= upper``.
 
@@ -59,7 +60,7 @@ class Certificate:
             return self
         from ufm.certify.verify import prove
 
-        proof = prove(self._document())
+        proof = prove(self.document())
         return replace(self, lower=proof.lower_float, upper=proof.upper_float, level="rigorous")
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -72,20 +73,34 @@ class Certificate:
         """
         from ufm.certify.verify import prove
 
-        content = self._document()
+        content = self.document()
         proof = prove(content)
         content["claim"] = {"lower": proof.lower_text, "upper": proof.upper_text, "width": proof.width}
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(json.dumps(content, indent=None, separators=(",", ":")) + "\n")
-            partial.replace(target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise InputError(f"certificate file {str(path)!r} cannot be written: {error.strerror}") from None
+        write_whole(path, json.dumps(content, separators=(",", ":")) + "\n", "certificate file")
 
-    def _document(self) -> dict[str, object]:
+    def document(self) -> dict[str, object]:
+        """The problem and the witness in exact numbers, as saved (without the claim)."""
         return document(self.problem, self.program, self.factors, self.shares)
+
+
+def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:
+    """Write a regular file whole or not at all; links are followed, devices and folders refused."""
+    partial = None
+    try:
+        target = Path(path).resolve()
+        if not target.name or (target.exists() and not target.is_file()):
+            raise InputError(f"{what} {str(path)!r} cannot be written: it is not a regular file; give another name")
+        partial = target.with_name(f".{target.name[:100]}.{os.getpid()}.partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
+    except (OSError, ValueError) as error:
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{what} {str(path)!r} cannot be written: {reason}") from None
 
 
 def check_level(level: str) -> str:

@@ -48,33 +48,33 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
     """
     from flint import arb, fmpq
 
-    from ufm.certify.verify import FORMAT, prove, rational, working_precision
+    from ufm.certify.verify import FORMAT, MALFORMED, integer, prove, rational, working_precision
 
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"certificate file {str(path)!r} cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError, MemoryError):
         raise InputError(f"certificate file {str(path)!r} is not JSON; save it again") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError(f"certificate file {str(path)!r} is not a certificate of format {FORMAT!r}; save it again")
     try:
         proof = prove(document)
         claim = document["claim"]
-        lower, upper = rational(claim["lower"]), rational(claim["upper"])
-        width = int(claim["width"])
+        lower, upper, width = rational(claim["lower"]), rational(claim["upper"]), integer(claim["width"])
+        shown = float(lower), float(upper)
+        with working_precision():
+            lower_ball = arb(fmpq(lower.numerator, lower.denominator))
+            upper_ball = arb(fmpq(upper.numerator, upper.denominator))
+            proved_lower, proved_upper = lower_ball <= proof.lower, upper_ball >= proof.upper
     except InputError as error:
         return Recheck(False, str(error))
-    except (KeyError, TypeError, ValueError) as error:
-        return Recheck(False, f"certificate has no readable claim ({error})")
-    with working_precision():
-        lower_ball = arb(fmpq(lower.numerator, lower.denominator))
-        upper_ball = arb(fmpq(upper.numerator, upper.denominator))
-        proved_lower, proved_upper = lower_ball <= proof.lower, upper_ball >= proof.upper
+    except MALFORMED as error:
+        return Recheck(False, f"certificate has no readable claim ({type(error).__name__})")
     if not proved_lower:
-        return Recheck(False, f"the witness does not prove the lower bound {float(lower)!r}")
+        return Recheck(False, f"the witness does not prove the lower bound {shown[0]!r}")
     if not proved_upper:
-        return Recheck(False, f"the witness does not prove the upper bound {float(upper)!r}")
+        return Recheck(False, f"the witness does not prove the upper bound {shown[1]!r}")
     if width < proof.width:
         return Recheck(False, f"the factors need {proof.width} dimensions, not the claimed {width}")
-    return Recheck(True, "both bounds are proved", float(lower), float(upper), width)
+    return Recheck(True, "both bounds are proved", *shown, width)

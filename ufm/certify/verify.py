@@ -33,6 +33,7 @@ PRECISION = 160
 FORMAT = "ufm-certificate/1"
 MAX_SIZE = 2**53
 MAX_EXPONENT = 5000
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 MAX_CLASSES = 2**40
 
 
@@ -76,7 +77,7 @@ def prove(document: dict[str, Any]) -> Proof:
     try:
         with working_precision(), np.errstate(all="ignore"):
             return _prove(document)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError, OverflowError) as error:
+    except MALFORMED as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"certificate is malformed ({type(error).__name__}: {error}); save it again") from None
@@ -93,12 +94,37 @@ def working_precision() -> Iterator[None]:
         ctx.prec = old
 
 
-class _Problem:
+@dataclass(frozen=True)
+class Lower:
+    """A lower bound, the norm ``||G||_2`` that it allows, the factor that shrank P to it, and P as integers."""
+
+    value: arb
+    allowed: arb
+    shrink: arb
+    own: list[int]
+    other: list[list[int]]
+    denominator: int
+
+
+@dataclass(frozen=True)
+class Upper:
+    """An upper bound, the feature dimensions that attain it, and the probabilities at its logits as balls.
+
+    own : (G,) of the class itself; other : (G, G), ``other[g][h]`` of one other class of group g in a column of group h
+    """
+
+    value: arb
+    width: int
+    own: list[arb]
+    other: list[list[arb]]
+
+
+class ExactProblem:
     """The document's problem in exact numbers."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        self.m = [_integer(g["classes"]) for g in data["groups"]]
-        self.n = [_integer(g["size"]) for g in data["groups"]]
+        self.m = [integer(g["classes"]) for g in data["groups"]]
+        self.n = [integer(g["size"]) for g in data["groups"]]
         if not self.m or min(self.m) < 1 or min(self.n) < 1 or max(self.n) > MAX_SIZE or not 2 <= sum(self.m) <= MAX_CLASSES:
             raise InputError("certificate has class sizes that no problem has; save it again")
         if data["loss"] != "ce":
@@ -134,17 +160,17 @@ class _Problem:
 def _prove(document: dict[str, Any]) -> Proof:
     if document["format"] != FORMAT:
         raise InputError(f"certificate has format {document['format']!r}; this version reads {FORMAT!r}")
-    problem = _Problem(document["problem"])
-    lower = _lower(problem, document["dual"])
-    upper, width = _upper(problem, document["primal"])
-    return Proof(lower, upper, width)
+    problem = ExactProblem(document["problem"])
+    upper = upper_bound(problem, document["primal"])
+    return Proof(lower_bound(problem, document["dual"]).value, upper.value, upper.width)
 
 
-def _lower(problem: _Problem, dual: dict[str, Any]) -> arb:
+def lower_bound(problem: ExactProblem, dual: dict[str, Any]) -> Lower:
+    """The proved lower bound with what it was made of."""
     m, n, groups = problem.m, problem.n, len(problem.m)
-    denominator = _integer(dual["denominator"])
-    own = [_integer(v) for v in dual["own"]]
-    other = [[_integer(v) for v in row] for row in dual["other"]]
+    denominator = integer(dual["denominator"])
+    own = [integer(v) for v in dual["own"]]
+    other = [[integer(v) for v in row] for row in dual["other"]]
     if denominator < 1 or len(own) != groups or len(other) != groups or any(len(row) != groups for row in other):
         raise InputError("certificate has probabilities of the wrong shape; save it again")
     if min(own) < 0 or min(map(min, other)) < 0 or any(m[g] == 1 and other[g][g] for g in range(groups)):
@@ -166,8 +192,9 @@ def _lower(problem: _Problem, dual: dict[str, Any]) -> arb:
 
     norm = _dual_norm(problem, denominator, own, other)
     if not problem.decay:
-        return entropy - problem.strength * norm
-    shrink = min(arb(1), problem.strength / norm) if norm > 0 else arb(1)
+        return Lower(entropy - problem.strength * norm, norm, arb(1), own, other, denominator)
+    # Balls that overlap cannot be ordered: arb's own min and max return a ball around both candidates.
+    shrink = arb(1) if norm <= problem.strength else arb(1).min(problem.strength / norm)
     lower = shrink * entropy
     if problem.bias is not None:
         residual = []
@@ -179,10 +206,10 @@ def _lower(problem: _Problem, dual: dict[str, Any]) -> arb:
             lower -= shrink**2 * _arb(square / (2 * problem.bias))
         elif square:
             raise InputError("certificate has probabilities that do not balance a free bias, so it proves nothing")
-    return lower
+    return Lower(lower, problem.strength, shrink, own, other, denominator)
 
 
-def _dual_norm(problem: _Problem, denominator: int, own: list[int], other: list[list[int]]) -> arb:
+def _dual_norm(problem: ExactProblem, denominator: int, own: list[int], other: list[list[int]]) -> arb:
     """Upper bound on ``||(P - I) diag(pi) S^{-1}||_2``.
 
     The contrasts are explicit. For the core let c be the integer group masses of ``denominator (P - I)`` and
@@ -195,7 +222,7 @@ def _dual_norm(problem: _Problem, denominator: int, own: list[int], other: list[
     largest = arb(0)
     for g in range(groups):
         if m[g] > 1:
-            largest = max(largest, arb((denominator - own[g] + other[g][g]) ** 2 * weight[g]))
+            largest = largest.max(arb((denominator - own[g] + other[g][g]) ** 2 * weight[g]))
 
     masses = [[m[g] * other[g][h] for h in range(groups)] for g in range(groups)]
     for h in range(groups):
@@ -241,14 +268,15 @@ def _dual_norm(problem: _Problem, denominator: int, own: list[int], other: list[
             residual_bound = max(residual_bound, fmpq(row, m[g]))
     squared = arb(fmpq(tau_scaled) + residual_bound)
     squared = squared / arb(2) ** power if power >= 0 else squared * arb(2) ** (-power)
-    return _over(problem, denominator, max(largest, squared))
+    return _over(problem, denominator, largest.max(squared))
 
 
-def _over(problem: _Problem, denominator: int, squared: arb) -> arb:
+def _over(problem: ExactProblem, denominator: int, squared: arb) -> arb:
     return squared.sqrt() / (denominator * problem.total)
 
 
-def _upper(problem: _Problem, primal: dict[str, Any]) -> tuple[arb, int]:
+def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
+    """The proved upper bound with the probabilities at its factors."""
     m, n, groups = problem.m, problem.n, len(problem.m)
     contrast, contrast_power = _dyadic(primal["contrast"])
     left, left_power = _dyadic(primal["left"])
@@ -275,13 +303,15 @@ def _upper(problem: _Problem, primal: dict[str, Any]) -> tuple[arb, int]:
     features = sum(m[h] * problem.scale_squared[h] * row[h] * row[h] for row in right for h in range(groups))
     norm += (arb(weights) * _power(2 * left_power) + arb(features) * _power(2 * right_power)) / 2
     width = rank + sum(m[g] - 1 for g in range(groups) if contrast[g])
-    if problem.dim is not None and width > _integer(problem.dim):
+    if problem.dim is not None and width > integer(problem.dim):
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
     inside = arb(1)
     if not problem.decay and norm > 0 and not norm <= problem.strength:
         inside = problem.strength / norm
     loss = arb(0)
+    own: list[arb] = []
+    other: list[list[arb]] = [[arb(0)] * groups for _ in range(groups)]
     for h in range(groups):
         odds = arb(0)
         for g in range(groups):
@@ -289,19 +319,24 @@ def _upper(problem: _Problem, primal: dict[str, Any]) -> tuple[arb, int]:
                 margin = arb(product[g][h] - product[h][h]) * unit - x[h] * (m[h] - 1) / m[h]
                 if problem.bias is not None:
                     margin += b[g] - b[h]
-                odds += m[g] * (inside * margin).exp()
+                other[g][h] = (inside * margin).exp()
+                odds += m[g] * other[g][h]
         if m[h] > 1:
-            odds += (m[h] - 1) * (-inside * x[h]).exp()
+            other[h][h] = (-inside * x[h]).exp()
+            odds += (m[h] - 1) * other[h][h]
         loss += m[h] * n[h] * odds.log1p()
+        own.append(1 / (1 + odds))
+        for g in range(groups):
+            other[g][h] *= own[h]
     loss /= problem.total
 
     if not problem.decay:
-        return loss, width
+        return Upper(loss, width, own, other)
     upper = loss + problem.strength * norm
     if problem.bias:
         square = sum(c * v * v for c, v in zip(m, bias, strict=True))
         upper += _arb(problem.bias / 2) * arb(square) * _power(2 * bias_power)
-    return upper, width
+    return Upper(upper, width, own, other)
 
 
 def _plogp(count: int) -> arb:
@@ -316,7 +351,8 @@ def _power(exponent: int) -> arb:
     return arb(2) ** exponent
 
 
-def _integer(value: Any) -> int:
+def integer(value: Any) -> int:
+    """A whole number, written as such or as a string of at most 4000 digits."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,4000}", value):
@@ -341,15 +377,17 @@ def _positive(value: Any) -> Fraction:
 
 def _dyadic(data: dict[str, Any]) -> tuple[list[Any], int]:
     def whole(value: Any) -> Any:
-        return [whole(v) for v in value] if isinstance(value, list) else _integer(value)
+        return [whole(v) for v in value] if isinstance(value, list) else integer(value)
 
-    exponent = _integer(data["exponent"])
+    exponent = integer(data["exponent"])
     if abs(exponent) > MAX_EXPONENT:
         raise InputError(f"certificate has the binary exponent {exponent}, which no float64 has; save it again")
     return whole(data["integers"]), exponent
 
 
 def _toward(value: arb, sign: int) -> float:
+    if not value.is_finite():
+        return sign * np.inf
     with working_precision():
         return _nearest(value, sign)
 
@@ -362,6 +400,8 @@ def _nearest(value: arb, sign: int) -> float:
 
 
 def _decimal(value: arb, sign: int, digits: int = 30) -> str:
+    if not value.is_finite():
+        raise InputError("certificate's bounds are not finite, so it proves nothing")
     with working_precision():
         bound = value.lower() if sign < 0 else value.upper()
         mantissa, exponent = bound.mid().man_exp()

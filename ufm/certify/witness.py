@@ -25,7 +25,7 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, shares: 
     ``1 / (denominator N)``, is then taken off that row.
     """
     multiplicity = [int(m) for m in program.multiplicity]
-    sizes = _sizes(problem, program)
+    sizes = list(program.sizes)
     smallest = float(np.min(np.where(program.others[:-1] * shares > 0, shares, 1.0)))
     bits = 64 + max(0, -frexp(smallest)[1])
     scaled = np.ldexp(shares, min(bits, 900))
@@ -69,13 +69,6 @@ def dyadic(array: Floats) -> dict[str, object]:
         return str(value << power) if value else "0"
 
     return {"exponent": lowest, "integers": exact(whole, shift)}
-
-
-def _sizes(problem: Problem, program: LogitProgram) -> list[int]:
-    groups = problem.counts.groups
-    if len(groups) == program.groups:
-        return [n for _, n in groups]
-    return list(problem.counts)
 
 
 def _balanced(

@@ -1,25 +1,12 @@
-r"""Have the smallest classes collapsed onto one classifier? A verdict about the *optimum*, from the certified gap.
-
-Let the smallest classes form a group of m and let ``x`` be its contrast: the logit of a class minus that of another
-class of the group. Two consequences of the gap ``delta = upper - lower`` enclose the optimum's ``x*``:
-
-* Bregman: ``sum_k pi_k KL(p*_k || p_k) <= delta`` (logits' softmax p, optimality of Z*), so by Pinsker the probabilities
-  are known to ``sqrt(2 delta / (m pi))`` in l1 norm, averaged over the group: if the class itself is then still more
-  probable than another, ``x* > 0``.
-* Complementary slackness: a feasible P that stays ``mu - g`` below the constraint on the group's contrasts forces
-  ``(m - 1) s x* (mu - g) <= delta``.
-"""
+"""Have the smallest classes collapsed onto one classifier? A proved verdict about the *optimum*, from the certified gap."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log, sqrt
+from numbers import Real
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ufm.certify.bounds import dual_norm
-from ufm.spectral.penalty import Nuclear
+from ufm.errors import InputError
 
 if TYPE_CHECKING:
     from ufm.solvers.solution import Solution
@@ -30,9 +17,10 @@ class Collapse:
     """Three-valued verdict on the smallest classes.
 
     verdict : {"yes", "no", "undecided"}
-    lower, upper : float, enclosure of the optimum's contrast in nats of logit
+    lower, upper : float, enclosure of the optimum's contrast: logit of a class minus that of another of them, in its column
     tolerance : float, contrast below which classes count as collapsed
     reason : str, one sentence
+    level : str, always ``"rigorous"``: the enclosure is evaluated in ball arithmetic from the solution's witness
     """
 
     verdict: str
@@ -40,15 +28,19 @@ class Collapse:
     upper: float
     tolerance: float
     reason: str
+    level: str = "rigorous"
 
 
 def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     """Minority collapse of the smallest classes (of the two smallest, where the smallest size occurs once).
 
+    The verdict is about the optimum over logits, `ufm.certify.optimum` says how the gap decides it. Where ``dim < K - 1``
+    leaves a gap, that optimum is not the model's, and the verdict is "undecided".
+
     Parameters
     ----------
     solution : Solution of a convex program
-    tolerance : float
+    tolerance : float > 0
         Contrast (nats) up to which classes count as collapsed.
 
     Examples
@@ -59,7 +51,14 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     >>> collapse(ufm.solve(problem)).verdict
     'yes'
     """
+    from ufm.solvers.solution import Status
+
+    if not (isinstance(tolerance, Real) and 0 < tolerance < float("inf")):
+        raise InputError(f"tolerance is {tolerance!r}; give a positive contrast in nats such as 1e-6")
     lower, upper = _enclosure(solution)
+    if solution.status is Status.LOOSE:
+        reason = "with dim < K - 1 the certified gap belongs to a relaxation, which decides nothing here; raise dim"
+        return Collapse("undecided", 0.0, float("inf"), tolerance, reason)
     if lower > 0:
         verdict, reason = "no", f"the smallest classes differ by a logit contrast of at least {lower:.3g}"
     elif upper <= tolerance:
@@ -71,62 +70,17 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
 
 
 def _enclosure(solution: Solution) -> tuple[float, float]:
-    program, counts = solution.program, solution.problem.counts
-    gap = max(solution.certificate.gap, 0.0)
-    sizes = np.array([float(n) for _, n in counts.groups] if len(counts.groups) == program.groups else list(counts), float)
-    smallest = np.flatnonzero(sizes == sizes.min())
-    m = float(program.multiplicity[smallest].sum())
-    logits = program.spread(program.point(solution.factors))
-    mass = program.loss.columns(logits, program.others).rank_one
-    single = mass[:-1] / np.maximum(program.others[:-1], 1.0)
-    if m == 1:
-        return _two_smallest(program, sizes, single, mass[-1], gap, solution)
-    share = float(program.share[smallest[0]])
-    weight = program.multiplicity[smallest]
-    own = float(weight @ mass[-1][smallest]) / m
-    pairs = np.outer(weight, weight) - np.diag(weight)
-    other = float(np.sum(pairs * single[np.ix_(smallest, smallest)]) / pairs.sum())
-    error = sqrt(2.0 * gap / (m * share))
-    lower, upper = _contrast(own, other, error)
+    from ufm.certify.optimum import Optimum
+    from ufm.thresholds.balls import outward
 
-    shares = solution.certificate.shares
-    rest = (program.others[:-1] * shares).sum(axis=0)
-    scale = float(program.scale[smallest[0]])
-    within = float(np.sum(pairs * shares[np.ix_(smallest, smallest)]) / pairs.sum())
-    reached = (float(weight @ rest[smallest]) / m + within) * share / scale
-    penalty = program.penalty
-    allowed = penalty.weight if isinstance(penalty, Nuclear) else dual_norm(program, shares)
-    slack = allowed - reached
-    if slack > 1e-12 * allowed:
-        upper = min(upper, gap / (slack * (m - 1.0) * scale))
-    return lower, max(upper, lower)
-
-
-def _contrast(own: float, other: float, error: float) -> tuple[float, float]:
-    """Enclosure of ``log(own / other)``, clipped at 0, from probabilities whose total variation is at most ``error / 2``."""
-    lower = log((own - error / 2) / (other + error / 2)) if own - other > error else 0.0
-    upper = log((own + error / 2) / (other - error / 2)) if other > error / 2 else inf
-    return max(lower, 0.0), max(upper, 0.0)
-
-
-def _two_smallest(program, sizes, single, own, gap: float, solution: Solution) -> tuple[float, float]:
-    """Mean of the two one-sided contrasts between the two smallest classes."""
-    order = np.argsort(sizes, kind="stable")
-    a, b = int(order[0]), int(order[1])
-    bounds = []
-    for i, j in ((a, b), (b, a)):
-        error = sqrt(2.0 * gap / float(program.share[i] * program.multiplicity[i]))
-        # Signed: one side alone may be negative.
-        p, q = float(own[i]), float(single[j, i])
-        low = log((p - error / 2) / (q + error / 2)) if p > error / 2 else -inf
-        high = log((p + error / 2) / (q - error / 2)) if q > error / 2 else inf
-        bounds.append((low, high))
-    lower, upper = (0.5 * (bounds[0][i] + bounds[1][i]) for i in (0, 1))
-    factors = solution.factors
-    zero = not factors.left.any() and not factors.contrast.any() and not factors.bias.any()
-    if zero and isinstance(program.penalty, Nuclear):
-        slack = program.penalty.weight - dual_norm(program, solution.certificate.shares)
-        # ||Z* S||_* slack <= gap, and a contrast is at most sqrt(2) ||Z*||.
-        if slack > 0:
-            upper = min(upper, sqrt(2.0) * gap / (slack * float(program.scale.min())))
-    return max(lower, 0.0), max(upper, 0.0)
+    proved = Optimum.of(solution.certificate.document())
+    sizes, multiplicity = solution.program.sizes, solution.program.multiplicity
+    smallest = [g for g, n in enumerate(sizes) if n == min(sizes)]
+    if sum(multiplicity[g] for g in smallest) >= 2:
+        lower, upper = proved.contrast(smallest)
+    else:
+        second = min(n for n in sizes if n > min(sizes))
+        a, b = smallest[0], sizes.index(second)
+        ends = [proved.margin(a, b), proved.margin(b, a)]
+        lower, upper = (ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2
+    return max(outward(lower)[0], 0.0), max(outward(upper)[1], 0.0)

@@ -1,19 +1,11 @@
-r"""What the certified gap proves about the optimum's probabilities and logits.
-
-With ``delta = upper - lower``, optimality of ``Z*`` and Bregman's three-point identity give
-``sum_k pi_k KL(p*_k || p_k) <= delta`` for the softmax columns p of the solution, so by Pinsker's inequality the l1
-distances ``d_k = ||p*_k - p_k||_1`` of the m classes of one group (whose optimal columns agree up to relabelling)
-average at most ``sqrt(2 delta / (m pi))``. Half of that bounds any single probability. Logit differences are logarithms
-of ratios of probabilities; here they are Arb balls.
-"""
+"""Logits and classifier cosines of the *optimum* of a step-imbalanced problem, enclosed from the certified gap."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from ufm.certify.optimum import Optimum
 from ufm.errors import InputError
 from ufm.thresholds.balls import working_precision
 
@@ -46,32 +38,26 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
     from flint import arb
 
     program = solution.program
-    if program.groups > 2 or len(solution.problem.counts.groups) != program.groups:
+    groups = solution.problem.counts.groups
+    if program.groups > 2 or program.groups != len(groups) or program.classes != program.multiplicity.sum():
         raise InputError("enclosures of logits need a solution by method='symmetric' with at most two class sizes")
-    logits = program.spread(program.point(solution.factors))
-    mass = program.loss.columns(logits, program.others).rank_one
-    gap = max(solution.certificate.gap, 0.0)
-    counts = solution.problem.counts
+    proved = Optimum.of(solution.certificate.document())
     with working_precision():
         contrasts, gaps = [], []
-        for h, (m, n) in enumerate(counts.groups):
-            # Rounding of the computed probabilities is far below this radius; 1e-14 covers it when the gap is tiny.
-            radius = float(np.sqrt(gap * counts.total / (2.0 * m * n))) * (1 + 1e-9) + 1e-14
-            own = arb(float(mass[-1, h]), radius)
-            other = arb(float(mass[h, h] / (m - 1)), radius) if m > 1 else None
-            contrasts.append(None if other is None else _log(own) - _log(other))
+        for h, (m, _) in enumerate(groups):
+            own = _log(proved.own([h]))
+            other = _log(proved.other([h], [h])) if m > 1 else arb(0)
+            contrasts.append(own - other if m > 1 else None)
             if program.groups == 2:
-                share = arb(float(mass[1 - h, h] / program.multiplicity[1 - h]), radius)
-                mean = _log(own) / m + (0 if other is None else _log(other) * (m - 1) / m)
-                gaps.append(mean - _log(share))
+                gaps.append(own / m + other * (m - 1) / m - _log(proved.other([1 - h], [h])))
         return LogitEnclosure(contrasts, gaps, _cosines(solution, contrasts, gaps))
 
 
-def _log(ball):
-    """Logarithm of a probability; the part of the ball below zero is impossible, and makes the lower end infinite."""
+def _log(probability: Any) -> Any:
+    """Logarithm of a probability, NaN where the ball reaches zero."""
     from flint import arb
 
-    return ball.log() if ball > 0 else arb("nan")
+    return probability.log() if probability > 0 else arb("nan")
 
 
 def _cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[Any]:

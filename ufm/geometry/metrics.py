@@ -13,7 +13,7 @@ With G the Gram matrix of the rows of W (or of the centred class means) and ``S 
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +48,7 @@ def geometry(solution: Solution) -> dict[str, float | None]:
     -0.333333333
     """
     program, factors = solution.program, solution.factors
-    sizes = _group_sizes(solution)
+    sizes = np.array([float(n) for n in program.sizes])
     scale = program.scale
     weight = _gram(factors.left @ factors.left.T, factors.contrast * scale, program.multiplicity, program.runs)
     means = _gram(factors.right.T @ factors.right, factors.contrast / scale, program.multiplicity, program.runs)
@@ -110,17 +110,22 @@ def measure(
     """
     if convention not in CONVENTIONS:
         raise InputError(f"convention is {convention!r}; choose one of {', '.join(CONVENTIONS)}")
-    raw = np.asarray(features)
+    raw = _array("features", features)
     precision = np.finfo(raw.dtype).eps if raw.dtype.kind == "f" else np.finfo(np.float64).eps
     samples = raw.astype(np.float64)
+    largest = float(np.abs(samples).max(initial=0.0))
+    if np.isfinite(largest) and largest > 0:
+        samples = samples / largest  # every metric is free of scale, and products then stay within float64
     targets = np.asarray(labels)
-    if samples.ndim != 2 or targets.shape != samples.shape[:1] or not len(targets):
+    if samples.ndim != 2 or not samples.shape[1] or targets.shape != samples.shape[:1] or not len(targets):
         raise InputError(f"features {samples.shape} and labels {targets.shape} do not fit; give (N, d) and (N,)")
-    if targets.dtype.kind not in "iu" or targets.min() < 0:
+    if targets.dtype.kind not in "iu" or targets.min() < 0 or targets.max() > 10**7:
         raise InputError("labels must be whole numbers 0 .. K-1")
     if not np.isfinite(samples).all():
         raise InputError("features contain NaN or infinity; drop or repair those samples")
-    classifier = None if weight is None else np.asarray(weight, dtype=np.float64)
+    classifier = None if weight is None else np.atleast_1d(_array("weight", weight)).astype(np.float64)
+    if classifier is None and (bias is not None or targets.max() == 0):
+        raise InputError("a bias needs a weight" if bias is not None else "labels name one class only; give at least 2")
     classes = int(targets.max()) + 1 if classifier is None else len(classifier)
     counts = np.bincount(targets, minlength=classes)
     if len(counts) > classes or classes < 2:
@@ -151,10 +156,21 @@ def measure(
     sizes = np.linalg.norm(classifier), np.linalg.norm(centred)
     dual = classifier / sizes[0] - centred / sizes[1] if min(sizes) > 0 else np.full(1, np.nan)
     result["self_duality"] = float(np.linalg.norm(dual))
-    predicted = np.argmax(samples @ classifier.T + offset, axis=1)
+    predicted = np.argmax(samples @ classifier.T + offset / largest if largest > 0 else samples @ classifier.T, axis=1)
     distance = np.sum(means**2, axis=1) - 2.0 * samples @ means.T
     result["nc4"] = float(np.mean(predicted != np.argmin(distance, axis=1)))
     return result
+
+
+def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """A real array, without a mask."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub" or isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name} must be an array of real numbers (dtype {array.dtype}, no mask, rows of equal length)")
+    return array
 
 
 def _within_over_between(within: Floats, between: Floats, classes: int, noise: float) -> float:
@@ -184,14 +200,6 @@ def _regularity(gram: Floats, suffix: str) -> dict[str, float]:
     cosines = (gram / np.outer(norms, norms))[~np.eye(classes, dtype=bool)]
     angle = float(np.mean(np.abs(cosines + 1.0 / (classes - 1.0))))
     return {f"equinorm{suffix}": float(norms.std() / norms.mean()), f"equiangular{suffix}": angle}
-
-
-def _group_sizes(solution: Solution) -> Floats:
-    """(G,) class size of each group of the solved program."""
-    groups = solution.problem.counts.groups
-    if len(groups) == solution.program.groups:
-        return np.array([float(n) for _, n in groups])
-    return np.array([float(n) for n in solution.problem.counts])
 
 
 def _gram(core: Floats, contrast: Floats, multiplicity: Floats, runs: tuple[tuple[int, int], ...]) -> BlockMatrix:

@@ -56,6 +56,8 @@ class ClassCounts:
         """
         if isinstance(sizes, ClassCounts):
             return sizes
+        if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+            raise InputError(f"counts is {sizes!r}; give a list of class sizes, or ClassCounts.parse(...) for text")
         return cls(tuple((n, 1) for n in sizes))
 
     @classmethod
@@ -148,6 +150,8 @@ def long_tailed(classes: int, *, largest: int, ratio: float) -> ClassCounts:
 def _whole(name: str, value: int) -> int:
     try:
         number = index(value)
+        if isinstance(value, bool):
+            raise TypeError
     except TypeError:
         raise InputError(f"{name} is {value!r}; it must be a whole number") from None
     if not 1 <= number <= MAX_SIZE:

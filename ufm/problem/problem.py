@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 
@@ -57,10 +58,14 @@ class Problem:
         head: Head | None = None,
         dim: int | None = None,
     ) -> None:
-        if not hasattr(regularizer, "column_scale"):
+        if isinstance(regularizer, type) or not hasattr(regularizer, "column_scale"):
             raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
-        if dim is not None and dim < 1:
-            raise InputError(f"dim is {dim}; the feature dimension must be at least 1")
+        if head is not None and (isinstance(head, type) or not hasattr(head, "gain")):
+            raise InputError(f"head is {head!r}; give Explicit() or LinearDEQ(rho)")
+        if loss is not None and not isinstance(loss, CrossEntropy):
+            raise InputError(f"loss is {loss!r}; give CrossEntropy()")
+        if dim is not None and not (isinstance(dim, Integral) and not isinstance(dim, bool) and 1 <= dim <= 10**9):
+            raise InputError(f"dim is {dim!r}; the feature dimension must be a whole number of at least 1")
         values = {
             "counts": ClassCounts.of(counts),
             "regularizer": regularizer,
@@ -87,6 +92,7 @@ class Problem:
         sizes = np.array([float(n) for _, n in counts.groups])
         return LogitProgram(
             multiplicity=np.array([float(m) for m, _ in counts.groups]),
+            sizes=tuple(n for _, n in counts.groups),
             share=np.array([n / counts.total for _, n in counts.groups]),
             scale=self.regularizer.column_scale(sizes),
             penalty=self.regularizer.penalty(counts.classes, self.head.gain),
@@ -141,8 +147,18 @@ class Problem:
     def objective(self, parameters: Parameters) -> float:
         """The model's own objective at explicit parameters (features equal within classes).
 
-        Mean loss plus decay; under norm budgets the mean loss, infinite where a budget is exceeded by more than 1e-9.
+        Mean loss plus decay; under norm budgets the mean loss. Infinite where a budget, or the spectral budget of A, is
+        exceeded by more than a relative 1e-9.
+
+        Raises
+        ------
+        InputError
+            The parameters have a bias or an A that the problem does not have, or lack one that it has.
         """
+        if (parameters.bias is None) != (self.regularizer.bias_decay() is None):
+            raise InputError("parameters and problem must both have a bias, or neither")
+        if not self.head.admits(parameters.mixing):
+            return np.inf
         counts = np.array([float(n) for n in self.counts])
         logits = parameters.logits
         own = np.diag(logits)

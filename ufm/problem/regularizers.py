@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite, sqrt
+from math import isfinite, nan, sqrt
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,18 @@ from ufm.spectral.penalty import Nuclear, NuclearBall, Penalty
 
 Floats = NDArray[np.float64]
 LARGEST_LOGIT = 200.0
+
+
+def _strength(owner: object, name: str) -> float:
+    """The field as a float, stored as such; NaN where it is no finite number (the caller then says what is wrong)."""
+    value = getattr(owner, name)
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:
+        number = nan
+    if isfinite(number):
+        object.__setattr__(owner, name, number)
+    return number if isfinite(number) else nan
 
 
 class Regularizer(Protocol):
@@ -59,11 +72,12 @@ class WeightDecay:
     per_class: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in (("weight", self.weight), ("features", self.features)):
-            if not isfinite(value) or value <= 0:
+        for name in ("weight", "features"):
+            value = _strength(self, name)
+            if not value > 0:
                 why = "with zero decay there is no minimiser, the loss falls forever as logits grow; " if value == 0 else ""
-                raise InputError(f"decay on {name} is {value!r}: {why}give a finite positive number such as 5e-4")
-        if self.bias is not None and not (isfinite(self.bias) and self.bias >= 0):
+                raise InputError(f"decay on {name} is {getattr(self, name)!r}: {why}give a finite positive number such as 5e-4")
+        if self.bias is not None and not _strength(self, "bias") >= 0:
             raise InputError(f"decay on bias is {self.bias!r}: give a finite number >= 0, or leave the bias out")
         if not 1e-300 < self.mu < 1e300 or not 1e-150 < self.weight / self.features < 1e150:
             raise InputError(
@@ -131,9 +145,10 @@ class NormBudget:
     features: float
 
     def __post_init__(self) -> None:
-        for name, value in (("weight", self.weight), ("features", self.features)):
-            if not isfinite(value) or value <= 0:
-                raise InputError(f"budget on {name} is {value!r}: give a finite positive number such as 1 or 5")
+        for name in ("weight", "features"):
+            value = _strength(self, name)
+            if not value > 0:
+                raise InputError(f"budget on {name} is {getattr(self, name)!r}: give a finite positive number such as 1 or 5")
         if not 1e-150 < self.c < 1e150 or not 1e-150 < self.weight / self.features < 1e150:
             raise InputError(
                 f"budgets {self.weight!r} and {self.features!r} have a product or ratio beyond float64; bring them closer to 1"

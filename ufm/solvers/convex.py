@@ -18,7 +18,7 @@ import numpy as np
 
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
-from ufm.solvers.solution import Solution, Stats, conclude
+from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.penalty import Nuclear, NuclearBall
 from ufm.spectral.program import Factors, LogitProgram, Point
 
@@ -52,7 +52,8 @@ class Convex:
     name = "convex"
 
     def __post_init__(self) -> None:
-        if self.profile not in PROFILES:
+        check_options(self.tolerance)
+        if not isinstance(self.profile, str) or self.profile not in PROFILES:
             raise InputError(f"profile is {self.profile!r}; choose one of {', '.join(PROFILES)}")
         if self.formulation not in ("nuclear", "sdp"):
             raise InputError(f"formulation is {self.formulation!r}; choose 'nuclear' or 'sdp'")

@@ -24,7 +24,7 @@ from ufm.certify.bounds import Bounds, bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.newton_cg import Frame, newton_step
-from ufm.solvers.solution import Solution, Stats, conclude
+from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.penalty import Nuclear, NuclearBall
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
@@ -54,6 +54,9 @@ class Factored:
     starts: int = 10
     seed: int = 0
     name = "factored"
+
+    def __post_init__(self) -> None:
+        check_options(self.tolerance, max_iterations=self.max_iterations, starts=self.starts, seed=self.seed)
 
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""

@@ -13,6 +13,7 @@ averaging features within classes never raises the objective.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from time import perf_counter
 from typing import NamedTuple
 
@@ -25,12 +26,12 @@ from ufm.geometry.metrics import measure
 from ufm.problem.heads import LinearDEQ, Parameters
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
-from ufm.solvers.solution import Solution, Stats, conclude
+from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors
 
 Floats = NDArray[np.float64]
 RULES = ("gd", "heavy-ball", "nesterov", "adam")
-MAX_ENTRIES = 50_000_000
+MAX_ENTRIES = 5_000_000
 DIVERGED = 1e15
 
 
@@ -98,22 +99,21 @@ class Gradient:
     name = "gradient"
 
     def __post_init__(self) -> None:
+        check_options(self.tolerance, seed=self.seed, max_iterations=self.max_iterations, records=self.records)
         if self.rule not in RULES:
             raise InputError(f"rule is {self.rule!r}; choose one of {', '.join(RULES)}")
-        if self.step is not None and not (np.isfinite(self.step) and self.step > 0):
+        if self.step is not None and not (isinstance(self.step, Real) and 0 < self.step < np.inf):
             raise InputError(f"step is {self.step!r}; give a finite positive learning rate, or None")
-        if not 0 <= self.momentum < 1:
+        if not (isinstance(self.momentum, Real) and 0 <= self.momentum < 1):
             raise InputError(f"momentum is {self.momentum!r}; it must lie in [0, 1)")
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            raise InputError(f"scale is {self.scale!r}; give a finite positive number: from zero no gradient method moves")
-        if self.max_iterations < 1 or self.records < 1:
-            raise InputError("max_iterations and records must be at least 1")
+        if not (isinstance(self.scale, Real) and 0 < self.scale < 1e6):
+            raise InputError(f"scale is {self.scale!r}; give a positive number below 1e6: from zero no gradient method moves")
 
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         entries = (problem.counts.total + problem.counts.classes) * problem.width
         if entries > MAX_ENTRIES:
-            return f"sample-level parameters would have {entries} entries, more than {MAX_ENTRIES}; use method='symmetric'"
+            return f"sample-level parameters would have {entries} entries, more than {MAX_ENTRIES}; use another method"
         constrained = isinstance(problem.regularizer, NormBudget) or isinstance(problem.head, LinearDEQ)
         if self.rule == "adam" and constrained:
             return (

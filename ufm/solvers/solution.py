@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, NamedTuple
 
 from ufm.certify.bounds import Bounds, bounds
 from ufm.certify.certificate import Certificate
+from ufm.errors import InputError
 from ufm.problem.heads import Parameters
 from ufm.problem.problem import Problem
 from ufm.spectral.blocks import BlockMatrix
@@ -41,7 +43,7 @@ class Stats(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """A point, how good it provably is, and what it cost.
 
@@ -79,6 +81,16 @@ class Solution:
         return self.problem.parameters(self.program, self.factors)
 
 
+def check_options(tolerance: float, **whole: int) -> None:
+    """Options that all solvers share: a relative tolerance in (0, 1) and whole numbers with a least value of 1 (seed: 0)."""
+    if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
+        raise InputError(f"tolerance is {tolerance!r}; give a relative gap between 0 and 1 such as 1e-9")
+    for name, value in whole.items():
+        least = 0 if name == "seed" else 1
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
+
+
 def conclude(
     problem: Problem,
     method: str,
@@ -93,7 +105,8 @@ def conclude(
     found = bounds(program, factors) if found is None else found
     certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.shares)
     fits = problem.wide or factors.width(program.multiplicity) <= problem.width
-    if found.upper - found.lower > tolerance * found.upper or not fits:
+    # Phrased so that a NaN anywhere counts as not solved.
+    if not (found.upper - found.lower <= tolerance * found.upper and fits):
         status = Status.OPEN if problem.wide else Status.LOOSE
     elif not factors.contrast.any() and not factors.left.any():
         status = Status.ZERO

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ufm.certify.bounds import Bounds, bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
-from ufm.solvers.solution import Solution, Stats, conclude
+from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.penalty import Nuclear, NuclearBall
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
@@ -65,6 +65,9 @@ class Symmetric:
     tolerance: float = 1e-11
     max_iterations: int = 100
     name = "symmetric"
+
+    def __post_init__(self) -> None:
+        check_options(self.tolerance, max_iterations=self.max_iterations)
 
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""

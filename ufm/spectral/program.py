@@ -99,13 +99,14 @@ class Evaluation(NamedTuple):
     rank_one: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LogitProgram:
     """The program in block form.
 
     Parameters
     ----------
     multiplicity : (G,) float64, number of classes ``m_g`` per group
+    sizes : tuple of int, samples ``n_g`` per class of the group
     share : (G,) float64, ``pi`` of one class of the group
     scale : (G,) float64, column scale ``s_g`` of the penalty
     penalty : Penalty, on the singular values of ``Z S``
@@ -115,6 +116,7 @@ class LogitProgram:
     """
 
     multiplicity: Floats
+    sizes: tuple[int, ...]
     share: Floats
     scale: Floats
     penalty: Penalty
@@ -144,6 +146,8 @@ class LogitProgram:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+        for value in (self.multiplicity, self.share, self.scale, *derived.values()):
+            value.flags.writeable = False
 
     @property
     def groups(self) -> int:
@@ -239,6 +243,7 @@ class LogitProgram:
         group = np.repeat([g for g, _ in self.runs], [c for _, c in self.runs])
         return LogitProgram(
             multiplicity=np.ones(len(group)),
+            sizes=tuple(self.sizes[g] for g in group),
             share=self.share[group],
             scale=self.scale[group],
             penalty=self.penalty,

@@ -13,6 +13,8 @@ __all__ = ["outward", "working_precision"]
 
 def outward(ball: arb) -> tuple[float, float]:
     """Floats on both sides of a ball."""
+    if not ball.is_finite():
+        return -inf, inf
     with working_precision():
         low, high = float(ball.lower().mid()), float(ball.upper().mid())
         while not arb(low) <= ball:

@@ -73,6 +73,8 @@ def threshold(
     """
     check_level(level)
     majority, minority = _classes(classes)
+    if head is not None and (isinstance(head, type) or not hasattr(head, "gain")):
+        raise InputError(f"head is {head!r}; give Explicit() or LinearDEQ(rho)")
     gain = (Explicit() if head is None else head).gain
     if isinstance(regularizer, WeightDecay):
         from ufm.thresholds.decay import decay_threshold
@@ -96,8 +98,8 @@ def threshold(
 
 
 def _classes(classes: Sequence[int]) -> tuple[int, int]:
-    if len(classes) != 2:
-        raise InputError(f"classes is {tuple(classes)!r}; give two numbers KA,KB such as 5,5")
+    if not isinstance(classes, Sequence) or len(classes) != 2:
+        raise InputError(f"classes is {classes!r}; give two numbers KA,KB such as 5,5")
     majority, minority = (_positive("classes", k) for k in classes)
     if minority < 2:
         raise InputError("classes has KB=1; a single minority class cannot coincide with another, so give KB >= 2")

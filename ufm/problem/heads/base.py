@@ -68,6 +68,10 @@ class Head(Protocol):
         """Nearest admissible parameters."""
         ...
 
+    def admits(self, mixing: Floats | None) -> bool:
+        """Whether these parameters of the head are allowed (up to a relative 1e-9)."""
+        ...
+
     def certificate(self) -> dict[str, object]:
         """The head's part of a saved certificate, numbers as exact rationals."""
         ...

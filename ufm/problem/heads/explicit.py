@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ufm.errors import InputError
 from ufm.problem.heads.base import Floats, Parameters, Pullback
 
 
@@ -35,6 +36,11 @@ class Explicit:
 
     def project(self, mixing: Floats | None) -> Floats | None:
         return mixing
+
+    def admits(self, mixing: Floats | None) -> bool:
+        if mixing is not None:
+            raise InputError("parameters have a mixing matrix A, which the explicit head does not")
+        return True
 
     def certificate(self) -> dict[str, object]:
         return {"kind": "explicit"}

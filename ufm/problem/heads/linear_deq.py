@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite
+from numbers import Real
 
 import numpy as np
 
@@ -38,8 +38,9 @@ class LinearDEQ:
     rho: float
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.rho) and 0 <= self.rho < 1):
+        if not (isinstance(self.rho, Real) and 0 <= self.rho < 1):
             raise InputError(f"rho={self.rho!r} must satisfy 0 <= rho < 1: the equilibrium needs ||A||_2 <= rho < 1 to exist")
+        object.__setattr__(self, "rho", float(self.rho))
 
     @property
     def gain(self) -> float:
@@ -69,6 +70,11 @@ class LinearDEQ:
             return mixing
         u, sigma, vt = np.linalg.svd(mixing)
         return mixing if sigma[0] <= self.rho else (u * np.minimum(sigma, self.rho)) @ vt
+
+    def admits(self, mixing: Floats | None) -> bool:
+        if mixing is None:
+            raise InputError("parameters lack the mixing matrix A that the equilibrium head needs")
+        return float(np.linalg.norm(mixing, 2)) <= self.rho * (1 + 1e-9)
 
     def certificate(self) -> dict[str, object]:
         return {"kind": "linear_deq", "rho": str(Fraction(self.rho))}

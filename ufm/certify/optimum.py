@@ -1,0 +1,101 @@
+r"""What a certificate proves about the optimum itself, not only about its value.
+
+Let ``delta = upper - lower`` in ball arithmetic. Two consequences:
+
+* *Probabilities.* By optimality of ``Z*`` and Bregman's identity ``sum_k pi_k KL(p*_k || p_k) <= delta`` for the softmax
+  columns p at the witness's logits. By Pinsker the l1 distances of the columns of m equally large classes average at most
+  ``sqrt(2 delta / (m pi))``, and no single probability moves by more than half of that. The optimum is unique up to column
+  shifts, hence the same for all of these classes up to relabelling, so averages over them may be used.
+* *Complementary slackness.* If the witness P exerts only ``g < mu`` on the contrasts of a group of m classes, then
+  ``(m - 1) s x* (mu - g) <= delta`` for the group's contrast ``x*`` (budgets: with ``||G||_2`` in place of mu).
+
+Logit differences are logarithms of ratios of probabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flint import arb
+
+from ufm.certify.verify import ExactProblem, Lower, Upper, lower_bound, upper_bound, working_precision
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Proved statements about the optimum of a certificate's problem, class groups as in the document."""
+
+    problem: ExactProblem
+    lower: Lower
+    upper: Upper
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Optimum:
+        """From a certificate document; everything is evaluated anew."""
+        with working_precision():
+            problem = ExactProblem(document["problem"])
+            return cls(problem, lower_bound(problem, document["dual"]), upper_bound(problem, document["primal"]))
+
+    @property
+    def gap(self) -> arb:
+        """Upper minus lower bound, an upper end of the ball."""
+        return (self.upper.value - self.lower.value).upper().max(arb(0))
+
+    def radius(self, groups: list[int]) -> arb:
+        """How far any single probability of the optimum, averaged over the columns of equally large groups, can be."""
+        problem = self.problem
+        classes = sum(problem.m[g] for g in groups)
+        return (self.gap * problem.total / (2 * classes * problem.n[groups[0]])).sqrt()
+
+    def own(self, groups: list[int]) -> arb:
+        """Probability that the optimum gives to the class itself, averaged over the classes of equally large groups."""
+        with working_precision():
+            weight = sum(self.problem.m[g] for g in groups)
+            mean = sum((self.problem.m[g] * self.upper.own[g] for g in groups), arb(0)) / weight
+            return _ball(mean, self.radius(groups))
+
+    def other(self, rows: list[int], columns: list[int]) -> arb:
+        """Probability that columns of some classes give to one *other* class of the rows' groups, averaged."""
+        with working_precision():
+            m, total, pairs = self.problem.m, arb(0), 0
+            for h in columns:
+                for g in rows:
+                    count = m[g] * m[h] - (m[g] if g == h else 0)
+                    total += count * self.upper.other[g][h]
+                    pairs += count
+            return _ball(total / pairs, self.radius(columns))
+
+    def contrast(self, groups: list[int]) -> tuple[arb, arb]:
+        """Lower and upper bound (upper may be infinite) on the logit contrast of two or more equally large classes."""
+        with working_precision():
+            own, other = self.own(groups), self.other(groups, groups)
+            lower = (own.lower() / other.upper()).log().lower() if own > other else arb(0)
+            upper = (own.upper() / other.lower()).log().upper().max(arb(0)) if other > 0 else arb("inf")
+            return lower, upper.min(self._slackness(groups))
+
+    def _slackness(self, groups: list[int]) -> arb:
+        problem, low = self.problem, self.lower
+        m, n = problem.m, problem.n[groups[0]]
+        classes = sum(m[g] for g in groups)
+        moved = arb(sum(m[g] * (low.denominator - low.own[g]) for g in groups)) / classes
+        within = sum((m[g] * m[h] - (m[g] if g == h else 0)) * low.other[g][h] for g in groups for h in groups)
+        scale = arb(problem.scale_squared[groups[0]]).sqrt()
+        reached = (moved + arb(within) / (classes * (classes - 1))) * n / (low.denominator * problem.total * scale)
+        slack = low.allowed - low.shrink * reached
+        if not slack > 0:
+            return arb("inf")
+        return (self.gap / (slack * (classes - 1) * scale)).upper()
+
+    def margin(self, a: int, b: int) -> tuple[arb, arb]:
+        """Bounds on the logit of class a minus that of class b in the column of class a (groups of one class)."""
+        with working_precision():
+            own, other = self.own([a]), self.other([b], [a])
+            lower = (own.lower() / other.upper()).log().lower() if own > 0 else arb("-inf")
+            upper = (own.upper() / other.lower()).log().upper() if other > 0 else arb("inf")
+            return lower, upper
+
+
+def _ball(middle: arb, radius: arb) -> arb:
+    """All numbers within ``radius`` of a ball."""
+    return (middle - radius).union(middle + radius)
