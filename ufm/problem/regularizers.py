@@ -79,6 +79,8 @@ class WeightDecay:
                 raise InputError(f"decay on {name} is {getattr(self, name)!r}: {why}give a finite positive number such as 5e-4")
         if self.bias is not None and not _strength(self, "bias") >= 0:
             raise InputError(f"decay on bias is {self.bias!r}: give a finite number >= 0, or leave the bias out")
+        if self.bias and not 1e-15 <= self.bias <= 1e15:
+            raise InputError(f"decay on bias is {self.bias!r}: give 0 for a free bias, leave it out for none, or 1e-15 .. 1e15")
         if not 1e-300 < self.mu < 1e300 or not 1e-150 < self.weight / self.features < 1e150:
             raise InputError(
                 f"decays {self.weight!r} and {self.features!r} have a product or ratio beyond float64; bring them closer to 1"

@@ -63,7 +63,7 @@ class Symmetric:
     """
 
     tolerance: float = 1e-11
-    max_iterations: int = 100
+    max_iterations: int = 200
     name = "symmetric"
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tu
         idle = 0 if gap < 0.5 * previous else idle + 1
         if gap < previous:
             best = factors, certified
-        if gap <= tolerance * certified.upper or idle >= (2 if gap <= 1e-11 * certified.upper else 8):
+        if gap <= tolerance * certified.upper or idle >= (2 if gap <= 1e-11 * certified.upper else 25):
             break
     assert best is not None
     return best[0], best[1], iteration, evaluations
@@ -155,6 +155,7 @@ class _Newton:
         # Block-wise Lipschitz constants; that of the whole is at most their number times larger.
         self.blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
         self.smallest = float(program.multiplicity.min())
+        self.tangents: dict[int, tuple[NDArray[np.intp], Floats]] = {}
         self.copies = np.maximum(program.copies, 1.0)
         self.alive = program.copies > 0
         self.all_copies = np.concatenate([program.copies, np.ones(g)])
@@ -212,14 +213,18 @@ class _Newton:
         value = smooth.value + program.penalty.value(kept, self.all_copies)
         return _Iterate(landed, u, sigma, vt, shadow, multiplier, slope, smooth, value)
 
+    def size(self, point: Point) -> float:
+        """Upper bound on the logits of a point without its bias, within a factor of two."""
+        program = self.program
+        return float(np.abs(point.core * program._core).max() + np.abs(point.contrast / program.scale).max())
+
     def reach(self, now: _Iterate, direction: Point) -> tuple[float, float]:
         """Largest step along a direction, and the noise of the objective's value.
 
         Logits may move by 20 nats or half their size: beyond that a quadratic model of exponentials means nothing. Their
         rounding moves the loss by as much in relative terms.
         """
-        size = float(np.abs(self.program.spread(now.point)).max())
-        moved = float(np.abs(self.program.spread(direction)).max())
+        size, moved = self.size(now.point), self.size(direction)
         return min(1.0, max(20.0, 0.5 * size) / max(moved, 1e-300)), 4e-16 * (4.0 + size) * abs(now.value)
 
     def shortened(self, now: _Iterate) -> tuple[_Iterate, int]:
@@ -230,6 +235,15 @@ class _Newton:
                 return trial, tries
         return now, tries
 
+    def tangent(self, rank: int) -> tuple[NDArray[np.intp], Floats]:
+        """Indices of the entries of D that a rank-r manifold leaves free, and which of them are active singular values."""
+        if rank not in self.tangents:
+            row, column = np.divmod(np.arange(self.groups**2), self.groups)
+            kept = np.flatnonzero((row < rank) | (column < rank))
+            diagonal = ((row == column) & (row < rank))[kept].astype(np.float64)
+            self.tangents[rank] = kept, diagonal
+        return self.tangents[rank]
+
     def direction(self, now: _Iterate, damping: float = 0.0) -> Point:
         """Newton direction of loss plus penalty within the active manifold.
 
@@ -237,17 +251,14 @@ class _Newton:
         """
         g, program = self.groups, self.program
         rank = int(np.count_nonzero(now.sigma))
+        kept, diagonal = self.tangent(rank)
         # vec(U D V') = rotate vec(D), row-major: the Kronecker product of U and V
         rotate = (now.u[:, None, :, None] * now.vt.T[None, :, None, :]).reshape(g * g, g * g)
-        active = np.zeros((g, g), dtype=bool)
-        active[:rank], active[:, :rank] = True, True
-        basis = rotate[:, active.ravel()]
+        basis = rotate[:, kept]
         live = np.flatnonzero(now.point.contrast > 0)
         parts = [self.spread[..., live], self.spread[..., g : g + g * g] @ basis]
         slope = now.smooth.gradient
-        normal = np.zeros((g, g))
-        np.fill_diagonal(normal[:rank, :rank], 1.0)
-        normals = [program.copies[live], normal[active]]
+        normals = [program.copies[live], diagonal]
         slopes = [slope.contrast[live], (slope.core.ravel() @ basis)]
         if self.biased:
             parts.append(self.spread[..., g + g * g :])
@@ -264,7 +275,7 @@ class _Newton:
         means = np.einsum("ij,ijn->jn", now.smooth.rank_one, spread)
         hessian -= means.T @ means
         middle = slice(len(live), len(live) + basis.shape[1])
-        hessian[middle, middle] += _curvature(now, rank, self.smallest / now.slope)[np.ix_(active.ravel(), active.ravel())]
+        hessian[middle, middle] += _curvature(now, rank, self.smallest / now.slope)[kept[:, None], kept]
         if self.biased:
             tail = np.arange(size - g, size)
             hessian[tail, tail] += program.bias_decay or 0.0

@@ -208,9 +208,8 @@ class LogitProgram:
         return image
 
     def curvature(self, at: Evaluation) -> float:
-        """Bound on the loss's second derivative by singular values there: ``max_h pi_h / s_h^2 min(1/2, 2 (1 - p_max))``."""
-        mass = at.diagonal / self._weight
-        rest = np.sort(mass, axis=0)[:-1].sum(axis=0)
+        """Bound on the loss's second derivative by singular values there: ``max_h pi_h / s_h^2 min(1/2, 2 (1 - p_h))``."""
+        rest = at.diagonal[:-1].sum(axis=0) / self._weight
         return float(np.max(self.share / self.scale**2 * np.minimum(2.0 * rest, 0.5)))
 
     def factors(self, point: Point, thin: tuple[Floats, Floats, Floats] | None = None) -> Factors:
