@@ -48,13 +48,11 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     TypeError
         The penalty is neither `Nuclear` nor `NuclearBall`: no duality bound is known for it here.
     """
-    terms = len(factors.right) + program.groups + 16
+    terms = rounding_terms(program, factors)
+    factors = program.inside(factors, terms * UNIT)
     norm = program.penalty_bound(factors)
     penalty = program.penalty
-    inside = 1.0
-    if isinstance(penalty, NuclearBall) and norm * (1 + terms * UNIT) > penalty.radius:
-        inside = penalty.radius / (norm * (1 + 2 * terms * UNIT))
-    logits = inside * program.spread(program.point(factors))
+    logits = program.spread(program.point(factors))
     columns = program.loss.columns(logits, program.others)
     lower, shares = dual_bound(program, columns.gradient[:-1] / np.maximum(program.others[:-1], 1.0))
 
@@ -71,6 +69,11 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
         value += 0.5 * program.bias_decay * float(program.multiplicity @ factors.bias**2)
     upper = value * (1 + 2 * terms * UNIT + 2 * slip)
     return Bounds(float(lower), float(upper), float(value), shares)
+
+
+def rounding_terms(program: LogitProgram, factors: Factors) -> int:
+    """Length of the sums behind one number, and a constant: errors are at most this many units in the last place."""
+    return len(factors.right) + program.groups + 16
 
 
 def dual_bound(program: LogitProgram, shares: Floats) -> tuple[float, Floats]:

@@ -48,7 +48,7 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
     """
     from flint import arb, fmpq
 
-    from ufm.certify.verify import FORMAT, MALFORMED, integer, prove, rational, working_precision
+    from ufm.certify.verify import FORMAT, MALFORMED, integer, outward, prove, rational, working_precision
 
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
         proof = prove(document)
         claim = document["claim"]
         lower, upper, width = rational(claim["lower"]), rational(claim["upper"]), integer(claim["width"])
-        shown = float(lower), float(upper)
+        shown = outward(lower, -1), outward(upper, +1)
         with working_precision():
             lower_ball = arb(fmpq(lower.numerator, lower.denominator))
             upper_ball = arb(fmpq(upper.numerator, upper.denominator))

@@ -162,7 +162,10 @@ def _prove(document: dict[str, Any]) -> Proof:
         raise InputError(f"certificate has format {document['format']!r}; this version reads {FORMAT!r}")
     problem = ExactProblem(document["problem"])
     upper = upper_bound(problem, document["primal"])
-    return Proof(lower_bound(problem, document["dual"]).value, upper.value, upper.width)
+    lower = lower_bound(problem, document["dual"])
+    if not (lower.value.is_finite() and upper.value.is_finite()):
+        raise InputError("certificate's bounds are not finite, so it proves nothing")
+    return Proof(lower.value, upper.value, upper.width)
 
 
 def lower_bound(problem: ExactProblem, dual: dict[str, Any]) -> Lower:
@@ -182,12 +185,14 @@ def lower_bound(problem: ExactProblem, dual: dict[str, Any]) -> Lower:
     entropy = arb(0)
     log_denominator = arb(denominator).log()
     for h in range(groups):
-        column = _plogp(own[h])
+        column = arb(0)
         for g in range(groups):
             copies = m[g] - (g == h)
             if copies and other[g][h]:
-                column += copies * _plogp(other[g][h])
-        entropy += m[h] * n[h] * (log_denominator - column / denominator)
+                column += copies * other[g][h] * (log_denominator - arb(other[g][h]).log())
+        if own[h]:
+            column -= own[h] * (-arb(fmpq(denominator - own[h], denominator))).log1p()
+        entropy += m[h] * n[h] * column / denominator
     entropy /= problem.total
 
     norm = _dual_norm(problem, denominator, own, other)
@@ -307,7 +312,7 @@ def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
     inside = arb(1)
-    if not problem.decay and norm > 0 and not norm <= problem.strength:
+    if not problem.decay and not norm <= problem.strength:
         inside = problem.strength / norm
     loss = arb(0)
     own: list[arb] = []
@@ -339,10 +344,6 @@ def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
     return Upper(upper, width, own, other)
 
 
-def _plogp(count: int) -> arb:
-    return count * arb(count).log() if count else arb(0)
-
-
 def _arb(value: Fraction) -> arb:
     return arb(fmpq(value.numerator, value.denominator))
 
@@ -366,6 +367,12 @@ def rational(value: Any) -> Fraction:
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise InputError(f"certificate has {str(value)[:40]!r} where a rational number belongs; save it again")
     return Fraction(value)
+
+
+def outward(value: Fraction, sign: int) -> float:
+    """The float64 nearest to a rational on that side of it."""
+    number = float(value)
+    return number if sign * (Fraction(number) - value) >= 0 else float(np.nextafter(number, sign * np.inf))
 
 
 def _positive(value: Any) -> Fraction:
@@ -393,8 +400,9 @@ def _toward(value: arb, sign: int) -> float:
 
 
 def _nearest(value: arb, sign: int) -> float:
-    number = float((value.lower() if sign < 0 else value.upper()).mid())
-    while sign * (arb(number) - value) < 0 or not (sign * (arb(number) - value) >= 0):
+    bound = value.lower() if sign < 0 else value.upper()
+    number = float(bound.mid())
+    while not (arb(number) <= bound if sign < 0 else arb(number) >= bound):
         number = float(np.nextafter(number, sign * np.inf))
     return number
 

@@ -36,10 +36,10 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, shares: 
     denominator = 1 << min(bits, 900)
     if program.bias_decay == 0:
         other, denominator = _balanced(other, denominator, multiplicity, sizes)
-    own = []
-    for h in range(len(sizes)):
-        total = sum(multiplicity[g] * other[g][h] for g in range(len(sizes))) - other[h][h]
-        own.append(denominator - total)
+    own = [denominator - total for total in _rest(other, multiplicity)]
+    if min(own) < 0:
+        # Rounding at extreme sizes: P = I is always feasible, and proves at least that the optimum is not negative.
+        other, own = [[0] * len(sizes) for _ in sizes], [denominator] * len(sizes)
     return {
         "format": FORMAT,
         "problem": {
@@ -77,13 +77,21 @@ def _balanced(
     """Probabilities with ``P pi = pi`` exactly, on the denominator times N."""
     groups = range(len(sizes))
     total = sum(m * n for m, n in zip(multiplicity, sizes, strict=True))
-    rest = [sum(multiplicity[g] * other[g][h] for g in groups) - other[h][h] for h in groups]
+    rest = _rest(other, multiplicity)
     shifted = []
     for g in groups:
         received = sum(multiplicity[h] * sizes[h] * other[g][h] for h in groups) - sizes[g] * other[g][g]
         residual = received - sizes[g] * rest[g]
-        row = [max(other[g][h] * total - residual, 0) for h in groups]
+        row = [other[g][h] * total - residual for h in groups]
         if multiplicity[g] == 1:
             row[g] = 0
+        if min(row) < 0:
+            return [[0] * len(sizes) for _ in sizes], denominator
         shifted.append(row)
     return shifted, denominator * total
+
+
+def _rest(other: list[list[int]], multiplicity: list[int]) -> list[int]:
+    """What each column gives to classes other than its own."""
+    groups = range(len(multiplicity))
+    return [sum(multiplicity[g] * other[g][h] for g in groups) - other[h][h] for h in groups]

@@ -19,7 +19,8 @@ class LogitEnclosure:
 
     contrasts : list of arb or None, ``x_g`` (None for a group of one class)
     gaps : list of arb, for columns of group h: mean logit of their own group minus the logit of the other group
-    weight_cosines : list of arb or None, cosine between two classifiers of one group
+    weight_cosines : list of arb or None, cosine between two classifiers of one group; None for a group of one class, where
+        the group's contrast is not proved to be positive, and where there is a bias (``gaps`` then contain it)
     """
 
     contrasts: list[Any]
@@ -39,7 +40,7 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
 
     program = solution.program
     groups = solution.problem.counts.groups
-    if program.groups > 2 or program.groups != len(groups) or program.classes != program.multiplicity.sum():
+    if program.groups > 2 or [(m, n) for m, n in zip(program.multiplicity, program.sizes, strict=True)] != list(groups):
         raise InputError("enclosures of logits need a solution by method='symmetric' with at most two class sizes")
     proved = Optimum.of(solution.certificate.document())
     with working_precision():
@@ -72,12 +73,12 @@ def _cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[
     scales = [arb(n).sqrt() if solution.program.scale[h] != 1.0 or n == 1 else arb(1) for h, (_, n) in enumerate(groups)]
     total = sum(m for m, _ in groups)
     if len(groups) == 1:
-        return [arb(-1) / (total - 1)]
+        return [arb(-1) / (total - 1) if contrasts[0] > 0 else None]
     nu_squared = sum((1 / arb(m) for m, _ in groups), arb(0))
     sigma = sum((m * (g * s) ** 2 / nu_squared for (m, _), g, s in zip(groups, gaps, scales, strict=True)), arb(0)).sqrt()
     cosines = []
     for (m, _), x, s in zip(groups, contrasts, scales, strict=True):
-        if x is None:
+        if x is None or solution.program.bias_decay is not None or not x > 0:
             cosines.append(None)
             continue
         shared = sigma / (arb(m) ** 2 * nu_squared)

@@ -161,9 +161,11 @@ class Problem:
             return np.inf
         counts = np.array([float(n) for n in self.counts])
         logits = parameters.logits
-        own = np.diag(logits)
-        top = logits.max(axis=0)
-        loss = top + np.log(np.exp(logits - top).sum(axis=0)) - own
+        margin = logits - np.diag(logits)
+        top = np.maximum(margin.max(axis=0), 0.0)
+        others = np.exp(margin - top) * (1.0 - np.eye(len(margin)))
+        loss = top + np.log(np.exp(-top) + others.sum(axis=0))
+        loss = np.where(top > 0, loss, np.log1p(others.sum(axis=0)))
         value = float(counts @ loss) / self.counts.total
         weight = float(np.sum(parameters.weight**2))
         columns = np.sum(parameters.features**2, axis=0)

@@ -8,7 +8,7 @@ from functools import cached_property
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, NamedTuple
 
-from ufm.certify.bounds import Bounds, bounds
+from ufm.certify.bounds import UNIT, Bounds, bounds, rounding_terms
 from ufm.certify.certificate import Certificate
 from ufm.errors import InputError
 from ufm.problem.heads import Parameters
@@ -102,6 +102,7 @@ def conclude(
     path: Path | None = None,
 ) -> Solution:
     """Attach the certificate and the honest status."""
+    factors = program.inside(factors, rounding_terms(program, factors) * UNIT)
     found = bounds(program, factors) if found is None else found
     certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.shares)
     fits = problem.wide or factors.width(program.multiplicity) <= problem.width

@@ -232,6 +232,16 @@ class LogitProgram:
         right = (self.multiplicity * self.scale**2) @ (factors.right**2).sum(axis=0)
         return float(self.copies @ (self.scale * np.abs(factors.contrast)) + 0.5 * (left + right))
 
+    def inside(self, factors: Factors, slack: float) -> Factors:
+        """The factors, scaled into the nuclear-norm ball where a budget is exceeded; ``slack`` covers rounding."""
+        radius = getattr(self.penalty, "radius", None)
+        norm = self.penalty_bound(factors)
+        if radius is None or norm * (1 + slack) <= radius:
+            return factors
+        ratio = radius / (norm * (1 + 2 * slack))
+        root = float(np.sqrt(ratio))
+        return factors._replace(contrast=factors.contrast * ratio, left=factors.left * root, right=factors.right * root)
+
     def logits(self, factors: Factors) -> BlockMatrix:
         """Logits ``Z + b 1'`` in block form."""
         spread = self.spread(self.point(factors))

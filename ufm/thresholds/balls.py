@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import inf, nextafter
 
-from flint import arb
+from flint import arb, fmpq
 
 from ufm.certify.verify import working_precision
 
-__all__ = ["outward", "working_precision"]
+__all__ = ["ball", "outward", "working_precision"]
+
+
+def ball(value: Fraction) -> arb:
+    """A ball around a rational."""
+    return arb(fmpq(value.numerator, value.denominator))
 
 
 def outward(ball: arb) -> tuple[float, float]:

@@ -22,21 +22,21 @@ at two angles enclose theta.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from math import cos, exp, inf, isfinite, log, log1p, nextafter, pi, sin, sqrt
 
 from ufm.errors import InputError
 from ufm.problem.regularizers import NormBudget
-from ufm.thresholds.balls import working_precision
-from ufm.thresholds.decay import _gain_ball
+from ufm.thresholds.balls import ball, working_precision
 from ufm.thresholds.threshold import Threshold
 
 LARGEST = 600.0
 """Largest ``log R0`` that is attempted."""
 
 
-def budget_threshold(majority: int, minority: int, regularizer: NormBudget, gain: float, level: str) -> Threshold:
+def budget_threshold(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, level: str) -> Threshold:
     """R0 with an enclosure."""
-    budget = (majority + minority) * regularizer.c * gain
+    budget = (majority + minority) * regularizer.c * float(gain)
     if critical_budget(majority, minority, exp(LARGEST)) < budget:
         raise InputError(
             f"budget {regularizer.weight:g},{regularizer.features:g} puts the threshold beyond R = 1e260; lower the budget"
@@ -102,24 +102,24 @@ def _balance(majority: int, minority: int, ratio: float, theta: float) -> tuple[
     return b * c - a * s, (majority - 1) * contrast + sqrt(a * a + b * b)
 
 
-def _float_side(majority: int, minority: int, regularizer: NormBudget, gain: float, ratio: float) -> int:
+def _float_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
     """Sign of ``C*(R) - C`` where rounding (a generous 200 units in the last place of the sums) cannot change it."""
     if ratio <= 1.0:
         return -1
-    budget = (majority + minority) * regularizer.c * gain
+    budget = (majority + minority) * regularizer.c * float(gain)
     difference = critical_budget(majority, minority, ratio) - budget
     slack = 200 * 2.0**-53 * (budget + majority * (1.0 + abs(log(ratio))))
     return 0 if abs(difference) <= slack else (1 if difference > 0 else -1)
 
 
-def _rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: float, ratio: float) -> int:
+def _rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
     """Sign of ``C*(R) - C`` in ball arithmetic; 0 where the balls overlap. R is taken exactly."""
     from flint import arb
 
     if ratio <= 1.0:
         return -1
     with working_precision():
-        budget = (arb(regularizer.weight) * arb(regularizer.features)).sqrt() * (majority + minority) * _gain_ball(gain)
+        budget = (arb(regularizer.weight) * arb(regularizer.features)).sqrt() * (majority + minority) * ball(gain)
         nu = (1 / arb(majority) + 1 / arb(minority)).sqrt()
         r = arb(ratio)
 

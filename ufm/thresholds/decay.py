@@ -12,27 +12,26 @@ comparing the two decides (Hong & Ling, arXiv 2309.09725, for two clusters; the 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import inf, nextafter, sqrt
+from math import inf, sqrt
 
 from ufm.errors import InputError
 from ufm.problem.regularizers import WeightDecay
-from ufm.thresholds.balls import outward, working_precision
+from ufm.thresholds.balls import ball, outward, working_precision
 from ufm.thresholds.threshold import Threshold
 
 
-def decay_threshold(majority: int, minority: int, count: int, regularizer: WeightDecay, gain: float, level: str) -> Threshold:
+def decay_threshold(
+    majority: int, minority: int, count: int, regularizer: WeightDecay, gain: Fraction, level: str
+) -> Threshold:
     """R0 in closed form; ``count`` is n_B (1 for decay per class)."""
     if level == "rigorous":
-        from flint import arb, fmpq
-
         with working_precision():
-            # gain = 1 / (1 - rho) is rounded once; its reciprocal is exact up to that rounding, which the ball covers.
             product = Fraction(regularizer.weight) * Fraction(regularizer.features) * count
-            reach = _gain_ball(gain) / arb(fmpq(product.numerator, product.denominator)).sqrt()
+            reach = ball(gain) / ball(product).sqrt()
             lower, upper = outward((reach - minority) / majority)
-        value = min(max((gain / (sqrt(count) * regularizer.mu) - minority) / majority, lower), upper)
+        value = min(max((float(gain) / (sqrt(count) * regularizer.mu) - minority) / majority, lower), upper)
     else:
-        reach = gain / (sqrt(count) * regularizer.mu)
+        reach = float(gain) / (sqrt(count) * regularizer.mu)
         value = (reach - minority) / majority
         slack = 8 * 2.0**-52 * (reach + minority) / majority
         lower, upper = value - slack, value + slack
@@ -42,9 +41,3 @@ def decay_threshold(majority: int, minority: int, count: int, regularizer: Weigh
     if upper < 1:
         note = "below 1: the classes are collapsed at every ratio R >= 1, and at R = 1 all logits are zero"
     return Threshold("ratio", value, lower, upper, level, "continuous", note)
-
-
-def _gain_ball(gain: float):
-    from flint import arb
-
-    return arb(nextafter(gain, 0)).union(arb(nextafter(gain, inf))) if gain != 1.0 else arb(1)

@@ -75,7 +75,7 @@ def threshold(
     majority, minority = _classes(classes)
     if head is not None and (isinstance(head, type) or not hasattr(head, "gain")):
         raise InputError(f"head is {head!r}; give Explicit() or LinearDEQ(rho)")
-    gain = (Explicit() if head is None else head).gain
+    gain = (Explicit() if head is None else head).exact_gain
     if isinstance(regularizer, WeightDecay):
         from ufm.thresholds.decay import decay_threshold
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +52,11 @@ class Head(Protocol):
 
     @property
     def gain(self) -> float: ...
+
+    @property
+    def exact_gain(self) -> Fraction:
+        """`gain` without rounding."""
+        ...
 
     def recover(self, weight: Floats, outputs: Floats) -> Parameters:
         """Parameters with ``weight @ equilibria = weight @ outputs`` at the least cost."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -24,6 +25,10 @@ class Explicit:
     @property
     def gain(self) -> float:
         return 1.0
+
+    @property
+    def exact_gain(self) -> Fraction:
+        return Fraction(1)
 
     def recover(self, weight: Floats, outputs: Floats) -> Parameters:
         return Parameters(weight, outputs)

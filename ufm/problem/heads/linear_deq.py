@@ -46,6 +46,10 @@ class LinearDEQ:
     def gain(self) -> float:
         return 1.0 / (1.0 - self.rho)
 
+    @property
+    def exact_gain(self) -> Fraction:
+        return 1 / (1 - Fraction(self.rho))
+
     def recover(self, weight: Floats, outputs: Floats) -> Parameters:
         mixing = self.rho * np.eye(len(outputs))
         return Parameters(weight, (1.0 - self.rho) * outputs, mixing)
