@@ -270,3 +270,79 @@ def test_replacing_the_bounds_does_not_help(tmp_path):
     found = ufm.recheck(tmp_path / "c.json")
     assert found.accepted
     assert found.upper < 0.9
+
+
+@pytest.mark.parametrize("counts", [[5, 30, 1000], [3, 40, 400], [1000, 5, 30]])
+def test_class_order_reaches_the_witness(counts):
+    """All sizes distinct and not sorted: the K x K program keeps the user's order, the certificate must too."""
+    problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(5e-3, 5e-3))
+    reference = ufm.solve(problem, level="rigorous").certificate
+    found = ufm.solve(problem, method="factored", level="rigorous").certificate
+    assert found.relative_gap < 1e-10
+    assert found.lower <= reference.upper
+    assert reference.lower <= found.upper
+
+
+def test_factors_of_huge_norm_prove_nothing(tmp_path):
+    """A budget cannot be evaded by factors whose norm ball is undecided."""
+    path = tmp_path / "c.json"
+    ufm.solve(ufm.Problem([5, 5, 2], regularizer=ufm.NormBudget(1, 1)), method="factored").certificate.save(path)
+    for power in (4000, 10**60):
+        document = json.loads(path.read_text())
+        document["primal"]["left"] = {"exponent": str(power), "integers": [["1"], ["-1"], ["0"]]}
+        document["primal"]["right"] = {"exponent": str(-power), "integers": [["1000", "-1000", "0"]]}
+        document["claim"]["upper"] = "1e-100"
+        document["claim"]["lower"] = "0"
+        assert rejects(path, document)
+
+
+@pytest.mark.parametrize(
+    ("side", "value"),
+    [("lower", "1/0"), ("lower", "1e400"), ("upper", "-1e400"), ("upper", "1e5000"), ("width", 1e999), ("width", " 4"),
+     ("width", 2.9), ("lower", "1_0"), ("lower", "inf"), ("lower", None), ("upper", "9" * 5000)],
+)  # fmt: skip
+def test_odd_claims_are_rejected_without_a_traceback(tmp_path, side, value):
+    path = tmp_path / "c.json"
+    ufm.solve(SHARED["step decay"]).certificate.save(path)
+    document = json.loads(path.read_text())
+    document["claim"][side] = value
+    assert rejects(path, document)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_deeply_nested_files(tmp_path, text):
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    with pytest.raises(ufm.InputError, match="not JSON"):
+        ufm.recheck(path)
+
+
+def test_links_are_followed_and_devices_are_not_replaced(tmp_path):
+    certificate = ufm.solve(SHARED["step decay"]).certificate
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    certificate.save(tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    assert ufm.recheck(tmp_path / "real.json").accepted
+    for target in ("", "/", "/dev/null", str(tmp_path / ("x" * 300))):
+        with pytest.raises(ufm.InputError, match="cannot be written"):
+            certificate.save(target)
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("decay", [1e-30, 1e-50])
+def test_tiny_losses_are_certified_rigorously(decay):
+    certificate = ufm.solve(ufm.Problem([5, 5], regularizer=ufm.WeightDecay(decay, decay)), level="rigorous").certificate
+    assert 0 < certificate.lower <= certificate.upper
+    assert certificate.relative_gap < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("counts", "decay"),
+    [("1e12*3,100*10,3*3", (1.4e-12, 1.4e-12, 1e-9)), ("1e12*10,7*3,1*2", (3e-14, 3e-14, 0.0))],
+)
+def test_extreme_imbalance_with_a_bias_still_gives_a_valid_certificate(counts, decay):
+    solution = ufm.solve(ufm.Problem(ufm.ClassCounts.parse(counts), regularizer=ufm.WeightDecay(*decay)))
+    rigorous = solution.certificate.rigorous()
+    assert -1e-12 <= rigorous.lower <= rigorous.upper
+    assert rigorous.lower <= solution.certificate.upper

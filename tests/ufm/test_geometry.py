@@ -179,3 +179,63 @@ def test_seli_is_the_limit_of_vanishing_decay():
         problem = ufm.Problem([100] * 5 + [10] * 5, regularizer=ufm.WeightDecay(decay, decay))
         errors.append(abs(ufm.geometry(ufm.solve(problem))["cos_minority"] - limit))
     assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("counts", [[5, 30, 1000], [3, 40, 400], [1000, 5, 30], [10, 1000]])
+@pytest.mark.parametrize("method", ["factored", "convex"])
+def test_class_order_reaches_metrics_and_verdicts(counts, method):
+    problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(5e-3, 5e-3))
+    reference, found = ufm.solve(problem), ufm.solve(problem, method=method)
+    assert ufm.geometry(found)["norm_ratio"] == pytest.approx(ufm.geometry(reference)["norm_ratio"], rel=1e-2)
+    tight, loose = ufm.collapse(reference), ufm.collapse(found)
+    assert loose.lower <= tight.upper
+    assert tight.lower <= loose.upper
+
+
+@pytest.mark.parametrize("c", [2.4406779661016946, 12.0])
+def test_enclosures_survive_factors_outside_the_budget(c):
+    """K = 2 under budgets: the contrast is 2 c exactly, whatever a loose solver returns."""
+    problem = ufm.Problem([1, 1], regularizer=ufm.NormBudget(c, c))
+    for method in (Convex(profile="scs"), Convex(), Gradient(max_iterations=10)):
+        solution = ufm.solve(problem, method=method)
+        found = ufm.collapse(solution)
+        assert found.lower <= 2 * c <= found.upper
+        assert problem.objective(solution.parameters) == pytest.approx(solution.value, rel=1e-6)
+
+
+def test_contrast_of_unconverged_solutions_is_enclosed():
+    problem = ufm.Problem([8, 3, 3, 3], regularizer=ufm.NormBudget(12.0, 12.0))
+    truth = ufm.solve(problem).factors.contrast[-1]
+    for iterations in (1, 10, 100):
+        found = ufm.collapse(ufm.solve(problem, method=Gradient(max_iterations=iterations)))
+        assert found.lower <= truth <= found.upper
+
+
+def test_cosines_are_not_claimed_where_they_are_not_known():
+    biased = ufm.solve(ufm.Problem([100] * 3 + [5] * 2, regularizer=ufm.WeightDecay(1e-3, 1e-3, 0.0)))
+    assert enclose_logits(biased).weight_cosines == [None, None]
+    zero = ufm.solve(ufm.Problem([20] * 4, regularizer=ufm.WeightDecay(1.0, 1.0)))
+    assert enclose_logits(zero).weight_cosines == [None]
+    split = ufm.solve(ufm.Problem([10, 1000], regularizer=ufm.NormBudget(1, 2)), method="factored")
+    with pytest.raises(ufm.InputError, match="symmetric"):
+        enclose_logits(split)
+
+
+def test_loose_relaxations_decide_nothing():
+    problem = ufm.Problem([30] * 5, regularizer=ufm.WeightDecay(1e-3, 1e-3), dim=2)
+    assert ufm.collapse(ufm.solve(problem)).verdict == "undecided"
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, float("nan"), float("inf"), "x"])
+def test_collapse_tolerance_is_checked(tolerance):
+    with pytest.raises(ufm.InputError, match="tolerance"):
+        ufm.collapse(ufm.solve(SHARED["bias"]), tolerance=tolerance)
+
+
+def test_measure_at_extreme_scales():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 5)
+    features = rng.standard_normal((15, 4))
+    base = ufm.measure(features, labels)["nc1"]
+    for scale in (1e160, 1e-160, 1e-300):
+        assert ufm.measure(scale * features, labels)["nc1"] == pytest.approx(base, rel=1e-6)

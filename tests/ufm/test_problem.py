@@ -95,3 +95,69 @@ def test_the_classifier_is_what_an_independent_solver_finds_for_our_features():
     labels = np.repeat(np.arange(4), counts)
     model = LogisticRegression(C=1 / (sum(counts) * 4e-3), fit_intercept=False, tol=1e-12, max_iter=10_000)
     assert np.allclose(model.fit(samples, labels).coef_, found.weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", ["1", None, 10**400, True, [1.0]])
+def test_strengths_of_the_wrong_type(bad):
+    for kind in (ufm.WeightDecay, ufm.NormBudget):
+        with pytest.raises(ufm.InputError):
+            kind(bad, 1.0)
+    with pytest.raises(ufm.InputError):
+        ufm.LinearDEQ(bad)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dim": "3"},
+        {"dim": 2.5},
+        {"dim": True},
+        {"head": "explicit"},
+        {"loss": "ce"},
+        {"head": ufm.Explicit},
+        {"regularizer": 3},
+    ],
+)
+def test_arguments_of_the_wrong_type(options):
+    with pytest.raises(ufm.InputError):
+        ufm.Problem([5, 5], **({"regularizer": ufm.WeightDecay(1e-3, 1e-3)} | options))
+    for counts in (5, None, "5*2", [5, True]):
+        with pytest.raises(ufm.InputError):
+            ufm.Problem(counts, regularizer=ufm.WeightDecay(1e-3, 1e-3))
+
+
+@pytest.mark.parametrize("method", [None, 5, ufm.solvers.Symmetric])
+def test_methods_of_the_wrong_type(method):
+    problem = ufm.Problem([5, 5], regularizer=ufm.WeightDecay(1e-3, 1e-3))
+    with pytest.raises(ufm.InputError):
+        ufm.solve(problem, method=method)
+    with pytest.raises(ufm.InputError):
+        ufm.solve([5, 5])
+
+
+def test_numpy_scalars_are_numbers():
+    single = ufm.Problem(
+        [5, 5], regularizer=ufm.WeightDecay(np.float32(0.015625), np.float64(0.015625)), head=ufm.LinearDEQ(np.float32(0.5))
+    )
+    double = ufm.Problem(np.array([5, 5]), regularizer=ufm.WeightDecay(0.015625, 0.015625), head=ufm.LinearDEQ(0.5))
+    assert ufm.solve(single, level="rigorous").value == ufm.solve(double).value
+
+
+def test_objective_refuses_what_the_model_does_not_allow():
+    problem = ufm.Problem([5] * 3, regularizer=ufm.WeightDecay(5e-3, 5e-3), head=ufm.LinearDEQ(0.5))
+    found = ufm.solve(problem).parameters
+    assert problem.objective(dataclasses.replace(found, mixing=0.9 * np.eye(len(found.mixing)))) == np.inf
+    with pytest.raises(ufm.InputError):
+        problem.objective(dataclasses.replace(found, mixing=None))
+    with pytest.raises(ufm.InputError):
+        problem.objective(dataclasses.replace(found, bias=np.zeros(3)))
+    explicit = ufm.Problem([5] * 3, regularizer=ufm.WeightDecay(5e-3, 5e-3))
+    with pytest.raises(ufm.InputError):
+        explicit.objective(found)
+
+
+def test_programs_cannot_be_changed():
+    program = ufm.Problem([5, 4], regularizer=ufm.WeightDecay(1e-3, 1e-3)).program()
+    for array in (program.share, program.multiplicity, program.scale):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 9.0

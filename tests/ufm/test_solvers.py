@@ -258,3 +258,29 @@ def test_gradient_respects_the_spectral_budget():
     solution = ufm.solve(SHARED["deq budget"], method="gradient")
     assert np.linalg.norm(solution.parameters.mixing, 2) <= 0.3 * (1 + 1e-12)
     assert solution.certificate.relative_gap < 1e-5
+
+
+@pytest.mark.parametrize("kind", [Symmetric, Factored, Gradient, Convex])
+@pytest.mark.parametrize("tolerance", [float("nan"), 0.0, 1.0, 2.0, -1e-9, "x"])
+def test_no_solver_takes_a_senseless_tolerance(kind, tolerance):
+    with pytest.raises(ufm.InputError, match="tolerance"):
+        kind(tolerance=tolerance)
+
+
+def test_an_early_stop_is_not_called_optimal():
+    problem = ufm.Problem([40, 30, 20, 10, 5, 1, 1], regularizer=ufm.WeightDecay(1e-3, 1e-3))
+    assert ufm.solve(problem, method=Symmetric(max_iterations=1)).status is Status.OPEN
+
+
+@pytest.mark.parametrize(
+    ("counts", "decay"),
+    [
+        ("90000*10000,1*2", (1e-10, 1e-11)),
+        ("100*1000,1*2,10*1", (1e-9, 1e-9)),
+        ("2*1,200*5000,13*100", (1e-8, 1e-8, 0.01)),
+        ("60000*1,3*5,10*1,5*10000", (5e-4, 3e-11, 0)),
+    ],
+)
+def test_groups_of_very_different_numbers_of_classes(counts, decay):
+    solution = ufm.solve(ufm.Problem(ufm.ClassCounts.parse(counts), regularizer=ufm.WeightDecay(*decay)))
+    assert solution.certificate.relative_gap < 1e-11

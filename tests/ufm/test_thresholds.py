@@ -118,3 +118,12 @@ def test_a_single_majority_class_and_huge_ratios():
     assert found.upper - found.lower < 1e-13 * found.value
     tiny = ufm.threshold(classes=(1, 2), regularizer=ufm.NormBudget(1, 1e-12), level="rigorous")
     assert 1 < tiny.lower <= tiny.upper < 1 + 1e-5
+
+
+def test_rho_below_the_precision_of_floats():
+    """rho = 2^-54 rounds 1/(1 - rho) to 1, but the rigorous enclosure must not."""
+    found = ufm.threshold(
+        classes=(1, 2), regularizer=ufm.WeightDecay(2.0**-8, 2.0**-8), minority_count=1, head=ufm.LinearDEQ(2.0**-54),
+        level="rigorous",
+    )  # fmt: skip
+    assert found.lower <= 254 < found.upper
