@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
@@ -14,7 +16,7 @@ from rich.table import Table
 
 from proofs_check.enclosure import Outcome
 from proofs_check.registry import Verdict, judge, select
-from ufm.certify.certificate import check_level
+from ufm.certify.certificate import check_level, write_whole
 from ufm.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -29,6 +31,8 @@ def run(
 ) -> None:
     """Check theorems against certified computations; exit 1 if one that should hold does not."""
     check_level(level)
+    if out is not None and (not Path(out).name or Path(out).is_dir() or not Path(out).resolve().parent.is_dir()):
+        raise InputError(f"--json {out!r} cannot be written: give a file name in an existing folder")
     console = Console(stderr=False)
     chosen = select(ids or [])
     if show:
@@ -107,7 +111,10 @@ def _closing(verdicts: list[Verdict], holding: int, seconds: float) -> str:
 
 def _write(path: str, verdicts: list[Verdict]) -> None:
     def findings(items):
-        return [{"what": f.what, "outcome": f.outcome.value, "margin": f.margin, "level": f.level} for f in items]
+        return [
+            {"what": f.what, "outcome": f.outcome.value, "margin": f.margin if isfinite(f.margin) else None, "level": f.level}
+            for f in items
+        ]
 
     content = [
         {
@@ -126,11 +133,7 @@ def _write(path: str, verdicts: list[Verdict]) -> None:
         }
         for v in verdicts
     ]
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-    except OSError as error:
-        raise InputError(f"--json {path!r} cannot be written: {error.strerror}") from None
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n", "--json")
 
 
 if __name__ == "__main__":

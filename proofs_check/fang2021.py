@@ -85,6 +85,12 @@ class BalancedETF(Theorem):
         claim = sp.log(1 + (k - 1) * sp.exp(-k * c / (k - 1)))
         difference = sp.simplify(sp.exp(loss.subs(a, size)) - sp.exp(claim))
         yield "a (K-1) = K c gives the value", difference == 0
+        simplex = sp.eye(4) - sp.ones(4, 4) / 4
+        half = sp.sqrt(a) * simplex
+        yield (
+            "self-duality: W = H' = sqrt(a) S factors a S, at the cost ||a S||_*",
+            (sp.simplify(half * half.T - a * simplex) == sp.zeros(4) and sp.simplify((half * half.T).trace() - a * 3) == 0),
+        )
 
     def control(self, level: str):
         k, w, h = 10, 1.0, 5.0
@@ -94,9 +100,10 @@ class BalancedETF(Theorem):
     def twin(self, level: str):
         once = Enclosure.of(solved(ufm.balanced(10, 7), 1.0, 5.0, level).certificate)
         many = Enclosure.of(solved(ufm.balanced(10, 21), 1.0, 5.0, level).certificate)
-        swapped = Enclosure.of(solved(ufm.balanced(10, 7), 5.0, 1.0, level).certificate)
         yield equal("every sample three times", once, many, tolerance=1e-10, level=level)
-        yield equal("budgets of W and H exchanged", once, swapped, tolerance=1e-10, level=level)
+        full = ufm.solve(ufm.Problem(ufm.balanced(10, 7), regularizer=ufm.NormBudget(5.0, 1.0)), method="factored", level=level)
+        dense = Enclosure.of(full.certificate)
+        yield equal("K x K program without symmetry, budgets of W and H exchanged", once, dense, tolerance=1e-9, level=level)
 
     def outside(self, level: str):
         # Solved with fewer dimensions than a simplex needs: what was found stays above the claimed value.
@@ -150,13 +157,18 @@ class Relaxation(Theorem):
     def control(self, level: str):
         counts = ufm.ClassCounts.parse("30*2,5*3")
         certified = Enclosure.of(solved(counts, 1.0, 4.0, level).certificate)
-        mean = Enclosure.of(solved(counts, 2.5, 2.5, level).certificate)
-        yield equal("arithmetic in place of geometric mean of the budgets", mean, certified, tolerance=1e-5, level=level)
+        # A semidefinite program that bounds both traces by the mean budget: what half the trace of X would suggest.
+        wrong = ufm.Problem(counts, regularizer=ufm.NormBudget(2.5, 2.5))
+        relaxed = ufm.solve(wrong, method=Convex(profile="scs-1e-9", formulation="sdp"), level=level)
+        mean = Enclosure.of(relaxed.certificate)
+        yield equal("SDP with the arithmetic mean of the budgets", certified, mean, tolerance=1e-5, level=level)
 
     def twin(self, level: str):
         a = Enclosure.of(solved(ufm.ClassCounts.parse("9,4,4,1"), 0.5, 3.0, level).certificate)
-        b = Enclosure.of(solved(ufm.ClassCounts.parse("4,1,9,4"), 0.5, 3.0, level).certificate)
-        yield equal("classes relabelled", a, b, tolerance=1e-10, level=level)
+        moved = ufm.Problem([4, 1, 9, 4], regularizer=ufm.NormBudget(3.0, 0.5))
+        relaxed = ufm.solve(moved, method=Convex(profile="scs-1e-9", formulation="sdp"), level=level)
+        b = Enclosure.of(relaxed.certificate)
+        yield equal("SDP with classes relabelled and budgets exchanged", a, b, tolerance=1e-5, level=level)
 
     def outside(self, level: str):
         problem = ufm.Problem(ufm.balanced(4, 3), regularizer=ufm.NormBudget(1.0, 5.0), dim=1)
@@ -255,6 +267,9 @@ class ExactThreshold(Theorem):
        ``T R dC*/dR = alpha (r + cos^2 t/h) + sin^2 t (alpha gamma - beta^2) + sin^2 t cos t beta/h``,
        positive term by term; the middle one is Cauchy-Schwarz in the inner product G.
     4. ``C*(1) = 0`` (zero logits are optimal) and ``C* -> infinity``, since ``x_A >= log(1 + (R-1) K_A)``.
+
+    For K_A = 1 there is no ``x_A``: delete its row everywhere. Step 1 becomes ``f_A'' omega = -p_d f_A'`` and the rest goes
+    through with ``K_A - 1 = 0`` (``alpha = omega cos t / p_d > 0``); ``C* -> infinity`` as ``a >= log(K_B (nu R - 1)) / nu``.
     """
 
     id = "F5"

@@ -97,7 +97,8 @@ class Verdict:
         """Everything that kept the theorem from holding, one line each."""
         lines = [f"{f.what}: {f.outcome.value} (margin {f.margin:.1e})" for f in self.findings if f.outcome != Outcome.HOLDS]
         lines += [] if self.findings else ["nothing was compared"]
-        lines += [] if self.controls else ["there is no negative control"]
+        parts = (("negative control", self.controls), ("twin", self.twins), ("instance outside the hypotheses", self.outside))
+        lines += [f"there is no {name}" for name, found in parts if not found]
         lines += [f"symbolic step {name!r} is not confirmed" for name, passed in self.steps if not passed]
         lines += [f"negative control not rejected: {f.what}" for f in self.controls if f.outcome != Outcome.VIOLATED]
         lines += [f"twin moved: {f.what} ({f.outcome.value})" for f in self.twins if f.outcome != Outcome.HOLDS]
@@ -139,6 +140,14 @@ def select(names: Iterable[str]) -> list[type[Theorem]]:
     return [book[name] for name in wanted]
 
 
+def _guarded(findings: Iterator[Finding], what: str, level: str) -> Iterator[Finding]:
+    """The findings; a solver that refuses its problem makes one that is inconclusive instead of ending the run."""
+    try:
+        yield from findings
+    except InputError as error:
+        yield Finding(f"{what}: {error}", Outcome.INCONCLUSIVE, float("inf"), level)
+
+
 def judge(cls: type[Theorem], level: str = "rigorous", progress: Callable[[str], None] = lambda _: None) -> Verdict:
     """Run everything a theorem has to offer and sum it up."""
     start = perf_counter()
@@ -146,17 +155,20 @@ def judge(cls: type[Theorem], level: str = "rigorous", progress: Callable[[str],
     findings: list[Finding] = []
     for instance in claim.grid():
         progress(f"{cls.id} {instance}")
-        findings.extend(claim.check(instance, level))
+        findings.extend(_guarded(claim.check(instance, level), f"{instance}", level))
     progress(f"{cls.id} symbolic steps")
     steps = tuple(claim.steps())
     progress(f"{cls.id} controls and twins")
-    controls, twins = tuple(claim.control(level)), tuple(claim.twin(level))
-    outside = tuple(claim.outside(level))
+    controls = tuple(_guarded(claim.control(level), "control", level))
+    twins = tuple(_guarded(claim.twin(level), "twin", level))
+    outside = tuple(_guarded(claim.outside(level), "outside", level))
     if any(f.outcome == Outcome.VIOLATED for f in findings) or not all(passed for _, passed in steps):
         outcome = Outcome.VIOLATED
     elif (
         findings
         and controls
+        and twins
+        and outside
         and all(f.outcome == Outcome.HOLDS for f in (*findings, *twins, *outside))
         and all(f.outcome == Outcome.VIOLATED for f in controls)
     ):

@@ -82,6 +82,10 @@ class ClosedForm(Theorem):
         at = sp.log(1 / c - (k - 1))
         yield "stationary at a", sp.simplify(sp.diff(value, a).subs(a, at)) == 0
         yield "a = 0 exactly at K c = 1", sp.simplify(at.subs(c, 1 / k)) == 0
+        n, w, lw, lh, t = sp.symbols("n w lambda_W lambda_H t", positive=True)
+        h = sp.sqrt(lw / (lh * n)) * w
+        cost = lw * (w * t) ** 2 / 2 + lh * n * (h / t) ** 2 / 2
+        yield "|h| = sqrt(lw / (lh n)) |w| balances the decays", sp.simplify(sp.diff(cost, t).subs(t, 1)) == 0
 
     def control(self, level: str):
         p = Balanced(10, 20, 5e-3, 5e-3)
