@@ -2,6 +2,7 @@
 
 from ufm.geometry.collapse import Collapse, collapse
 from ufm.geometry.frames import orthogonal_frame, seli, simplex_etf
-from ufm.geometry.metrics import geometry, measure
+from ufm.geometry.measure import measure
+from ufm.geometry.metrics import geometry
 
 __all__ = ["Collapse", "collapse", "geometry", "measure", "orthogonal_frame", "seli", "simplex_etf"]

@@ -22,32 +22,17 @@ from numpy.typing import NDArray
 
 from ufm.certify.bounds import bounds
 from ufm.errors import InputError
-from ufm.geometry.metrics import measure
+from ufm.geometry.measure import measure
 from ufm.problem.heads import LinearDEQ, Parameters
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
-from ufm.solvers.solution import Solution, Stats, check_options, conclude
+from ufm.solvers.solution import Path, Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors
 
 Floats = NDArray[np.float64]
 RULES = ("gd", "heavy-ball", "nesterov", "adam")
 MAX_ENTRIES = 5_000_000
 DIVERGED = 1e15
-
-
-class Path(NamedTuple):
-    """Recorded dynamics, one row per recorded iteration.
-
-    iteration : (T,) int
-    loss : (T,) float64, the full objective on the sample-level parameters
-    gap : (T,) float64, class-mean objective minus the best certified lower bound so far
-    metrics : dict of (T,) float64, names as in `ufm.measure`
-    """
-
-    iteration: NDArray[np.int64]
-    loss: Floats
-    gap: Floats
-    metrics: dict[str, Floats]
 
 
 class _State(NamedTuple):

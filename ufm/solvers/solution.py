@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ufm.certify.bounds import UNIT, Bounds, bounds, rounding_terms
 from ufm.certify.certificate import Certificate
@@ -16,8 +19,22 @@ from ufm.problem.problem import Problem
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.program import Factors, LogitProgram
 
-if TYPE_CHECKING:
-    from ufm.solvers.gradient import Path
+Floats = NDArray[np.float64]
+
+
+class Path(NamedTuple):
+    """Recorded dynamics, one row per recorded iteration.
+
+    iteration : (T,) int
+    loss : (T,) float64, the full objective on the sample-level parameters
+    gap : (T,) float64, class-mean objective minus the best certified lower bound so far
+    metrics : dict of (T,) float64, names as in `ufm.measure`
+    """
+
+    iteration: NDArray[np.int64]
+    loss: Floats
+    gap: Floats
+    metrics: dict[str, Floats]
 
 
 class Status(Enum):
