@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import ufm
 from tests.conftest import SHARED
 from ufm.solvers import Convex, Factored, Gradient, Status, Symmetric
-from ufm.spectral import Nuclear, NuclearBall
+from ufm.spectral import Nuclear, NuclearBall, Point
 
 ROUTES = {
     "symmetric": Symmetric(),
@@ -284,3 +284,17 @@ def test_an_early_stop_is_not_called_optimal():
 def test_groups_of_very_different_numbers_of_classes(counts, decay):
     solution = ufm.solve(ufm.Problem(ufm.ClassCounts.parse(counts), regularizer=ufm.WeightDecay(*decay)))
     assert solution.certificate.relative_gap < 1e-11
+
+
+def test_the_newton_systems_basis_is_the_programs_spread(problem):
+    from ufm.solvers.symmetric import _basis
+
+    program = problem.program()
+    g = program.groups
+    biased = program.bias_decay is not None
+    basis = _basis(program, biased)
+    for i in range(basis.shape[-1]):
+        unit = np.zeros(2 * g + g * g)
+        unit[i] = 1.0
+        point = Point(unit[:g], unit[g : g + g * g].reshape(g, g), unit[g + g * g :])
+        assert np.allclose(basis[..., i], program.spread(point), atol=1e-15)

@@ -25,11 +25,11 @@ class CrossEntropy:
     def columns(self, logits: Floats, multiplicity: Floats) -> ColumnLoss:
         """Loss and derivatives; stable for logits of any size, relatively accurate for losses near zero."""
         margin = logits - logits[-1]
-        top = np.maximum(margin.max(axis=0), 0.0)
+        top = np.maximum.reduce(margin, axis=0, initial=0.0)
         mass = multiplicity * np.exp(margin - top)
-        others = mass[:-1].sum(axis=0)
+        others = np.add.reduce(mass[:-1], axis=0)
         total = mass[-1] + others
-        values = top + np.log(total) if top.all() else np.where(top > 0, top + np.log(total), np.log1p(others))
+        values = np.where(top > 0, top + np.log(total), np.log1p(others)) if top.any() else np.log1p(others)
         mass /= total
         gradient = mass.copy()
         gradient[-1] = -others / total

@@ -98,12 +98,12 @@ def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tu
     now = newton.prox_step(newton.start())
     evaluations, idle = 1, 0
     best: tuple[Factors, Bounds] | None = None
-    damping = 0.0
+    damping, calm = 0.0, False
     for iteration in range(1, max_iterations + 1):
         found = None
         while found is None:
             direction = newton.direction(now, damping)
-            full, noise = newton.reach(now, direction)
+            full, noise = (1.0, 4e-15 * abs(now.value)) if calm else newton.reach(now, direction)
             for step in (full, 0.5 * full, 0.1 * full):
                 trial = newton.prox_step(_along(now, direction, step), 0.1 * now.slope)
                 evaluations += 1
@@ -111,6 +111,7 @@ def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tu
                     found = trial
                     break
             else:
+                calm = False
                 # Shorter and closer to the gradient, up to the plain proximal-gradient step, which cannot fail.
                 damping = max(100.0 * damping, 1e-14)
                 if damping > 1e2:
@@ -118,8 +119,9 @@ def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tu
                     evaluations += tried
         damping = 0.01 * damping if damping > 1e-13 else 0.0
         progress = (now.value - found.value) / max(abs(now.value), 1e-300)
-        now = found
-        if progress > 1e-7 and iteration < max_iterations:
+        now, calm = found, 0.0 <= progress < 1e-3
+        # Quadratic convergence: the gap after a step is about the progress that the step made.
+        if progress > 1e-11 and iteration < max_iterations:
             continue
         factors = newton.factors(now)
         certified = bounds(program, factors)
@@ -141,16 +143,8 @@ class _Newton:
         self.program = program
         g = self.groups = program.groups
         self.biased = program.bias_decay is not None
-        size = 2 * g + g * g if self.biased else g + g * g
-        columns = []
-        zero = program.zero()
-        for i in range(size):
-            unit = np.zeros(2 * g + g * g)
-            unit[i] = 1.0
-            contrast, core, bias = unit[:g], unit[g : g + g * g].reshape(g, g), unit[g + g * g :]
-            columns.append(program.spread(zero._replace(contrast=contrast, core=core, bias=bias)))
         # Relative to the own logit, which changes no curvature and saves it from cancellation where the loss is tiny.
-        self.spread = np.stack(columns, axis=-1)
+        self.spread = _basis(program, self.biased)
         self.spread -= self.spread[-1]
         # Block-wise Lipschitz constants; that of the whole is at most their number times larger.
         self.blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
@@ -299,6 +293,22 @@ class _Newton:
 
     def factors(self, now: _Iterate) -> Factors:
         return self.program.factors(now.point, (now.u, now.sigma, now.vt))
+
+
+def _basis(program: LogitProgram, biased: bool) -> Floats:
+    """(G + 1, G, n) logits of each coordinate of a point: `LogitProgram.spread` as an array."""
+    g = program.groups
+    each = np.arange(g)
+    basis = np.zeros((g + 1, g, g + g * g + (g if biased else 0)))
+    basis[each, each, each] = -program._within
+    basis[g, each, each] = program._within * program.copies
+    row, column = np.divmod(np.arange(g * g), g)
+    basis[row, column, g + np.arange(g * g)] = program._core.ravel()
+    basis[g, each, g + each * (g + 1)] = program._core.diagonal()
+    if biased:
+        basis[each, :, g + g * g + each] = (1.0 / program._root)[:, None]
+        basis[g, each, g + g * g + each] = 1.0 / program._root
+    return basis
 
 
 def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Floats:

@@ -55,10 +55,13 @@ class NuclearBall:
         """Projection: ``s_i = max(sigma_i - step_i m, 0)`` with the multiplier m that meets the radius."""
         if float(copies @ singular) <= self.radius:
             return singular.copy(), 0.0
-        breaks = singular / step
-        order = np.argsort(-breaks)
-        mass, total = np.cumsum((copies * step)[order]), np.cumsum((copies * singular)[order])
-        multipliers = (total - self.radius) / np.maximum(mass, 1e-300)
-        last = int(np.flatnonzero((breaks[order] > multipliers) & (copies[order] > 0))[-1])
-        multiplier = float(multipliers[last])
-        return np.maximum(singular - step * multiplier, 0.0), multiplier
+        weight = copies * step
+        active = copies > 0
+        # The multiplier of the active set only grows as values below its threshold are dropped.
+        while True:
+            multiplier = (float(copies[active] @ singular[active]) - self.radius) / float(weight[active].sum())
+            kept = singular - step * multiplier
+            still = active & (kept > 0)
+            if still.sum() == active.sum() or not still.any():
+                return np.maximum(kept, 0.0), multiplier
+            active = still
