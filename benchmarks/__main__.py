@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -30,22 +31,30 @@ def run(
 
         solved, proved, started = routes(quick, report), certificates(report), processes(report)
     console.print(_routes(solved))
-    table = Table("problem", "route", "solve", "certify", "certify / solve", "proved relative gap",
-                  title="Rigorous certificates", title_justify="left")  # fmt: skip
+    table = _table(
+        "Rigorous certificates (time of proof beside time of solution)", "problem", "route", "solve", "prove", "ratio", "gap"
+    )
     for problem, route, solve, certify, gap in proved:
         table.add_row(
             problem, route, f"{1e3 * solve:.1f} ms", f"{1e3 * certify:.1f} ms", f"{certify / solve:.2f}", f"{gap:.0e}"
         )
     console.print(table)
-    table = Table("what", "seconds", "budget", title="Whole processes", title_justify="left")
+    table = _table("Whole processes", "what", "seconds", "budget")
     for what, seconds, budget in started:
         table.add_row(what, f"{seconds:.2f}", f"{budget:g}")
     console.print(table)
 
 
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for number, name in enumerate(columns):
+        table.add_column(name, no_wrap=True, justify="left" if number < 2 else "right")
+    return table
+
+
 def _routes(rows: list[Row]) -> Table:
-    table = Table("problem", "route", "iterations", "certified relative gap", "time", "times slower than ours", "peak MB",
-                  title="Routes to the optimum (median time, certificate included)", title_justify="left")  # fmt: skip
+    title = "Routes to the optimum: work, certified relative gap, median time, times slower than ours"
+    table = _table(title, "problem", "route", "steps", "gap", "time", "ratio", "MB")
     best: dict[str, float] = {}
     for row in rows:
         if row.route in OURS:

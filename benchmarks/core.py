@@ -1,5 +1,7 @@
 """The certified core beside cvxpy with Clarabel and with SCS, same problems, same run.
 
+Problems are named by their number of classes; ``long tail`` is R = 100 with 500 samples in the largest class.
+
 Every row gives the work first (iterations), then the certified relative gap, then time as the median of a few runs.
 Heavy rows run in a process of their own, so that their peak memory is theirs alone.
 """
@@ -18,22 +20,22 @@ import ufm
 from ufm.solvers import Convex, Factored, Solver, Symmetric
 
 PROBLEMS: dict[str, Callable[[], ufm.Problem]] = {
-    "K=10 step, decay": lambda: ufm.Problem(
+    "10 step decay": lambda: ufm.Problem(
         ufm.step(majority=5, minority=5, n_majority=1000, n_minority=100), regularizer=ufm.WeightDecay(5e-4, 5e-4)
     ),
-    "K=10 step, budget": lambda: ufm.Problem(
+    "10 step budget": lambda: ufm.Problem(
         ufm.step(majority=5, minority=5, n_majority=1000, n_minority=100), regularizer=ufm.NormBudget(1, 5)
     ),
-    "K=10^6 step, decay": lambda: ufm.Problem(
+    "10^6 step decay": lambda: ufm.Problem(
         ufm.step(majority=500_000, minority=500_000, n_majority=1000, n_minority=100),
         regularizer=ufm.WeightDecay(5e-11, 5e-11),
     ),
-    "K=10^6 step, budget": lambda: ufm.Problem(
+    "10^6 step budget": lambda: ufm.Problem(
         ufm.step(majority=500_000, minority=500_000, n_majority=1000, n_minority=100), regularizer=ufm.NormBudget(1, 10)
     ),
-    "K=50 long-tailed": lambda: long_tailed(50),
-    "K=100 long-tailed": lambda: long_tailed(100),
-    "K=500 long-tailed": lambda: long_tailed(500),
+    "50 long tail": lambda: long_tailed(50),
+    "100 long tail": lambda: long_tailed(100),
+    "500 long tail": lambda: long_tailed(500),
 }
 
 
@@ -87,27 +89,27 @@ def routes(quick: bool, progress: Callable[[str], None]) -> list[Row]:
     """All rows of the first table."""
     rows = []
     clarabel, scs, scs_tight = (Convex(profile=name) for name in ("clarabel", "scs", "scs-1e-9"))
-    for problem in ("K=10 step, decay", "K=10 step, budget"):
+    for problem in ("10 step decay", "10 step budget"):
         progress(problem)
         measure(problem, "warm-up", clarabel, 1)
         rows.append(measure(problem, "symmetric", Symmetric(), 200))
         rows.append(measure(problem, "factored", Factored(), 20))
-        for name, solver in (("cvxpy Clarabel", clarabel), ("cvxpy SCS", scs), ("cvxpy SCS 1e-9", scs_tight)):
+        for name, solver in (("Clarabel", clarabel), ("SCS", scs), ("SCS 1e-9", scs_tight)):
             rows.append(measure(problem, name, solver, 5))
-    for problem in ("K=10^6 step, decay", "K=10^6 step, budget"):
+    for problem in ("10^6 step decay", "10^6 step budget"):
         progress(problem)
         rows.append(measure(problem, "symmetric", Symmetric(), 200))
-    for problem in ("K=50 long-tailed", "K=100 long-tailed"):
+    for problem in ("50 long tail", "100 long tail"):
         progress(problem)
         rows.append(measure(problem, "factored", Factored(), 5))
         rows.append(measure(problem, "factored 1e-9", Factored(tolerance=1e-9), 5))
         if not quick:
-            for name, solver in (("cvxpy SCS", scs), ("cvxpy SCS 1e-9", scs_tight)):
+            for name, solver in (("SCS", scs), ("SCS 1e-9", scs_tight)):
                 progress(f"{problem}, {name}")
                 rows.append(measure(problem, name, solver, 1))
     if not quick:
-        progress("K=500 long-tailed")
-        rows.append(isolated("K=500 long-tailed", "factored 1e-9", "factored 1e-9"))
+        progress("500 long tail")
+        rows.append(isolated("500 long tail", "factored 1e-9", "factored 1e-9"))
     return rows
 
 
@@ -115,10 +117,10 @@ def certificates(progress: Callable[[str], None]) -> list[tuple[str, str, float,
     """(problem, route, seconds to solve, seconds to certify rigorously, rigorous relative gap)."""
     rows = []
     cases = (
-        ("K=10 step, decay", Symmetric()),
-        ("K=10 step, decay", Factored()),
-        ("K=50 long-tailed", Factored()),
-        ("K=100 long-tailed", Factored()),
+        ("10 step decay", Symmetric()),
+        ("10 step decay", Factored()),
+        ("50 long tail", Factored()),
+        ("100 long tail", Factored()),
     )
     for problem, solver in cases:
         progress(f"rigorous certificate, {problem}")

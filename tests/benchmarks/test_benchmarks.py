@@ -13,6 +13,6 @@ def test_symmetric_rows(name):
     assert row.iterations < 20
 
 
-@pytest.mark.parametrize("name", ["K=10 step, decay", "K=50 long-tailed", "K=100 long-tailed"])
+@pytest.mark.parametrize("name", ["10 step decay", "50 long tail", "100 long tail"])
 def test_factored_rows(name):
     assert measure(name, "factored", Factored(), 1).gap < 1e-9

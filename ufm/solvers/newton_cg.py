@@ -187,7 +187,7 @@ class _System:
             residual = residual.plus(-length, applied)
             image = self.precondition(residual)
             previous, product = product, residual.dot(image)
-            if product <= forcing**2 * first:
+            if not product > forcing**2 * first:
                 break
             direction = image.plus(product / previous, direction)
         assert solution is not None
