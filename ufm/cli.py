@@ -32,9 +32,11 @@ ConventionOption = Annotated[
 ]
 
 
-@app.callback()
-def _commands() -> None:
+@app.callback(invoke_without_command=True)
+def _commands(context: typer.Context) -> None:
     """Choose a command."""
+    if context.invoked_subcommand is None:
+        raise InputError("no command given; choose solve, threshold or recheck (ufm --help says more)")
 
 
 @app.command()

@@ -143,9 +143,14 @@ def run(*arguments):
 
 
 def test_command_line(tmp_path):
-    done = run("F1", "D2", "--json", str(tmp_path / "v.json"))
+    targets = ("--json", str(tmp_path / "v.json"), "--html", str(tmp_path), "--latex", str(tmp_path / "v.tex"))
+    done = run("F1", "D2", *targets)
     assert done.returncode == 0
     assert "All 2 theorems hold" in done.stdout
+    page = (tmp_path / "index.html").read_text()
+    assert "Negative controls" in page
+    assert "<script" not in page
+    assert (tmp_path / "v.tex").read_text().count(r"\\") == 3
     written = json.loads((tmp_path / "v.json").read_text())
     assert [v["id"] for v in written] == ["F1", "D2"]
     assert all(c["outcome"] == "violated" for v in written for c in v["controls"])
@@ -153,7 +158,10 @@ def test_command_line(tmp_path):
     assert all(name in listed.stdout for name in EXPECTED)
 
 
-@pytest.mark.parametrize("arguments", [("X9",), ("--level", "symbolic"), ("--bogus",), ("F1", "--json", "/nonexistent/v.json")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("X9",), ("--level", "symbolic"), ("--bogus",), ("F1", "--json", "/nonexistent/v.json"), ("F1", "--html", "/nonexistent")],
+)
 def test_bad_input(arguments):
     done = run(*arguments)
     assert done.returncode == 2

@@ -112,6 +112,7 @@ def test_certificates_travel(tmp_path):
         "recheck /nonexistent/c.json",
         "recheck pyproject.toml",
         "nonsense",
+        "",
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments):
