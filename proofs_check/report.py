@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html import escape
+from inspect import getdoc
 from math import isfinite
 
 from rich.box import SIMPLE_HEAD
@@ -98,7 +99,7 @@ def as_html(verdicts: list[Verdict]) -> str:
 
     sections = "".join(
         f"<h2 id={v.theorem.id!r}>{v.theorem.id}: {escape(v.theorem.title)}</h2><p>{escape(str(v.theorem.source))}</p>"
-        f"<pre>{escape(v.theorem.__doc__ or '')}</pre>"
+        f"<pre>{escape(getdoc(v.theorem) or '')}</pre>"
         + listing("Compared", lines(v.findings))
         + listing("Symbolic steps", [f"{name}: {'confirmed' if ok else 'not confirmed'}" for name, ok in v.steps])
         + listing("Negative controls (must be violated)", lines(v.controls))
@@ -110,7 +111,7 @@ def as_html(verdicts: list[Verdict]) -> str:
         "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left}"
     )
     table = "<table>" + cells(HEADER, "th") + "".join(cells(row(v), "td") for v in verdicts) + "</table>"
-    style += "pre{white-space:pre-wrap}"
+    style += "pre{white-space:pre-wrap}td:nth-child(n+3){white-space:nowrap}"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{TITLE}</title><style>{style}</style>"
         f"<h1>{TITLE}</h1>{table}<p>{LEGEND}</p>{sections}</html>\n"
