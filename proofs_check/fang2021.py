@@ -257,6 +257,10 @@ class ExactThreshold(Theorem):
     remain, ``f_A(x, a)`` and ``f_B(b)`` for the losses of both groups, ``n = (K_A - 1, cos t, sin t)`` for the gradient of
     the nuclear norm and ``tau = (0, -sin t, cos t)``, so that its Hessian is ``tau tau' / r``.
 
+    Here ``cos t, sin t > 0`` and ``r = sqrt(a^2 + b^2) > 0`` for R > 1: at a = b = 0 the condition for ``x_A`` would give an A
+    column the mass ``q > K_B / (K R)`` on B (``q = K_B/K`` if K_A = 1), and the loss's slope in (a, b) a squared length above
+    ``K_A nu^2 (K_B/K)^2 + K_B nu^2 (K_A/K)^2 = 1``, more than the norm resists.
+
     1. *Raising only the own logit*: along ``W = (1, omega)``, ``omega = 1/(sqrt(K_A) nu)``, every other logit falls by the
        same amount against the own one, so ``Hess f_A W = -p_d grad f_A`` (symbolic step).
     2. Differentiating ``R grad f_A = -p``, ``p = (K_A - 1, cos t)``, gives ``w' = H^{-1} p / R`` with

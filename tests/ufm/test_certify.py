@@ -346,3 +346,12 @@ def test_extreme_imbalance_with_a_bias_still_gives_a_valid_certificate(counts, d
     rigorous = solution.certificate.rigorous()
     assert -1e-12 <= rigorous.lower <= rigorous.upper
     assert rigorous.lower <= solution.certificate.upper
+
+
+def test_a_claim_wider_than_the_problem_is_rejected(tmp_path):
+    path = tmp_path / "c.json"
+    problem = ufm.Problem([3000] * 2 + [10] * 5, regularizer=ufm.WeightDecay(2e-3, 2e-3), dim=3)
+    ufm.solve(problem).certificate.save(path)
+    document = json.loads(path.read_text())
+    document["claim"]["width"] = 4
+    assert rejects(path, document)

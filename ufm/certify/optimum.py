@@ -9,7 +9,8 @@ Let ``delta = upper - lower`` in ball arithmetic. Two consequences:
 * *Complementary slackness.* If the witness P exerts only ``g < mu`` on the contrasts of a group of m classes, then
   ``(m - 1) s x* (mu - g) <= delta`` for the group's contrast ``x*`` (budgets: with ``||G||_2`` in place of mu).
 
-Logit differences are logarithms of ratios of probabilities.
+Logit differences are logarithms of ratios of probabilities. Contrasts of the optimum are never negative: at contrast zero
+the loss falls as it grows, and the program is convex; so 0 is always a valid lower bound.
 """
 
 from __future__ import annotations

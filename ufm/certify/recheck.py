@@ -75,6 +75,9 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
         return Recheck(False, f"the witness does not prove the lower bound {shown[0]!r}")
     if not proved_upper:
         return Recheck(False, f"the witness does not prove the upper bound {shown[1]!r}")
+    dim = document["problem"]["dim"]
+    if dim is not None and width > integer(dim):
+        return Recheck(False, f"the claim is about width {width}, and the problem has dim={dim}")
     if width < proof.width:
         return Recheck(False, f"the factors need {proof.width} dimensions, not the claimed {width}")
     return Recheck(True, "both bounds are proved", *shown, width)
