@@ -6,6 +6,7 @@ command line and the tests enumerate the registry and ask for nothing more.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -30,7 +31,7 @@ class Kind(Enum):
     EQUIVALENCE = "equivalence"
 
 
-class Theorem:
+class Theorem(ABC):
     """Base class; subclasses state the claim in their docstring.
 
     Class attributes: ``id``, ``title`` (one line), ``kind``, ``source`` (citation with locator).
@@ -41,29 +42,34 @@ class Theorem:
     kind: ClassVar[Kind]
     source: ClassVar[Source]
 
+    @abstractmethod
     def grid(self) -> Iterable[Any]:
         """Instances that satisfy the hypotheses."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def check(self, instance: Any, level: str) -> Iterator[Finding]:
         """The claim at an instance against a certified computation."""
-        raise NotImplementedError
+        ...
 
     def steps(self) -> Iterator[tuple[str, bool]]:
         """Named symbolic identities of the proof and whether computer algebra confirms them."""
         return iter(())
 
+    @abstractmethod
     def control(self, level: str) -> Iterator[Finding]:
         """Deliberately wrong versions of the claim, put to the same comparison: each must come out violated."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def twin(self, level: str) -> Iterator[Finding]:
         """Changes of the instance that must not move the answer."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def outside(self, level: str) -> Iterator[Finding]:
         """What happens where the hypotheses fail: each finding states it, and must hold as stated."""
-        raise NotImplementedError
+        ...
 
 
 @dataclass(frozen=True)
