@@ -29,6 +29,7 @@ from ufm.problem.counts import ClassCounts
 from ufm.problem.regularizers import NormBudget, WeightDecay
 
 if TYPE_CHECKING:
+    from ufm.problem.problem import Problem
     from ufm.solvers.solution import Solution
 
 CONVENTIONS = ("mean-half", "mean-full", "sum-half", "sum-full", "fang")
@@ -85,13 +86,14 @@ def lagrangian(solution: Solution) -> WeightDecay:
     InputError
         The solution's problem has no norm budget.
     """
-    from ufm.certify.bounds import dual_norm
+    from ufm.certify.bounds import dual_norms
 
     problem = solution.problem
     budget = problem.regularizer
     if not isinstance(budget, NormBudget):
         raise InputError(f"lagrangian needs a solved norm-budget problem, not one with {budget}")
-    mu = dual_norm(solution.program, solution.certificate.shares) * problem.head.gain
+    gain = _gain(problem)
+    mu = float(dual_norms(solution.program, solution.certificate.slopes).max()) * gain
     ratio = sqrt(budget.features / budget.weight)
     return WeightDecay(mu * ratio, mu / ratio, per_class=True)
 
@@ -108,11 +110,18 @@ def budgets(solution: Solution) -> NormBudget:
     decay = problem.regularizer
     if not isinstance(decay, WeightDecay) or not decay.per_class or decay.bias is not None:
         raise InputError(f"budgets needs a solved problem with decay per class and no bias, not one with {decay}")
-    c = solution.program.penalty_bound(solution.factors) / problem.counts.classes / problem.head.gain
+    lengths, copies = solution.program.lengths(solution.factors)
+    c = float(copies @ lengths) / problem.counts.classes / _gain(problem)
     if not c > 0:
         raise InputError("the solution is zero, so it uses no budget; lower the decay")
     ratio = sqrt(decay.features / decay.weight)
     return NormBudget(c * ratio, c / ratio)
+
+
+def _gain(problem: Problem) -> float:
+    if problem.head.gain is None:
+        raise InputError(f"head is {problem.head}; budgets and decays exchange only where the penalty is the nuclear norm")
+    return problem.head.gain
 
 
 def _factor(convention: str, counts: ClassCounts | Iterable[int] | None) -> float:

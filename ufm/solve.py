@@ -10,8 +10,8 @@ from ufm.problem.problem import Problem
 from ufm.solvers import METHODS, Solver, solver
 from ufm.solvers.solution import Solution
 
-AUTOMATIC = ("symmetric", "factored")
-"""Methods that ``auto`` tries, fastest first; `factored` takes everything."""
+AUTOMATIC = ("separable", "symmetric", "factored", "multistart")
+"""Methods that ``auto`` tries, fastest first; what is convex ends with `factored`, the rest with `multistart`."""
 
 
 def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "float") -> Solution:

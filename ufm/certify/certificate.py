@@ -32,8 +32,8 @@ class Certificate:
         Bounds on the optimal value over all widths ``>= width`` (the lower bound: over all widths).
     level : str
         ``"float"``: float64 with a-priori rounding terms; ``"rigorous"``: exact rationals and ball arithmetic.
-    problem, program, factors, shares
-        The claim's subject and its witness: factors for the upper, probabilities for the lower bound.
+    problem, program, factors, slopes
+        The claim's subject and its witness: factors for the upper, dual slopes for the lower bound.
     """
 
     lower: float
@@ -42,7 +42,7 @@ class Certificate:
     problem: Problem
     program: LogitProgram
     factors: Factors
-    shares: NDArray[np.float64]
+    slopes: NDArray[np.float64]
 
     @property
     def gap(self) -> float:
@@ -80,7 +80,7 @@ class Certificate:
 
     def document(self) -> dict[str, object]:
         """The problem and the witness in exact numbers, as saved (without the claim)."""
-        return document(self.problem, self.program, self.factors, self.shares)
+        return document(self.problem, self.program, self.factors, self.slopes)
 
 
 def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:

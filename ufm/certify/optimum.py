@@ -33,10 +33,11 @@ class Optimum:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Optimum:
-        """From a certificate document; everything is evaluated anew."""
+        """From a certificate document of a convex program on singular values; everything is evaluated anew."""
         with working_precision():
             problem = ExactProblem(document["problem"])
-            return cls(problem, lower_bound(problem, document["dual"]), upper_bound(problem, document["primal"]))
+            upper = upper_bound(problem, document["primal"])
+            return cls(problem, lower_bound(problem, document["dual"], upper.value), upper)
 
     @property
     def gap(self) -> arb:
@@ -47,7 +48,8 @@ class Optimum:
         """How far any single probability of the optimum, averaged over the columns of equally large groups, can be."""
         problem = self.problem
         classes = sum(problem.m[g] for g in groups)
-        return (self.gap * problem.total / (2 * classes * problem.n[groups[0]])).sqrt()
+        found = (self.gap / (2 * classes * problem.share_ball[groups[0]])).sqrt()
+        return 2 * found if problem.squared else found
 
     def own(self, groups: list[int]) -> arb:
         """Probability that the optimum gives to the class itself, averaged over the classes of equally large groups."""
@@ -71,18 +73,24 @@ class Optimum:
         """Lower and upper bound (upper may be infinite) on the logit contrast of two or more equally large classes."""
         with working_precision():
             own, other = self.own(groups), self.other(groups, groups)
-            lower = (own.lower() / other.upper()).log().lower() if own > other else arb(0)
-            upper = (own.upper() / other.lower()).log().upper().max(arb(0)) if other > 0 else arb("inf")
+            if self.problem.squared:
+                # Here own and other are logits; the loss is strongly convex in them, with twice the radius.
+                lower, upper = (own - other).lower().max(arb(0)), (own - other).upper().max(arb(0))
+            else:
+                warm = self.problem.warm_ball[groups[0]]
+                lower = ((own.lower() / other.upper()).log() / warm).lower() if own > other else arb(0)
+                upper = ((own.upper() / other.lower()).log() / warm).upper().max(arb(0)) if other > 0 else arb("inf")
             return lower, upper.min(self._slackness(groups))
 
     def _slackness(self, groups: list[int]) -> arb:
         problem, low = self.problem, self.lower
-        m, n = problem.m, problem.n[groups[0]]
+        m, first = problem.m, groups[0]
         classes = sum(m[g] for g in groups)
-        moved = arb(sum(m[g] * (low.denominator - low.own[g]) for g in groups)) / classes
+        own = arb(sum(m[g] * low.own[g] for g in groups)) / classes
         within = sum((m[g] * m[h] - (m[g] if g == h else 0)) * low.other[g][h] for g in groups for h in groups)
-        scale = arb(problem.scale_squared[groups[0]]).sqrt()
-        reached = (moved + arb(within) / (classes * (classes - 1))) * n / (low.denominator * problem.total * scale)
+        scale = arb(problem.scale_squared[first]).sqrt()
+        reached = arb(within) / (classes * (classes - 1)) - own
+        reached *= problem.warm_ball[first] * problem.share_ball[first] / (low.denominator * scale)
         slack = low.allowed - low.shrink * reached
         if not slack > 0:
             return arb("inf")

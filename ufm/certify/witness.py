@@ -2,56 +2,118 @@
 
 from __future__ import annotations
 
-from math import frexp
+from fractions import Fraction
+from math import frexp, lcm
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm.certify.bounds import splits
 from ufm.spectral.program import Factors, LogitProgram
 
 if TYPE_CHECKING:
     from ufm.problem.problem import Problem
 
 Floats = NDArray[np.float64]
-FORMAT = "ufm-certificate/1"
+FORMAT = "ufm-certificate/2"
 
 
-def document(problem: Problem, program: LogitProgram, factors: Factors, shares: Floats) -> dict[str, object]:
-    """The problem, the factors (every float is a dyadic rational) and column-stochastic integer probabilities.
-
-    Probabilities are rounded *down* to multiples of ``1 / denominator`` and the class itself gets the rest, so columns
-    sum to one exactly. Under a free bias ``(P - I) pi = 0`` must be exact too: each row's residual, a multiple of
-    ``1 / (denominator N)``, is then taken off that row.
-    """
-    multiplicity = [int(m) for m in program.multiplicity]
-    sizes = list(program.sizes)
-    smallest = float(np.min(np.where(program.others[:-1] * shares > 0, shares, 1.0)))
-    bits = 64 + max(0, -frexp(smallest)[1])
-    scaled = np.ldexp(shares, min(bits, 900))
-    other = [[int(v) for v in row] for row in scaled.tolist()]
-    for g, m in enumerate(multiplicity):
-        if m == 1:
-            other[g][g] = 0
-    denominator = 1 << min(bits, 900)
-    if program.bias_decay == 0:
-        other, denominator = _balanced(other, denominator, multiplicity, sizes)
-    own = [denominator - total for total in _rest(other, multiplicity)]
-    if min(own) < 0:
-        # Rounding at extreme sizes: P = I is always feasible, and proves at least that the optimum is not negative.
-        other, own = [[0] * len(sizes) for _ in sizes], [denominator] * len(sizes)
+def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: Floats) -> dict[str, object]:
+    """The problem, the factors (every float is a dyadic rational) and exact dual slopes."""
     return {
         "format": FORMAT,
         "problem": {
-            "groups": [{"classes": m, "size": n} for m, n in zip(multiplicity, sizes, strict=True)],
-            "loss": problem.loss.name,
+            "groups": [{"classes": int(m), "size": n} for m, n in zip(program.multiplicity, program.sizes, strict=True)],
+            "loss": _by_program(problem, program),
             "head": problem.head.certificate(),
             "regularizer": problem.regularizer.certificate(),
             "dim": problem.dim,
         },
         "primal": {name: dyadic(getattr(factors, name)) for name in ("contrast", "left", "right", "bias")},
-        "dual": {"denominator": str(denominator), "own": [str(v) for v in own], "other": [[str(v) for v in r] for r in other]},
+        "dual": _dual(problem, program, slopes),
     }
+
+
+def _by_program(problem: Problem, program: LogitProgram) -> dict[str, object]:
+    """The loss's part, its lists in the order of the program's groups."""
+    counts = problem.counts
+    place = {size: g for g, (_, size) in enumerate(counts.groups)}
+    order = [place[n] for n in program.sizes]
+    found = problem.loss.certificate(counts)
+    return {name: [v[g] for g in order] if isinstance(v, list) else v for name, v in found.items()}
+
+
+def _free(problem: Problem, program: LogitProgram, slopes: Floats) -> dict[str, object]:
+    """Slopes of squared error as integers; none where the program splits into scalar problems by itself."""
+    if splits(program):
+        return {}
+    data = dyadic(slopes)
+    rows: list[list[int]] = [[int(v) for v in row] for row in data["integers"]]  # type: ignore[attr-defined]
+    own, other, denominator = rows[-1], rows[:-1], 1 << -int(data["exponent"])  # type: ignore[call-overload]
+    if program.bias_decay == 0:
+        own, other, denominator = _balanced(problem, program, own, other, denominator)
+    return _written(own, other, denominator)
+
+
+def _dual(problem: Problem, program: LogitProgram, slopes: Floats) -> dict[str, object]:
+    return (_probabilities if program.loss.shift_invariant else _free)(problem, program, slopes)
+
+
+def _probabilities(problem: Problem, program: LogitProgram, slopes: Floats) -> dict[str, object]:
+    """Column-stochastic integer probabilities.
+
+    They are rounded *down* to multiples of ``1 / denominator`` and the class itself gets the rest, so columns sum to one
+    exactly. Under a free bias ``(P - T) pi = 0`` must be exact too.
+    """
+    multiplicity = [int(m) for m in program.multiplicity]
+    groups = range(len(multiplicity))
+    shares = np.where(program.others[:-1] > 0, np.maximum(program.loss.probabilities(slopes), 0.0), 0.0)  # type: ignore[attr-defined]
+    smallest = float(np.min(np.where(shares > 0, shares, 1.0)))
+    bits = min(64 + max(0, -frexp(smallest)[1]), 900)
+    other = [[int(v) for v in row] for row in np.ldexp(shares, bits).tolist()]
+    denominator = 1 << bits
+    smoothing = Fraction(getattr(program.loss, "smoothing", 0.0))
+    floor = smoothing / sum(multiplicity)
+    if program.bias_decay == 0:
+        common = lcm(denominator, floor.denominator)
+        step, target = common // denominator, int(floor * common)
+        moved = [[v * step - target if program.others[g, h] else 0 for h, v in enumerate(row)] for g, row in enumerate(other)]
+        own = [-total for total in _rest(moved, multiplicity)]
+        _, moved, denominator = _balanced(problem, program, own, moved, common)
+        target = int(floor * denominator)
+        other = [[v + target if program.others[g, h] else 0 for h, v in enumerate(row)] for g, row in enumerate(moved)]
+    own = [denominator - total for total in _rest(other, multiplicity)]
+    if min(own) < 0 or min(map(min, other)) < 0:
+        # Rounding at extreme sizes: P = T is always feasible, and proves at least that the optimum is not negative.
+        denominator = floor.denominator
+        other = [[int(floor * denominator) if program.others[g, h] else 0 for h in groups] for g in groups]
+        own = [denominator - total for total in _rest(other, multiplicity)]
+    return _written(own, other, denominator)
+
+
+def _written(own: list[int], other: list[list[int]], denominator: int) -> dict[str, object]:
+    return {"denominator": str(denominator), "own": [str(v) for v in own], "other": [[str(v) for v in r] for r in other]}
+
+
+def _balanced(
+    problem: Problem, program: LogitProgram, own: list[int], other: list[list[int]], denominator: int
+) -> tuple[list[int], list[list[int]], int]:
+    """Slopes with ``Y pi = 0`` exactly: each row's residual, a multiple of 1 / (denominator total), is taken off that row."""
+    multiplicity = [int(m) for m in program.multiplicity]
+    groups = range(len(multiplicity))
+    weights = _by_program(problem, program).get("weights") or ["1"] * len(multiplicity)
+    exact = [n * Fraction(w) for n, w in zip(program.sizes, weights, strict=True)]  # type: ignore[arg-type]
+    common = lcm(*(v.denominator for v in exact))
+    share = [int(v * common) for v in exact]
+    total = sum(m * s for m, s in zip(multiplicity, share, strict=True))
+    rows, diagonal = [], []
+    for g in groups:
+        received = sum(multiplicity[h] * share[h] * other[g][h] for h in groups) - share[g] * other[g][g]
+        residual = received + share[g] * own[g]
+        rows.append([other[g][h] * total - residual if program.others[g, h] else 0 for h in groups])
+        diagonal.append(own[g] * total - residual)
+    return diagonal, rows, denominator * total
 
 
 def dyadic(array: Floats) -> dict[str, object]:
@@ -69,26 +131,6 @@ def dyadic(array: Floats) -> dict[str, object]:
         return str(value << power) if value else "0"
 
     return {"exponent": lowest, "integers": exact(whole, shift)}
-
-
-def _balanced(
-    other: list[list[int]], denominator: int, multiplicity: list[int], sizes: list[int]
-) -> tuple[list[list[int]], int]:
-    """Probabilities with ``P pi = pi`` exactly, on the denominator times N."""
-    groups = range(len(sizes))
-    total = sum(m * n for m, n in zip(multiplicity, sizes, strict=True))
-    rest = _rest(other, multiplicity)
-    shifted = []
-    for g in groups:
-        received = sum(multiplicity[h] * sizes[h] * other[g][h] for h in groups) - sizes[g] * other[g][g]
-        residual = received - sizes[g] * rest[g]
-        row = [other[g][h] * total - residual for h in groups]
-        if multiplicity[g] == 1:
-            row[g] = 0
-        if min(row) < 0:
-            return [[0] * len(sizes) for _ in sizes], denominator
-        shifted.append(row)
-    return shifted, denominator * total
 
 
 def _rest(other: list[list[int]], multiplicity: list[int]) -> list[int]:

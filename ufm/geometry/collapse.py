@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ufm.errors import InputError
+from ufm.spectral.penalties import Nuclear, NuclearBall
 
 if TYPE_CHECKING:
     from ufm.solvers.solution import Solution
@@ -39,7 +42,8 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
 
     Parameters
     ----------
-    solution : Solution of a convex program
+    solution : Solution
+        Of a program that is convex in singular values; of any other the verdict is "undecided".
     tolerance : float > 0
         Contrast (nats) up to which classes count as collapsed.
 
@@ -55,6 +59,9 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
 
     if not (isinstance(tolerance, Real) and 0 < tolerance < float("inf")):
         raise InputError(f"tolerance is {tolerance!r}; give a positive contrast in nats such as 1e-6")
+    reason = _beyond(solution)
+    if reason:
+        return Collapse("undecided", 0.0, float("inf"), tolerance, reason)
     lower, upper = _enclosure(solution)
     if solution.status is Status.LOOSE:
         reason = "with dim < K - 1 the certified gap belongs to a relaxation, which decides nothing here; raise dim"
@@ -67,6 +74,36 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
         verdict = "undecided"
         reason = f"the gap {solution.certificate.gap:.1e} leaves a logit contrast between 0 and {upper:.3g}; reduce the gap"
     return Collapse(verdict, lower, upper, tolerance, reason)
+
+
+def _beyond(solution: Solution) -> str:
+    """Why the certified gap says nothing about the optimum's contrasts, or ""."""
+    problem, program = solution.problem, solution.program
+    if not isinstance(program.penalty, Nuclear | NuclearBall):
+        contrast = _found(solution)
+        return (
+            f"the head {problem.head} is not one whose gap proves contrasts (convex in singular values); "
+            f"the solution found has a smallest contrast of {contrast:.3g}"
+        )
+    sizes = program.sizes
+    single = sum(m for m, n in zip(program.multiplicity, sizes, strict=True) if n == min(sizes)) < 2
+    if single and not getattr(problem.loss, "plain", True):
+        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {problem.loss}"
+    if single and not program.loss.shift_invariant:
+        return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
+    return ""
+
+
+def _found(solution: Solution) -> float:
+    """Contrast of the smallest classes at the solution itself: own logit minus the mean of the others of that size."""
+    logits = np.asarray(solution.logits)
+    sizes = np.array(list(solution.problem.counts))
+    members = np.flatnonzero(sizes == sizes.min())
+    block = logits[np.ix_(members, members)]
+    if len(members) < 2:
+        return 0.0
+    own = np.diag(block)
+    return float(np.min(own - (block.sum(axis=0) - own) / (len(members) - 1)))
 
 
 def _enclosure(solution: Solution) -> tuple[float, float]:

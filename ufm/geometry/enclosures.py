@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufm.certify.optimum import Optimum
 from ufm.errors import InputError
+from ufm.spectral.penalties import Nuclear, NuclearBall
 from ufm.thresholds.balls import working_precision
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
     from flint import arb
 
     program = solution.program
+    if not (isinstance(program.penalty, Nuclear | NuclearBall) and getattr(solution.problem.loss, "plain", False)):
+        raise InputError("enclosures of logits need plain cross-entropy and a head that is convex in singular values")
+    if not program.loss.shift_invariant:
+        raise InputError("enclosures of logits need cross-entropy")
     groups = solution.problem.counts.groups
     if program.groups > 2 or [(m, n) for m, n in zip(program.multiplicity, program.sizes, strict=True)] != list(groups):
         raise InputError("enclosures of logits need a solution by method='symmetric' with at most two class sizes")

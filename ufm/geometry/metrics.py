@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm.spectral.blocks import BlockMatrix
+from ufm.spectral.penalties import ColumnPenalty
 
 if TYPE_CHECKING:
     from ufm.solvers.solution import Solution
@@ -45,14 +46,12 @@ def geometry(solution: Solution) -> dict[str, float | None]:
     >>> round(ufm.geometry(s)["cos_majority"], 9)
     -0.333333333
     """
-    program, factors = solution.program, solution.factors
-    sizes = np.array([float(n) for n in program.sizes])
-    scale = program.scale
-    weight = _gram(factors.left @ factors.left.T, factors.contrast * scale, program.multiplicity, program.runs)
-    means = _gram(factors.right.T @ factors.right, factors.contrast / scale, program.multiplicity, program.runs)
-    cross = _gram(factors.left @ factors.right, factors.contrast, program.multiplicity, program.runs)
-    ratio = sqrt(solution.problem.regularizer.balance())
-    weight, means = _scaled(weight, ratio), _scaled(means, 1.0 / ratio)
+    sizes = np.array([float(n) for n in solution.program.sizes])
+    if isinstance(solution.program.penalty, ColumnPenalty):
+        weight, means, cross = _written_out(solution)
+        sizes = np.array([float(n) for n in solution.problem.counts])
+    else:
+        weight, means, cross = _in_blocks(solution)
     means_centred = means.centred()
     product = _centred_columns(cross)
     result: dict[str, float | None] = {
@@ -69,15 +68,38 @@ def geometry(solution: Solution) -> dict[str, float | None]:
     return result
 
 
+def _in_blocks(solution: Solution) -> tuple[BlockMatrix, BlockMatrix, BlockMatrix]:
+    """Gram matrices of W and of the means, and W H, from the sizes that the head gives to singular directions."""
+    program, factors, problem = solution.program, solution.factors, solution.problem
+    groups, m, scale, runs = program.groups, program.multiplicity, program.scale, program.runs
+    heights, outputs = problem.head.sizes(*program.feature_lengths(factors), problem.regularizer)
+    rows = np.sqrt(m @ factors.left**2)
+    across = np.sqrt(factors.right**2 @ (m * scale**2))
+    left = factors.left * (heights[groups:] / np.where(rows > 0, rows, 1.0))
+    right = factors.right * (outputs[groups:] / np.where(across > 0, across, 1.0))[:, None]
+    contrast = np.sign(factors.contrast) * heights[:groups] * outputs[:groups] / scale
+    return (
+        _gram(left @ left.T, heights[:groups] ** 2, m, runs),
+        _gram(right.T @ right, (outputs[:groups] / scale) ** 2, m, runs),
+        _gram(left @ right, contrast, m, runs),
+    )
+
+
+def _written_out(solution: Solution) -> tuple[BlockMatrix, BlockMatrix, BlockMatrix]:
+    """Gram matrices of W and of the means, and W H, from explicit parameters."""
+    found = solution.parameters
+    outputs = found.outputs
+    dense = (found.weight @ found.weight.T, outputs.T @ outputs, found.weight @ outputs)
+    runs = tuple((k, 1) for k in range(len(found.weight)))
+    first, second, third = (BlockMatrix(np.diag(a).copy(), a - np.diag(np.diag(a)), runs) for a in dense)
+    return first, second, third
+
+
 def _gram(core: Floats, contrast: Floats, multiplicity: Floats, runs: tuple[tuple[int, int], ...]) -> BlockMatrix:
     """Block matrix with block means ``core`` and centred projectors times ``contrast``."""
     within = contrast / multiplicity
     other = core - np.diag(within)
     return BlockMatrix(np.diag(core) + contrast - within, other, runs)
-
-
-def _scaled(matrix: BlockMatrix, factor: float) -> BlockMatrix:
-    return BlockMatrix(matrix.own * factor, matrix.other * factor, matrix.runs)
 
 
 def _centred_columns(matrix: BlockMatrix) -> BlockMatrix:

@@ -1,19 +1,24 @@
 """What is asked: frozen descriptions of a model."""
 
 from ufm.problem.counts import ClassCounts, balanced, long_tailed, step
-from ufm.problem.heads import Explicit, LinearDEQ, Parameters
-from ufm.problem.loss import CrossEntropy
+from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, LinearDEQ, Parameters, ReLU
+from ufm.problem.losses import CrossEntropy, SquaredError
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
 
 __all__ = [
     "ClassCounts",
     "CrossEntropy",
+    "DecayedDEQ",
     "Explicit",
+    "FixedETF",
+    "FrobeniusDEQ",
     "LinearDEQ",
     "NormBudget",
     "Parameters",
     "Problem",
+    "ReLU",
+    "SquaredError",
     "WeightDecay",
     "balanced",
     "long_tailed",

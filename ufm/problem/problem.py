@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
 
@@ -12,9 +12,9 @@ import numpy as np
 from ufm.errors import InputError
 from ufm.problem.counts import ClassCounts
 from ufm.problem.heads import Explicit, Head, Parameters
-from ufm.problem.loss import CrossEntropy
+from ufm.problem.losses import LOSSES, CrossEntropy, Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
-from ufm.spectral.blocks import MAX_DENSE
+from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
 
 
@@ -26,15 +26,16 @@ class Problem:
     ----------
     counts : ClassCounts or list of int
     regularizer : WeightDecay or NormBudget
-    loss : CrossEntropy, in nats, *mean* over samples
-    head : Explicit or LinearDEQ
+    loss : CrossEntropy (default; in nats) or SquaredError, *mean* over samples
+    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU or FixedETF
     dim : int or None
-        Feature dimension d; None means wide enough (K). Below K - 1 the relaxation over logits may be loose.
+        Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error)
+        the relaxation over logits may be loose.
 
     Raises
     ------
     InputError
-        A dimension below 1, or an argument that is not of the kinds above.
+        A dimension below 1, an argument that is not of the kinds above, or a combination that a head refuses.
 
     Examples
     --------
@@ -45,7 +46,7 @@ class Problem:
 
     counts: ClassCounts
     regularizer: Regularizer
-    loss: CrossEntropy
+    loss: Loss
     head: Head
     dim: int | None
 
@@ -54,16 +55,16 @@ class Problem:
         counts: ClassCounts | Iterable[int],
         *,
         regularizer: Regularizer,
-        loss: CrossEntropy | None = None,
+        loss: Loss | None = None,
         head: Head | None = None,
         dim: int | None = None,
     ) -> None:
         if isinstance(regularizer, type) or not hasattr(regularizer, "column_scale"):
             raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
-        if head is not None and (isinstance(head, type) or not hasattr(head, "gain")):
-            raise InputError(f"head is {head!r}; give Explicit() or LinearDEQ(rho)")
-        if loss is not None and not isinstance(loss, CrossEntropy):
-            raise InputError(f"loss is {loss!r}; give CrossEntropy()")
+        if head is not None and not isinstance(head, Head):
+            raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")
+        if loss is not None and not isinstance(loss, LOSSES):
+            raise InputError(f"loss is {loss!r}; give CrossEntropy() or SquaredError()")
         if dim is not None and not (isinstance(dim, Integral) and not isinstance(dim, bool) and 1 <= dim <= 10**9):
             raise InputError(f"dim is {dim!r}; the feature dimension must be a whole number of at least 1")
         values = {
@@ -75,6 +76,10 @@ class Problem:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        self.loss.bind(self.counts)
+        reason = self.head.refuses(self)
+        if reason is not None:
+            raise InputError(reason)
 
     @property
     def width(self) -> int:
@@ -82,9 +87,14 @@ class Problem:
         return self.counts.classes if self.dim is None else self.dim
 
     @property
+    def needed(self) -> int:
+        """Dimensions that suffice for every optimum: K - 1, or K where shifting a column of logits changes the loss."""
+        return self.counts.classes - 1 if self.loss.shift_invariant else self.counts.classes
+
+    @property
     def wide(self) -> bool:
-        """Whether ``dim >= K - 1``, so that the program over logits loses nothing."""
-        return self.dim is None or self.dim >= self.counts.classes - 1
+        """Whether ``dim >= needed``, so that the program over logits loses nothing."""
+        return self.dim is None or self.dim >= self.needed
 
     @cached_property
     def _program(self) -> LogitProgram:
@@ -93,10 +103,9 @@ class Problem:
         return LogitProgram(
             multiplicity=np.array([float(m) for m, _ in counts.groups]),
             sizes=tuple(n for _, n in counts.groups),
-            share=np.array([n / counts.total for _, n in counts.groups]),
             scale=self.regularizer.column_scale(sizes),
-            penalty=self.regularizer.penalty(counts.classes, self.head.gain),
-            loss=self.loss,
+            penalty=self.head.penalty(self.regularizer, counts.classes),
+            loss=self.loss.bind(counts),
             bias_decay=self.regularizer.bias_decay(),
             runs=counts.group_runs,
         )
@@ -123,72 +132,71 @@ class Problem:
         if needed > width:
             raise InputError(f"dim={self.dim} is too small for these logits: they need {needed} dimensions")
         group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
-        left = np.zeros((len(group), max(width, 1)))
-        right = np.zeros((max(width, 1), len(group)))
+        scale = program.scale[group]
+        width = max(width, self.head.width(len(group)))
+        left, singular, right = np.zeros((len(group), width)), np.zeros(width), np.zeros((width, len(group)))
         rank = factors.left.shape[1]
-        left[:, :rank], right[:rank] = factors.left[group], factors.right[:, group]
+        lengths, _ = program.feature_lengths(factors)
+        heights = np.sqrt(program.multiplicity @ factors.left**2)
+        safe = np.where(heights > 0, heights, 1.0)
+        singular[:rank] = lengths[program.groups :]
+        left[:, :rank] = factors.left[group] / safe
+        right[:rank] = factors.right[:, group] * (safe / np.where(singular[:rank] > 0, singular[:rank], 1.0))[:, None]
         column = rank
         for g in np.flatnonzero(factors.contrast):
             members = np.flatnonzero(group == g)
-            frame = _centred_frame(len(members))
-            size, sign = np.sqrt(abs(factors.contrast[g])), np.sign(factors.contrast[g])
-            root = np.sqrt(program.scale[g])
+            frame = centred_frame(len(members))
             stop = column + len(members) - 1
-            left[members, column:stop] = size * root * frame
-            right[column:stop, members] = sign * size / root * frame.T
+            left[members, column:stop] = frame
+            singular[column:stop] = lengths[g]
+            right[column:stop, members] = np.sign(factors.contrast[g]) * frame.T / program.scale[g]
             column = stop
-        head, regularizer = self.head, self.regularizer
-        power = regularizer.balance() ** 0.25 / np.sqrt(head.gain)
-        found = head.recover(left * power, right / power)
-        if program.bias_decay is None:
-            return found
-        return Parameters(found.weight, found.features, found.mixing, factors.bias[group])
+        found = self.head.recover(left, singular, right, scale, self.regularizer)
+        return found if program.bias_decay is None else replace(found, bias=factors.bias[group])
 
     def objective(self, parameters: Parameters) -> float:
         """The model's own objective at explicit parameters (features equal within classes).
 
-        Mean loss plus decay; under norm budgets the mean loss. Infinite where a budget, or the spectral budget of A, is
-        exceeded by more than a relative 1e-9.
+        Mean loss plus decay (of the head's own arrays too); under norm budgets the mean loss. Infinite where a budget or a
+        constraint of the head is exceeded by more than a relative 1e-9.
 
         Raises
         ------
         InputError
-            The parameters have a bias or an A that the problem does not have, or lack one that it has.
+            The parameters have a bias or head arrays that the problem does not have, or lack some that it has.
         """
         if (parameters.bias is None) != (self.regularizer.bias_decay() is None):
             raise InputError("parameters and problem must both have a bias, or neither")
-        if not self.head.admits(parameters.mixing):
+        head, decay = self.head, self.regularizer
+        if not head.admits(parameters, decay):
+            return np.inf
+        if not np.array_equal(head.project_features(parameters.features), parameters.features):
             return np.inf
         counts = np.array([float(n) for n in self.counts])
-        logits = parameters.logits
-        margin = logits - np.diag(logits)
-        top = np.maximum(margin.max(axis=0), 0.0)
-        others = np.exp(margin - top) * (1.0 - np.eye(len(margin)))
-        loss = top + np.log(np.exp(-top) + others.sum(axis=0))
-        loss = np.where(top > 0, loss, np.log1p(others.sum(axis=0)))
-        value = float(counts @ loss) / self.counts.total
+        program = self.program().split()
+        logits = parameters.logits * program.loss.temperature[:, None]
+        value = float(program.share @ program.loss.columns(np.vstack([logits, np.diag(logits)]), program.others).values)
         weight = float(np.sum(parameters.weight**2))
         columns = np.sum(parameters.features**2, axis=0)
-        if isinstance(self.regularizer, NormBudget):
-            budget = self.counts.classes * (1 + 1e-9)
-            inside = weight <= budget * self.regularizer.weight and columns.sum() <= budget * self.regularizer.features
+        fixed = head.fixed_weight(decay, len(counts), parameters.weight.shape[1])
+        if fixed is not None:
+            if not np.allclose(
+                fixed @ fixed.T, parameters.weight @ parameters.weight.T, rtol=1e-9, atol=1e-9 * fixed.max() ** 2
+            ):
+                return np.inf
+            weight = 0.0
+        if isinstance(decay, NormBudget):
+            budget = len(counts) * (1 + 1e-9)
+            inside = weight <= budget * decay.weight and head.spent(columns) <= budget * decay.features
             return value if inside else np.inf
-        decay = self.regularizer
         assert isinstance(decay, WeightDecay)
         features = float(columns.sum() if decay.per_class else counts @ columns)
         value += 0.5 * decay.weight * weight + 0.5 * decay.features * features
+        value += head.price(head.arrays(parameters), decay)[0]
         if decay.bias and parameters.bias is not None:
             value += 0.5 * decay.bias * float(parameters.bias @ parameters.bias)
         return value
 
     def __str__(self) -> str:
         dim = "" if self.dim is None else f", dim {self.dim}"
-        return f"counts {self.counts}, {self.loss.name}, head {self.head}, {self.regularizer}{dim}"
-
-
-def _centred_frame(classes: int) -> np.ndarray:
-    """(m, m - 1) orthonormal columns that sum to zero (Helmert)."""
-    frame = np.zeros((classes, classes - 1))
-    for j in range(classes - 1):
-        frame[: j + 1, j], frame[j + 1, j] = 1.0, -(j + 1.0)
-    return frame / np.linalg.norm(frame, axis=0)
+        return f"counts {self.counts}, {self.loss}, head {self.head}, {self.regularizer}{dim}"

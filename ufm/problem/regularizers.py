@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm.errors import InputError
-from ufm.spectral.penalty import Nuclear, NuclearBall, Penalty
 
 Floats = NDArray[np.float64]
 LARGEST_LOGIT = 200.0
@@ -33,7 +32,6 @@ def _strength(owner: object, name: str) -> float:
 class Regularizer(Protocol):
     """What a problem asks of a regulariser."""
 
-    def penalty(self, classes: int, gain: float) -> Penalty: ...
     def column_scale(self, sizes: Floats) -> Floats: ...
     def balance(self) -> float: ...
     def bias_decay(self) -> float | None: ...
@@ -91,10 +89,6 @@ class WeightDecay:
         """``sqrt(lambda_W lambda_H)``."""
         product = self.weight * self.features
         return sqrt(product) if 1e-280 < product < 1e280 else sqrt(self.weight) * sqrt(self.features)
-
-    def penalty(self, classes: int, gain: float) -> Penalty:
-        """Nuclear norm with weight ``mu / gain``."""
-        return Nuclear(self.mu / gain)
 
     def column_scale(self, sizes: Floats) -> Floats:
         """``sqrt(n_k)``, or 1 for decay per class."""
@@ -163,8 +157,8 @@ class NormBudget:
             sqrt(self.weight) * sqrt(self.features) if self.weight * self.features == 0 else sqrt(self.weight * self.features)
         )
 
-    def penalty(self, classes: int, gain: float) -> Penalty:
-        """Nuclear-norm ball of radius ``K c gain``.
+    def radius(self, classes: int, gain: float = 1.0) -> float:
+        """``K c gain``, the nuclear norm that the budgets allow.
 
         Raises
         ------
@@ -172,12 +166,16 @@ class NormBudget:
             Logits so large that the loss falls below 1e-80, where float64 arithmetic proves nothing.
         """
         radius = classes * self.c * gain
-        if radius / (classes - 1) > LARGEST_LOGIT:
+        self.check_logit(radius / (classes - 1))
+        return radius
+
+    def check_logit(self, logit: float) -> None:
+        """Refuse budgets that let logits grow beyond `LARGEST_LOGIT`."""
+        if not logit <= LARGEST_LOGIT:
             raise InputError(
-                f"{self} lets logits grow to {radius / (classes - 1):.3g} and the loss fall below 1e-80, beyond float64; "
+                f"{self} lets logits grow to {logit:.3g} and the loss fall below 1e-80, beyond float64; "
                 "lower the budgets (or rho)"
             )
-        return NuclearBall(radius)
 
     def column_scale(self, sizes: Floats) -> Floats:
         """1: a budget counts every class once, whatever its size."""

@@ -9,6 +9,7 @@ from ufm.problem.problem import Problem
 from ufm.solvers.convex import Convex
 from ufm.solvers.factored import Factored
 from ufm.solvers.gradient import Gradient
+from ufm.solvers.separable import Separable
 from ufm.solvers.solution import Solution, Stats, Status
 from ufm.solvers.symmetric import Symmetric
 
@@ -26,7 +27,13 @@ class Solver(Protocol):
     def __call__(self, problem: Problem) -> Solution: ...
 
 
-METHODS = {"symmetric": Symmetric, "factored": Factored, "gradient": Gradient, "convex": Convex}
+METHODS: dict[str, type[Solver]] = {
+    "separable": Separable,
+    "symmetric": Symmetric,
+    "factored": Factored,
+    "gradient": Gradient,
+    "convex": Convex,
+}
 
 
 def solver(name: str) -> Solver:
@@ -37,4 +44,4 @@ def solver(name: str) -> Solver:
         raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
 
 
-__all__ = ["METHODS", "Convex", "Factored", "Gradient", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]
+__all__ = ["METHODS", "Convex", "Factored", "Gradient", "Separable", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from ufm.errors import InputError
+from ufm.problem.losses.cross_entropy import BoundCrossEntropy
+from ufm.problem.losses.squared_error import BoundSquaredError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
-from ufm.spectral.penalty import Nuclear, NuclearBall
+from ufm.spectral.penalties import Nuclear, NuclearBall
 from ufm.spectral.program import Factors, LogitProgram, Point
 
 PROFILES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -62,9 +64,9 @@ class Convex:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
         if not isinstance(program.penalty, Nuclear | NuclearBall):
-            return f"it knows decay and budgets, not the penalty {program.penalty!r}"
+            return f"it needs a convex penalty on singular values, and the head is {problem.head}"
         if not problem.wide:
-            return f"it assumes dim >= K - 1, and dim is {problem.dim}"
+            return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
         limit = MAX_CLASSES[PROFILES[self.profile][0]]
         if program.classes > limit:
             return f"profile {self.profile!r} takes at most K={limit} classes, and there are {program.classes}"
@@ -119,8 +121,8 @@ class Convex:
             if program.bias_decay:
                 regular = regular + 0.5 * program.bias_decay * cp.sum_squares(bias)
             else:
-                constraints += [cp.sum(bias) == 0]
-        loss = program.share @ (cp.log_sum_exp(logits, axis=0) - cp.diag(logits))
+                constraints += [cp.sum(bias) == 0] if program.loss.shift_invariant else []
+        loss = self._loss(cp, program, logits)
         task = cp.Problem(cp.Minimize(loss + regular), constraints)
         name, options = PROFILES[self.profile]
         with warnings.catch_warnings():
@@ -134,6 +136,16 @@ class Convex:
         iterations = int(task.solver_stats.num_iters or 0)
         offset = np.zeros(classes) if bias is None else np.asarray(bias.value)
         return Point(np.zeros(classes), np.asarray(core.value), offset), iterations
+
+    @staticmethod
+    def _loss(cp: Any, program: LogitProgram, logits: Any) -> Any:
+        bound, classes = program.loss, program.groups
+        if isinstance(bound, BoundSquaredError):
+            return 0.5 * cp.sum_squares((logits - np.eye(classes)) @ np.diag(np.sqrt(program.share)))
+        assert isinstance(bound, BoundCrossEntropy)
+        tempered = np.diag(bound.temperature) @ logits + np.outer(bound.offset, np.ones(classes))
+        targets = (1.0 - bound.smoothing) * np.eye(classes) + bound.floor
+        return program.share @ (cp.log_sum_exp(tempered, axis=0) - cp.sum(cp.multiply(targets, tempered), axis=0))
 
 
 __all__ = ["PROFILES", "Convex", "Factors"]

@@ -26,7 +26,7 @@ from ufm.problem.problem import Problem
 from ufm.solvers.newton_cg import Frame, newton_step
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
-from ufm.spectral.penalty import Nuclear, NuclearBall
+from ufm.spectral.penalties import Nuclear, NuclearBall
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 Floats = NDArray[np.float64]
@@ -62,7 +62,7 @@ class Factored:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
         if not isinstance(program.penalty, Nuclear | NuclearBall):
-            return f"it knows decay and budgets, not the penalty {program.penalty!r}"
+            return f"it needs a convex penalty on singular values, and the head is {problem.head}"
         if program.classes > MAX_DENSE // 4:
             return f"it writes out K x K logits, and K={program.classes} is too large"
         return None
@@ -87,7 +87,7 @@ class Factored:
                 if found[1].upper < best[1].upper:
                     best = found
             if lower.lower > best[1].lower:
-                best = best[0], best[1]._replace(lower=lower.lower, shares=lower.shares)
+                best = best[0], best[1]._replace(lower=lower.lower, slopes=lower.slopes)
         stats = Stats(work.iterations, work.evaluations, perf_counter() - start)
         return conclude(problem, self.name, program, *best, stats, self.tolerance)
 
@@ -101,7 +101,7 @@ class _Descent:
     def __init__(self, program: LogitProgram, width: int, wide: bool) -> None:
         self.program, self.wide = program, wide
         self.classes = program.groups
-        self.width = min(width, max(self.classes - 1, 1))
+        self.width = min(width, max(self.classes - 1, 1) if program.loss.shift_invariant else self.classes)
         self.biased = program.bias_decay is not None
         self.radius = program.penalty.radius if isinstance(program.penalty, NuclearBall) else None
         self.mu = program.penalty.weight if isinstance(program.penalty, Nuclear) else 0.0
@@ -112,7 +112,9 @@ class _Descent:
     def structured(self) -> Floats:
         """Columns of a simplex ETF, each as long as on balanced classes of its size; a random frame where d < K - 1."""
         program, classes = self.program, self.classes
-        if self.radius is not None:
+        if not program.loss.shift_invariant:
+            heights = np.ones(classes)
+        elif self.radius is not None:
             heights = np.full(classes, self.radius / (classes - 1.0))
         else:
             reach = program.share / (program.scale * self.mu)

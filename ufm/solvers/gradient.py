@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from ufm.certify.bounds import bounds
 from ufm.errors import InputError
 from ufm.geometry.measure import measure
-from ufm.problem.heads import LinearDEQ, Parameters
+from ufm.problem.heads import FixedETF, Parameters, ReLU
+from ufm.problem.heads.base import Arrays
+from ufm.problem.heads.equilibrium import Equilibrium
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.solvers.solution import Path, Solution, Stats, check_options, conclude
-from ufm.spectral.program import Factors
+from ufm.spectral.program import Factors, Point
 
 Floats = NDArray[np.float64]
 RULES = ("gd", "heavy-ball", "nesterov", "adam")
@@ -36,20 +38,21 @@ DIVERGED = 1e15
 
 
 class _State(NamedTuple):
-    """W (K, d), H (d, N) and the extra arrays A and b (or None)."""
+    """W (K, d), H (d, N), the head's own arrays, and b (or None)."""
 
     weight: Floats
     features: Floats
-    mixing: Floats | None
+    arrays: Arrays
     bias: Floats | None
 
     def present(self) -> list[Floats]:
-        return [array for array in self if array is not None]
+        bias = [] if self.bias is None else [self.bias]
+        return [self.weight, self.features, *self.arrays, *bias]
 
     def rebuilt(self, arrays: list[Floats]) -> _State:
-        queue = iter(arrays)
-        extra = [None if array is None else next(queue) for array in self]
-        return _State(*extra)  # type: ignore[arg-type]
+        count = len(self.arrays)
+        bias = None if self.bias is None else arrays[2 + count]
+        return _State(arrays[0], arrays[1], tuple(arrays[2 : 2 + count]), bias)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ class Gradient:
         entries = (problem.counts.total + problem.counts.classes) * problem.width
         if entries > MAX_ENTRIES:
             return f"sample-level parameters would have {entries} entries, more than {MAX_ENTRIES}; use another method"
-        constrained = isinstance(problem.regularizer, NormBudget) or isinstance(problem.head, LinearDEQ)
+        constrained = isinstance(problem.regularizer, NormBudget) or isinstance(problem.head, Equilibrium | ReLU)
         if self.rule == "adam" and constrained:
             return (
                 "rule 'adam' needs unconstrained parameters (its rescaled steps, projected, come to rest away from the "
@@ -134,7 +137,7 @@ class Gradient:
         factors = recorder.factors(state)
         found = bounds(program, factors)
         if recorder.lower > found.lower:
-            found = found._replace(lower=recorder.lower, shares=recorder.shares)
+            found = found._replace(lower=recorder.lower, slopes=recorder.slopes)
         stats = Stats(iteration, update.evaluations, perf_counter() - start)
         return conclude(problem, f"{self.name}:{self.rule}", program, factors, found, stats, self.tolerance, recorder.path())
 
@@ -155,72 +158,98 @@ class _Model:
         self.feature_weights = np.ones(self.total) if per_sample else weights
         # Projection onto a weighted ball is a rescaling only in the metric of its weights.
         self.metric = np.ones(self.total) if self.decay is not None else 1.0 / weights
+        self.program = problem.program().split()
+        self.loss_weights = self.program.share[self.labels] / self.sizes[self.labels]
+        self.multiplicity = np.ones((len(self.sizes) + 1, self.total))
+        self.multiplicity[self.labels, self.rows] = 0.0
+        self.fixed = self.head.fixed_weight(self.regularizer, len(self.sizes), problem.width)
 
     def initial(self, rng: np.random.Generator, scale: float) -> _State:
         classes, dim = len(self.sizes), self.problem.width
         weight = scale * rng.standard_normal((classes, dim))
         features = scale * rng.standard_normal((dim, self.total))
         biased = self.regularizer.bias_decay() is not None
-        return _State(weight, features, self.head.initial(dim, rng), np.zeros(classes) if biased else None)
+        if self.fixed is not None:
+            weight = self.fixed
+        if isinstance(self.head, ReLU):
+            features = np.abs(features)
+        return _State(weight, features, self.head.initial(dim, rng, scale), np.zeros(classes) if biased else None)
 
     def value_and_gradient(self, state: _State) -> tuple[float, _State]:
-        outputs, pullback = self.head.forward(state.mixing, state.features)
+        outputs, pullback = self.head.forward(state.arrays, state.features)
         logits = state.weight @ outputs
         if state.bias is not None:
             logits = logits + state.bias[:, None]
-        logits -= logits.max(axis=0)
-        mass = np.exp(logits)
-        total = mass.sum(axis=0)
-        value = float(np.mean(np.log(total) - logits[self.labels, self.rows]))
-        mass /= total * self.total
-        mass[self.labels, self.rows] -= 1.0 / self.total
+        warm = self.program.loss.temperature[:, None]
+        logits *= warm
+        columns = self.program.loss.columns(np.vstack([logits, logits[self.labels, self.rows]]), self.multiplicity, self.labels)
+        value = float(self.loss_weights @ columns.values)
+        mass = columns.gradient[:-1]
+        mass[self.labels, self.rows] = columns.gradient[-1]
+        mass *= warm * self.loss_weights
         weight = mass @ outputs.T
-        features, mixing = pullback(state.weight.T @ mass)
+        features, arrays = pullback(state.weight.T @ mass)
         bias = mass.sum(axis=1) if state.bias is not None else None
+        price, slopes = self.head.price(state.arrays, self.regularizer)
+        value += price
+        arrays = tuple(a + b for a, b in zip(arrays, slopes, strict=True))
         decay = self.decay
         if decay is not None:
-            value += 0.5 * decay.weight * float(np.sum(state.weight**2))
+            if self.fixed is None:
+                value += 0.5 * decay.weight * float(np.sum(state.weight**2))
             value += 0.5 * decay.features * float(self.feature_weights @ np.sum(state.features**2, axis=0))
             weight = weight + decay.weight * state.weight
             features = features + decay.features * self.feature_weights * state.features
             if bias is not None and state.bias is not None and decay.bias:
                 value += 0.5 * decay.bias * float(state.bias @ state.bias)
                 bias = bias + decay.bias * state.bias
-        return value, _State(weight, features * self.metric, mixing, bias)
+        if self.fixed is not None:
+            weight = np.zeros_like(weight)
+        return value, _State(weight, features * self.metric, arrays, bias)
 
     def project(self, state: _State) -> _State:
         """Onto the norm budgets and the head's own constraint."""
-        mixing = self.head.project(state.mixing)
-        regularizer = self.regularizer
-        weight, features = state.weight, state.features
+        regularizer, classes = self.regularizer, len(self.sizes)
+        arrays = self.head.project(state.arrays, regularizer, classes)
+        weight, features = state.weight, self.head.project_features(state.features)
+        if self.fixed is not None:
+            weight = self.fixed
+            if isinstance(self.head, FixedETF) and isinstance(regularizer, NormBudget) and not self.head.average:
+                lengths = np.linalg.norm(features, axis=0)
+                return _State(weight, features * np.minimum(1.0, np.sqrt(regularizer.features) / lengths), arrays, state.bias)
         if isinstance(regularizer, NormBudget):
-            classes = len(self.sizes)
             size = float(np.sum(weight**2)) / (classes * regularizer.weight)
-            weight = weight / np.sqrt(size) if size > 1 else weight
+            weight = weight / np.sqrt(size) if size > 1 and self.fixed is None else weight
             size = float(self.feature_weights @ np.sum(features**2, axis=0)) / (classes * regularizer.features)
             features = features / np.sqrt(size) if size > 1 else features
-        return _State(weight, features, mixing, state.bias)
+        return _State(weight, features, arrays, state.bias)
 
     def curvature(self, state: _State) -> float:
         """Estimate of the Hessian's norm: loss curvature 1/2 through W and through z, their coupling, and the decay."""
-        outputs = self.head.forward(state.mixing, state.features)[0]
-        gain = 1.0 if state.mixing is None else self.head.gain
+        outputs = self.head.forward(state.arrays, state.features)[0]
+        gain = self.head.amplification(state.arrays)
         largest = float(self.metric.max())
+        # Plain cross-entropy bends by at most 1/2; weights, temperatures and squares by more.
+        bend = float(np.max(self.program.share / self.sizes) * self.total) * float(np.max(self.program.loss.temperature)) ** 2
+        bend *= 1.0 if self.program.loss.shift_invariant else 2.0
         weight = float(np.linalg.norm(state.weight, 2))
-        through_features = 0.5 * weight**2 * gain**2 * largest / self.total
-        through_weight = 0.5 * float(np.linalg.norm(outputs @ outputs.T, 2)) / self.total
-        coupling = np.sqrt(2.0 * largest / self.total)
+        through_features = 0.5 * bend * weight**2 * gain**2 * largest / self.total
+        through_weight = 0.5 * bend * float(np.linalg.norm(outputs @ outputs.T, 2)) / self.total
+        coupling = bend * np.sqrt(2.0 * largest / self.total)
         decay = max(self.decay.weight, self.decay.features) if self.decay is not None else 0.0
-        if state.mixing is not None:
+        if state.arrays:
+            inner = float(np.linalg.norm(state.features @ state.features.T, 2)) / self.total
             through_weight *= 1.0 + weight**2 * gain**2
-        bias = 0.5 if state.bias is not None else 0.0
+            through_weight += 0.5 * bend * weight**2 * gain**2 * inner * len(state.arrays)
+            decay = max(decay, getattr(self.head, "decay", 0.0))
+        bias = 0.5 * bend if state.bias is not None else 0.0
         return through_features + through_weight + coupling + decay + bias
 
     def means(self, state: _State) -> Parameters:
         """Parameters with each feature replaced by its class mean."""
         sums = np.zeros((state.features.shape[0], len(self.sizes)))
         np.add.at(sums.T, self.labels, state.features.T)
-        return Parameters(state.weight, sums / self.sizes, state.mixing, state.bias)
+        return self.head.parameters(state.weight, sums / self.sizes, state.arrays, state.bias)
 
 
 class _Update:
@@ -293,29 +322,28 @@ class _Recorder:
         self.problem, self.model = problem, model
         self.program = problem.program().split()
         self.lower = 0.0
-        self.shares = np.zeros((self.program.groups, self.program.groups))
+        self.slopes = np.zeros_like(self.program.others)
         self.rows: list[tuple[int, float, float]] = []
         self.metrics: list[dict[str, float]] = []
 
     def factors(self, state: _State) -> Factors:
-        """Balanced factors of the class means."""
+        """Factors of the logits of the class means, in their singular directions: the least cost of these logits."""
         means = self.model.means(state)
-        power = self.problem.regularizer.balance() ** 0.25
-        gain = self.problem.head.gain
-        right = means.outputs if state.mixing is None else means.outputs / gain
-        zero = np.zeros(self.program.groups)
-        bias = zero if state.bias is None else state.bias
-        root = np.sqrt(gain)
-        return Factors(zero, root * means.weight / power, root * right * power, bias)
+        program = self.program
+        bias = np.zeros(program.groups) if state.bias is None else state.bias
+        u, sigma, vt = np.linalg.svd((means.weight @ means.outputs) * program.scale)
+        rank = min(self.problem.width, int(np.count_nonzero(sigma > 1e-15 * sigma[0])))
+        point = Point(np.zeros(program.groups), (u[:, :rank] * sigma[:rank]) @ vt[:rank], bias)
+        return program.factors(point, (u[:, :rank], sigma[:rank], vt[:rank]))
 
     def record(self, iteration: int, state: _State) -> float:
         """Add a row; returns the relative gap."""
         loss = self.model.value_and_gradient(state)[0]
         found = bounds(self.program, self.factors(state))
         if found.lower > self.lower:
-            self.lower, self.shares = found.lower, found.shares
+            self.lower, self.slopes = found.lower, found.slopes
         gap = max(found.upper - self.lower, 0.0)
-        outputs = self.model.head.forward(state.mixing, state.features)[0]
+        outputs = self.model.head.forward(state.arrays, state.features)[0]
         self.rows.append((iteration, loss, gap))
         self.metrics.append(measure(outputs.T, self.model.labels, weight=state.weight, bias=state.bias))
         return gap / found.upper

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.spectral.penalty import NuclearBall
+from ufm.spectral.penalties import NuclearBall
 from ufm.spectral.program import Evaluation, LogitProgram, Point
 
 Floats = NDArray[np.float64]
@@ -114,9 +114,8 @@ class _System:
     def _prepare(self) -> None:
         """Diagonal curvature of the loss in the singular basis, symmetrised, and what the preconditioner needs of it."""
         frame, rank, program = self.frame, self.rank, self.program
-        weight = self.program.multiplicity * self.program.share
-        curvature = self.at.diagonal * np.maximum(1.0 - self.at.diagonal / weight, 1e-16)
-        curvature = (curvature[:-1] + np.diag(curvature[-1])) * program._core**2
+        curvature = np.maximum(self.at.diagonal - self.at.rank_one**2, 1e-16 * self.at.diagonal)
+        curvature = (curvature[:-1] * program.others[:-1] + np.diag(curvature[-1])) * program._core**2
         basis = (frame.u**2).T @ curvature @ (frame.vt**2).T
         floor = 1e-12 * float(np.max(basis, initial=0.0)) + 1e-300
         basis = np.maximum(0.5 * (basis + basis.T), floor)

@@ -121,7 +121,7 @@ def conclude(
     """Attach the certificate and the honest status."""
     factors = program.inside(factors, rounding_terms(program, factors) * UNIT)
     found = bounds(program, factors) if found is None else found
-    certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.shares)
+    certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.slopes)
     fits = problem.wide or factors.width(program.multiplicity) <= problem.width
     # Phrased so that a NaN anywhere counts as not solved.
     if not (found.upper - found.lower <= tolerance * found.upper and fits):

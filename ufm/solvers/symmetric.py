@@ -20,7 +20,7 @@ from ufm.certify.bounds import Bounds, bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
-from ufm.spectral.penalty import Nuclear, NuclearBall
+from ufm.spectral.penalties import Nuclear, NuclearBall
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 Floats = NDArray[np.float64]
@@ -72,10 +72,10 @@ class Symmetric:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
-        if not program.penalty.convex:
-            return "the reduction by symmetry needs a convex penalty"
+        if not isinstance(program.penalty, Nuclear | NuclearBall):
+            return f"the reduction by symmetry needs a convex penalty on singular values, and the head is {problem.head}"
         if not problem.wide:
-            return f"it assumes dim >= K - 1, and dim is {problem.dim}"
+            return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
         if program.groups > MAX_GROUPS:
             return f"it needs at most {MAX_GROUPS} distinct class sizes, and there are {program.groups}"
         return None
@@ -145,7 +145,8 @@ class _Newton:
         self.biased = program.bias_decay is not None
         # Relative to the own logit, which changes no curvature and saves it from cancellation where the loss is tiny.
         self.spread = _basis(program, self.biased)
-        self.spread -= self.spread[-1]
+        if program.loss.shift_invariant:
+            self.spread -= self.spread[-1]
         # Block-wise Lipschitz constants; that of the whole is at most their number times larger.
         self.blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
         self.smallest = float(program.multiplicity.min())
@@ -153,14 +154,19 @@ class _Newton:
         self.copies = np.maximum(program.copies, 1.0)
         self.alive = program.copies > 0
         self.all_copies = np.concatenate([program.copies, np.ones(g)])
-        # Shifting a column of logits changes nothing: cores and biases live orthogonal to q.
-        self.q = np.sqrt(program.multiplicity / program.multiplicity.sum())
+        # Shifting a column of (tempered) logits changes nothing: cores and biases live orthogonal to q.
+        self.q = np.zeros(g)
+        if program.loss.shift_invariant:
+            self.q = np.sqrt(program.multiplicity) / program.loss.temperature
+            self.q /= np.linalg.norm(self.q)
 
     def start(self) -> Point:
         """Logits that are optimal on balanced classes: simplex-ETF columns, each scaled for its class size."""
         program = self.program
         m, classes = program.multiplicity, program.classes
-        if isinstance(program.penalty, Nuclear):
+        if not program.loss.shift_invariant:
+            heights = np.ones(len(m))
+        elif isinstance(program.penalty, Nuclear):
             reach = program.share / (program.scale * program.penalty.weight)
             heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0))
         elif isinstance(program.penalty, NuclearBall):
@@ -171,8 +177,8 @@ class _Newton:
         common = np.full(len(m), float(m @ heights) / classes)
         blocks = np.diag(common / m) - common / classes
         contrast = np.where(self.alive, heights * program.scale, 0.0)
-        core = blocks / program._core
-        if isinstance(program.penalty, NuclearBall):
+        core = blocks / program._unit
+        if isinstance(program.penalty, NuclearBall) and program.loss.shift_invariant:
             # On the sphere, where the optimum is.
             norm = float(program.copies @ contrast + np.linalg.svd(core, compute_uv=False).sum())
             contrast, core = contrast * (program.penalty.radius / norm), core * (program.penalty.radius / norm)
@@ -279,7 +285,7 @@ class _Newton:
             if self.biased:
                 sizes.append(np.full(g, 1.0 / self.smallest))
             hessian.flat[:: size + 1] += damping * np.concatenate(sizes)
-        if isinstance(program.penalty, NuclearBall):
+        if isinstance(program.penalty, NuclearBall) and now.multiplier > 0:
             solution = _solve(hessian, np.stack([force, across], axis=1))
             along = across @ solution
             solution = solution[:, 0] - solution[:, 1] * (along[0] / along[1] if along[1] else 0.0)
@@ -306,8 +312,8 @@ def _basis(program: LogitProgram, biased: bool) -> Floats:
     basis[row, column, g + np.arange(g * g)] = program._core.ravel()
     basis[g, each, g + each * (g + 1)] = program._core.diagonal()
     if biased:
-        basis[each, :, g + g * g + each] = (1.0 / program._root)[:, None]
-        basis[g, each, g + g * g + each] = 1.0 / program._root
+        basis[each, :, g + g * g + each] = program._bias[:, None]
+        basis[g, each, g + g * g + each] = program._bias
     return basis
 
 

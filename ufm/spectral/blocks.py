@@ -85,3 +85,15 @@ class BlockMatrix:
         dense = self.other[np.ix_(group, group)]
         np.fill_diagonal(dense, self.own[group])
         return dense if dtype is None else dense.astype(dtype)
+
+
+def centred_frame(classes: int) -> Floats:
+    """(m, m - 1) orthonormal columns that sum to zero (Helmert).
+
+    >>> centred_frame(2).round(3).tolist()
+    [[0.707], [-0.707]]
+    """
+    frame = np.zeros((classes, classes - 1))
+    for j in range(classes - 1):
+        frame[: j + 1, j], frame[j + 1, j] = 1.0, -(j + 1.0)
+    return frame / np.linalg.norm(frame, axis=0)

@@ -2,8 +2,9 @@ r"""The program over logits to which every layer-peeled model reduces.
 
 .. math:: \min_{Z, b}\; \sum_k \pi_k \ell_k(z_k + b) + \Phi(\sigma(Z S)) + \tfrac{\lambda_b}{2} \|b\|^2
 
-with class shares ``pi_k = n_k / N`` and column scales ``S = D^{1/2}`` (decay per sample) or ``S = I`` (norm budgets,
-decay per class). The architecture enters only through the penalty ``Phi``.
+with class shares ``pi_k`` (``n_k / N`` unless the loss weights classes) and column scales ``S = D^{1/2}`` (decay per
+sample) or ``S = I`` (norm budgets, decay per class). The architecture enters only through the penalty ``Phi``. A loss may
+temper its logits, ``ell_k(Delta (z_k + b))`` with one factor ``Delta_c`` per row.
 
 By symmetry classes of equal size share one group of ``m_g`` classes, and an invariant ``Z`` splits orthogonally into
 
@@ -18,13 +19,16 @@ A program whose groups are single classes is the full K x K program; nothing els
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ufm.spectral.blocks import BlockMatrix
-from ufm.spectral.penalty import Penalty
+from ufm.spectral.penalties import ColumnPenalty, Penalty
+
+if TYPE_CHECKING:
+    from ufm.problem.losses.base import BoundLoss
 
 Floats = NDArray[np.float64]
 
@@ -43,18 +47,6 @@ class ColumnLoss(NamedTuple):
     rank_one: Floats
 
 
-class Loss(Protocol):
-    """What the program asks of a loss; `ufm.problem.loss.CrossEntropy` documents the shapes."""
-
-    def columns(self, logits: Floats, multiplicity: Floats) -> ColumnLoss:
-        """Loss of each column with its derivatives."""
-        ...
-
-    def entropy(self, shares: Floats, multiplicity: Floats) -> Floats:
-        """Minus the convex conjugate at ``p - e_k``, column by column."""
-        ...
-
-
 class Point(NamedTuple):
     """A point of the program, or a direction or gradient there.
 
@@ -71,8 +63,9 @@ class Point(NamedTuple):
 class Factors(NamedTuple):
     """Logits as a sum of a contrast per group and a product of thin factors: an explicit, checkable upper bound.
 
-    The logits are ``x_g`` contrasts plus ``left @ right`` spread over groups, plus the bias. In balanced scaling the
-    penalty is at most ``sum (m_g - 1) s_g |x_g| + (sum m_g |left_g|^2 + sum m_h s_h^2 |right_h|^2) / 2``.
+    The logits are ``x_g`` contrasts plus ``left @ right`` spread over groups, plus the bias. Each feature dimension is used
+    alone, at the price of a singular value of its length: ``s_g |x_g|`` for the ``m_g - 1`` dimensions of a contrast,
+    ``sqrt(sum m_g left_gi^2) sqrt(sum m_h s_h^2 right_ih^2)`` for dimension i of the product.
 
     contrast : (G,) ``x_g``
     left : (G, r) one row per class of group g
@@ -107,28 +100,28 @@ class LogitProgram:
     ----------
     multiplicity : (G,) float64, number of classes ``m_g`` per group
     sizes : tuple of int, samples ``n_g`` per class of the group
-    share : (G,) float64, ``pi`` of one class of the group
     scale : (G,) float64, column scale ``s_g`` of the penalty
-    penalty : Penalty, on the singular values of ``Z S``
-    loss : Loss
+    penalty : Penalty on the singular values of ``Z S``, or ColumnPenalty on its columns
+    loss : BoundLoss, with the share ``pi`` of one class of each group
     bias_decay : float or None, ``lambda_b`` (half convention); 0 is a free bias, None is no bias
     runs : class order, see `BlockMatrix`
     """
 
     multiplicity: Floats
     sizes: tuple[int, ...]
-    share: Floats
     scale: Floats
-    penalty: Penalty
-    loss: Loss
+    penalty: Penalty | ColumnPenalty
+    loss: BoundLoss
     bias_decay: float | None
     runs: tuple[tuple[int, int], ...]
     copies: Floats = field(init=False, repr=False)
     others: Floats = field(init=False, repr=False)
-    _weight: Floats = field(init=False, repr=False)
+    weight: Floats = field(init=False, repr=False)
+    _unit: Floats = field(init=False, repr=False)
     _core: Floats = field(init=False, repr=False)
     _within: Floats = field(init=False, repr=False)
     _root: Floats = field(init=False, repr=False)
+    _bias: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         m, s = self.multiplicity, self.scale
@@ -136,18 +129,27 @@ class LogitProgram:
         root = np.sqrt(m)
         others = np.ones((groups + 1, groups))
         others[:-1] = m[:, None] - np.eye(groups)
+        warm = self.loss.temperature
+        unit = 1.0 / (root[:, None] * root * s)
         derived = {
             "copies": m - 1.0,
             "others": others,
-            "_weight": m * self.share,
-            "_core": 1.0 / (root[:, None] * root * s),
-            "_within": np.where(m > 1, 1.0 / (m * s), 0.0),
+            "weight": m * self.share,
+            "_unit": unit,
+            "_core": warm[:, None] * unit,
+            "_within": np.where(m > 1, warm / (m * s), 0.0),
             "_root": root,
+            "_bias": warm / root,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
-        for value in (self.multiplicity, self.share, self.scale, *derived.values()):
+        for value in (self.multiplicity, self.scale, self.share, *derived.values()):
             value.flags.writeable = False
+
+    @property
+    def share(self) -> Floats:
+        """(G,) share of the loss of one class of each group."""
+        return self.loss.share
 
     @property
     def groups(self) -> int:
@@ -165,12 +167,12 @@ class LogitProgram:
         return Point(np.zeros(g), np.zeros((g, g)), np.zeros(g))
 
     def spread(self, point: Point) -> Floats:
-        """(G + 1, G) logits of a point: linear; see `CrossEntropy` for the rows."""
+        """(G + 1, G) tempered logits of a point: linear; see `ufm.problem.losses.base` for the rows."""
         logits = np.empty((self.groups + 1, self.groups))
         others = logits[:-1]
         np.multiply(point.core, self._core, out=others)
         if self.bias_decay is not None:
-            others += (point.bias / self._root)[:, None]
+            others += (point.bias * self._bias)[:, None]
         within = point.contrast * self._within
         diagonal = np.einsum("ii->i", others)
         logits[-1] = diagonal + within * self.copies
@@ -184,33 +186,34 @@ class LogitProgram:
         own = slopes[-1]
         contrast = self._within * (self.copies * own - diagonal)
         diagonal += own
-        bias = core.sum(axis=1) / self._root if self.bias_decay is not None else np.zeros(self.groups)
+        bias = core.sum(axis=1) * self._bias if self.bias_decay is not None else np.zeros(self.groups)
         return Point(contrast, core * self._core, bias)
 
     def smooth(self, point: Point) -> Evaluation:
         """Loss plus bias decay (everything but the penalty)."""
         columns = self.loss.columns(self.spread(point), self.others)
-        value = float(self._weight @ columns.values)
-        gradient = self.gather(self._weight * columns.gradient)
+        value = float(self.weight @ columns.values)
+        gradient = self.gather(self.weight * columns.gradient)
         if self.bias_decay:
             value += 0.5 * self.bias_decay * float(point.bias @ point.bias)
             gradient = gradient._replace(bias=gradient.bias + self.bias_decay * point.bias)
-        root = np.sqrt(self._weight)
-        return Evaluation(value, gradient, self._weight * columns.diagonal, root * columns.rank_one)
+        root = np.sqrt(self.weight)
+        return Evaluation(value, gradient, self.weight * columns.diagonal, root * columns.rank_one)
 
     def hessian(self, at: Evaluation, direction: Point) -> Point:
         """Second derivative of the smooth part along a direction."""
         slopes = self.spread(direction)
-        slopes -= slopes[-1]  # no curvature changes, and none is lost to cancellation where the loss is tiny
+        if self.loss.shift_invariant:
+            slopes -= slopes[-1]  # no curvature changes, and none is lost to cancellation where the loss is tiny
         image = self.gather(at.diagonal * slopes - at.rank_one * (at.rank_one * slopes).sum(axis=0))
         if self.bias_decay:
             image = image._replace(bias=image.bias + self.bias_decay * direction.bias)
         return image
 
     def curvature(self, at: Evaluation) -> float:
-        """Bound on the loss's second derivative by singular values there: ``max_h pi_h / s_h^2 min(1/2, 2 (1 - p_h))``."""
-        rest = at.diagonal[:-1].sum(axis=0) / self._weight
-        return float(np.max(self.share / self.scale**2 * np.minimum(2.0 * rest, 0.5)))
+        """Bound on the loss's second derivative by singular values there: ``max_h pi_h / s_h^2`` times the column's own."""
+        columns = self.loss.lipschitz(at.diagonal / self.weight)
+        return float(np.max(self.share / self.scale**2 * columns) * np.max(self.loss.temperature) ** 2)
 
     def factors(self, point: Point, thin: tuple[Floats, Floats, Floats] | None = None) -> Factors:
         """Balanced factors of a point; ``thin`` is the core's reduced SVD where it is known."""
@@ -223,29 +226,45 @@ class LogitProgram:
 
     def point(self, factors: Factors) -> Point:
         """The point that factors stand for (the logits are equal up to rounding)."""
-        core = (factors.left @ factors.right) / self._core
+        core = (factors.left @ factors.right) / self._unit
         return Point(factors.contrast * self.scale, core, factors.bias * self._root)
 
-    def penalty_bound(self, factors: Factors) -> float:
-        """Upper bound on ``||Z S||_*`` from the factors, tight when they are balanced."""
-        left = self.multiplicity @ (factors.left**2).sum(axis=1)
-        right = (self.multiplicity * self.scale**2) @ (factors.right**2).sum(axis=0)
-        return float(self.copies @ (self.scale * np.abs(factors.contrast)) + 0.5 * (left + right))
+    def lengths(self, factors: Factors) -> tuple[Floats, Floats]:
+        """What the penalty is charged on, with multiplicities: lengths of feature dimensions, or scaled column norms."""
+        if isinstance(self.penalty, ColumnPenalty):
+            logits = self.plain(factors._replace(bias=np.zeros(self.groups)))
+            square = logits[-1] ** 2 + (self.others[:-1] * logits[:-1] ** 2).sum(axis=0)
+            return self.scale * np.sqrt(square), self.multiplicity
+        return self.feature_lengths(factors)
+
+    def feature_lengths(self, factors: Factors) -> tuple[Floats, Floats]:
+        """Lengths of the feature dimensions: of each group's contrasts, then of each dimension of the product."""
+        left = self.multiplicity @ factors.left**2
+        right = factors.right**2 @ (self.multiplicity * self.scale**2)
+        lengths = np.concatenate([self.scale * np.abs(factors.contrast), np.sqrt(left) * np.sqrt(right)])
+        return lengths, np.concatenate([self.copies, np.ones(len(right))])
 
     def inside(self, factors: Factors, slack: float) -> Factors:
-        """The factors, scaled into the nuclear-norm ball where a budget is exceeded; ``slack`` covers rounding."""
-        radius = getattr(self.penalty, "radius", None)
-        norm = self.penalty_bound(factors)
-        if radius is None or norm * (1 + slack) <= radius:
+        """The factors, scaled into a ball where it is exceeded; ``slack`` covers rounding."""
+        if not self.penalty.ball:
             return factors
-        ratio = radius / (norm * (1 + 2 * slack))
+        size = self.penalty.gauge(*self.lengths(factors))
+        if size * (1 + slack) <= 1.0:
+            return factors
+        ratio = 1.0 / (size * (1 + 2 * slack))
         root = float(np.sqrt(ratio))
         return factors._replace(contrast=factors.contrast * ratio, left=factors.left * root, right=factors.right * root)
 
+    def plain(self, factors: Factors) -> Floats:
+        """(G + 1, G) logits with bias, before temperatures."""
+        spread = self.spread(self.point(factors))
+        warm = self.loss.temperature
+        return spread / np.concatenate([np.broadcast_to(warm[:, None], (len(warm), len(warm))), warm[None]])
+
     def logits(self, factors: Factors) -> BlockMatrix:
         """Logits ``Z + b 1'`` in block form."""
-        spread = self.spread(self.point(factors))
-        return BlockMatrix(spread[-1], spread[:-1], self.runs)
+        plain = self.plain(factors)
+        return BlockMatrix(plain[-1], plain[:-1], self.runs)
 
     def split(self) -> LogitProgram:
         """The same program with every class a group of its own: the full K x K program."""
@@ -253,10 +272,9 @@ class LogitProgram:
         return LogitProgram(
             multiplicity=np.ones(len(group)),
             sizes=tuple(self.sizes[g] for g in group),
-            share=self.share[group],
             scale=self.scale[group],
             penalty=self.penalty,
-            loss=self.loss,
+            loss=self.loss.take(group),
             bias_decay=self.bias_decay,
             runs=tuple((k, 1) for k in range(len(group))),
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from operator import index
 
 from ufm.certify.certificate import check_level
 from ufm.errors import InputError
-from ufm.problem.heads import Explicit, Head
+from ufm.problem.heads import Explicit, Head, LinearDEQ
 from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.thresholds.threshold import Threshold
 
@@ -52,9 +53,12 @@ def threshold(
     """
     check_level(level)
     majority, minority = _classes(classes)
-    if head is not None and (isinstance(head, type) or not hasattr(head, "gain")):
-        raise InputError(f"head is {head!r}; give Explicit() or LinearDEQ(rho)")
-    gain = (Explicit() if head is None else head).exact_gain
+    if head is not None and not isinstance(head, Head):
+        raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")
+    head = Explicit() if head is None else head
+    if head.gain is None:
+        raise InputError(f"head {head} todo")
+    gain = 1 / (1 - Fraction(head.rho)) if isinstance(head, LinearDEQ) else Fraction(1)
     if isinstance(regularizer, WeightDecay):
         from ufm.thresholds.decay import decay_threshold
 

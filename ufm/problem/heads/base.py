@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.spectral.penalties import ColumnPenalty, Penalty
+
+if TYPE_CHECKING:
+    from ufm.problem.problem import Problem
+
 Floats = NDArray[np.float64]
-Pullback = Callable[[Floats], tuple[Floats, Floats | None]]
+Arrays = tuple[Floats, ...]
+Pullback = Callable[[Floats], tuple[Floats, Arrays]]
 
 
 @dataclass(frozen=True)
@@ -22,19 +29,24 @@ class Parameters:
     features : (d, K) class means of the free features H (the input h0 of an equilibrium head)
     mixing : (d, d) or None, the equilibrium map A
     bias : (K,) or None
+    layers : tuple of (d, d), linear layers between H and W, the one next to H first
     """
 
     weight: Floats
     features: Floats
     mixing: Floats | None = None
     bias: Floats | None = None
+    layers: Arrays = ()
 
     @property
     def outputs(self) -> Floats:
-        """(d, K) last-layer features: H, or the equilibria ``(I - A)^{-1} H``."""
-        if self.mixing is None:
-            return self.features
-        return np.asarray(np.linalg.solve(np.eye(len(self.mixing)) - self.mixing, self.features), dtype=np.float64)
+        """(d, K) last-layer features: H, the equilibria ``(I - A)^{-1} H``, or what the linear layers make of H."""
+        found = self.features
+        if self.mixing is not None:
+            found = np.asarray(np.linalg.solve(np.eye(len(self.mixing)) - self.mixing, found), dtype=np.float64)
+        for layer in self.layers:
+            found = layer @ found
+        return found
 
     @property
     def logits(self) -> Floats:
@@ -43,41 +55,106 @@ class Parameters:
         return plain if self.bias is None else plain + self.bias[:, None]
 
 
-class Head(Protocol):
+class Head(ABC):
     """A last-layer architecture above free features. Adding one is one new file with these members.
 
-    gain : largest factor by which the head enlarges features at no cost in the regulariser; the optimum depends on
-        the head only through it (spectral heads), as the penalty ``Phi(sigma / gain)``.
+    The optimum sees a head only through its penalty. Gradient methods and recovery see its own arrays (the map A, linear
+    layers), besides W and H.
     """
 
+    def refuses(self, problem: Problem) -> str | None:
+        """Why this head cannot stand in that problem (argument, value, remedy), or None."""
+        return None
+
+    @abstractmethod
+    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty | ColumnPenalty:
+        """The penalty on the singular values (or columns) of the scaled logits."""
+        ...
+
+    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        """Sizes of W and of the last-layer features along singular directions (``copies`` of each): their product."""
+        return split_sizes(singular, regularizer)
+
+    @abstractmethod
+    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
+        """Parameters with logits ``left @ diag(singular) @ right`` at the least cost that the penalty states.
+
+        left : (K, d), columns of length 1 (or 0); scale : (K,) column scale; right : (d, K), rows of length 1 after it.
+        """
+        ...
+
+    def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
+        """A random start for the head's own arrays."""
+        return ()
+
+    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, Pullback]:
+        """Last-layer features of ``features`` (d, n), and the map from their gradient to those of H and the arrays."""
+        return features, lambda slope: (slope, ())
+
+    def price(self, arrays: Arrays, regularizer: Regularizer) -> tuple[float, Arrays]:
+        """The regulariser's value on the head's own arrays, with its gradient."""
+        return 0.0, tuple(np.zeros_like(a) for a in arrays)
+
+    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+        """Nearest admissible arrays."""
+        return arrays
+
+    def project_features(self, features: Floats) -> Floats:
+        """Nearest admissible features."""
+        return features
+
+    def fixed_weight(self, regularizer: Regularizer, classes: int, dim: int) -> Floats | None:
+        """The classifier, where it is not free."""
+        return None
+
+    def width(self, classes: int) -> int:
+        """Feature dimensions that recovery needs whatever the rank of the logits."""
+        return 1
+
+    def spent(self, columns: Floats) -> float:
+        """What a feature budget counts, of the squared norms of the class means."""
+        return float(columns.sum())
+
+    def arrays(self, parameters: Parameters) -> Arrays:
+        """The head's own arrays in these parameters.
+
+        Raises
+        ------
+        InputError
+            They are not those of this head.
+        """
+        from ufm.errors import InputError
+
+        if parameters.mixing is not None or parameters.layers:
+            raise InputError(f"parameters have arrays that the head {self} does not: a mixing matrix A, or linear layers")
+        return ()
+
+    def parameters(self, weight: Floats, features: Floats, arrays: Arrays, bias: Floats | None) -> Parameters:
+        """Parameters with these arrays: the inverse of `arrays`."""
+        return Parameters(weight, features, None, bias)
+
+    def admits(self, parameters: Parameters, regularizer: Regularizer) -> bool:
+        """Whether the constraints of the head (and of budgets on its arrays) hold, up to a relative 1e-9."""
+        self.arrays(parameters)
+        return True
+
     @property
-    def gain(self) -> float: ...
+    def gain(self) -> float | None:
+        """Factor by which the head enlarges features, where its penalty is that of the explicit head at ``sigma / gain``."""
+        return None
 
-    @property
-    def exact_gain(self) -> Fraction:
-        """`gain` without rounding."""
-        ...
+    def amplification(self, arrays: Arrays) -> float:
+        """Bound on the factor by which the head enlarges features at these arrays."""
+        return 1.0
 
-    def recover(self, weight: Floats, outputs: Floats) -> Parameters:
-        """Parameters with ``weight @ equilibria = weight @ outputs`` at the least cost."""
-        ...
-
-    def initial(self, dim: int, rng: np.random.Generator) -> Floats | None:
-        """A random start for the head's own parameters, or None if it has none."""
-        ...
-
-    def forward(self, mixing: Floats | None, features: Floats) -> tuple[Floats, Pullback]:
-        """Last-layer features of ``features`` (d, n), and the map from their gradient to those of H and A."""
-        ...
-
-    def project(self, mixing: Floats | None) -> Floats | None:
-        """Nearest admissible parameters."""
-        ...
-
-    def admits(self, mixing: Floats | None) -> bool:
-        """Whether these parameters of the head are allowed (up to a relative 1e-9)."""
-        ...
-
+    @abstractmethod
     def certificate(self) -> dict[str, object]:
         """The head's part of a saved certificate, numbers as exact rationals."""
         ...
+
+
+def split_sizes(singular: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+    """W and H along directions of the given product, in the balance that the regulariser wants."""
+    power = regularizer.balance() ** 0.25
+    root = np.sqrt(singular)
+    return root * power, root / power

@@ -1,54 +1,148 @@
-"""The explicit head: a classifier on free features (unconstrained-feature / layer-peeled model)."""
+"""The explicit head: linear layers on free features (unconstrained-feature / layer-peeled model, and its deep version)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
+from math import exp, log
+from numbers import Integral
 
 import numpy as np
 
 from ufm.errors import InputError
-from ufm.problem.heads.base import Floats, Parameters, Pullback
+from ufm.problem.heads.base import Arrays, Floats, Head, Parameters, Pullback, split_sizes
+from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty, Schatten, SchattenBall
+
+MAX_LAYERS = 50
 
 
 @dataclass(frozen=True)
-class Explicit:
-    """Logits ``W h``: penalty ``mu sigma`` under weight decay, ``||Z||_* <= K c`` under norm budgets.
+class Explicit(Head):
+    r"""Logits ``W V_{L-1} ... V_1 h``: L linear layers above free features; every layer has W's decay or W's budget.
 
-    The variational identity ``min_{WH=Z} (lw |W|^2 + lh |H|^2) / 2 = sqrt(lw lh) ||Z||_*`` is Srebro, Rennie &
-    Jaakkola (NeurIPS 2004), Lemma 1.
+    * L = 1 (default): penalty ``mu sigma`` under decay, ``||Z||_* <= K c`` under budgets. The variational identity
+      ``min_{WH=Z} (lw |W|^2 + lh |H|^2) / 2 = sqrt(lw lh) ||Z||_*`` is Srebro, Rennie & Jaakkola (NeurIPS 2004), Lemma 1.
+    * L >= 2: ``(L+1)/2 (lw^L lh)^{1/(L+1)} sigma^{2/(L+1)}``, or ``sum sigma^{2/(L+1)} <= ((K E_W)^L K E_H)^{1/(L+1)}``
+      (see `ufm.spectral.penalties.schatten`). Not convex.
 
-    >>> Explicit().gain
-    1.0
+    Parameters
+    ----------
+    layers : int >= 1, at most 50
+
+    Examples
+    --------
+    >>> Explicit().penalty(WeightDecay(1e-3, 4e-3), 10)
+    Nuclear(weight=0.002)
     """
 
-    @property
-    def gain(self) -> float:
-        return 1.0
+    layers: int = 1
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.layers, Integral) and not isinstance(self.layers, bool) and 1 <= self.layers <= MAX_LAYERS):
+            raise InputError(
+                f"layers is {self.layers!r}: give the depth as a whole number from 1 (W alone) to {MAX_LAYERS}; "
+                "with depth 0 there is no classifier"
+            )
+        object.__setattr__(self, "layers", int(self.layers))
 
     @property
-    def exact_gain(self) -> Fraction:
-        return Fraction(1)
+    def power(self) -> float:
+        """``2 / (L + 1)``."""
+        return 2.0 / (self.layers + 1)
 
-    def recover(self, weight: Floats, outputs: Floats) -> Parameters:
-        return Parameters(weight, outputs)
+    @property
+    def gain(self) -> float | None:
+        return 1.0 if self.layers == 1 else None
 
-    def initial(self, dim: int, rng: np.random.Generator) -> None:
-        return None
+    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+        depth = self.layers + 1
+        if isinstance(regularizer, NormBudget):
+            if self.layers == 1:
+                return NuclearBall(regularizer.radius(classes))
+            logs = self.layers * log(classes * regularizer.weight) + log(classes * regularizer.features)
+            level = exp(logs / depth)
+            regularizer.check_logit(level ** (0.5 * depth))
+            return SchattenBall(level, self.power)
+        if self.layers == 1:
+            return Nuclear(regularizer.mu)
+        mean = exp((self.layers * log(regularizer.weight) + log(regularizer.features)) / depth)
+        return Schatten(0.5 * depth * mean, self.power)
 
-    def forward(self, mixing: Floats | None, features: Floats) -> tuple[Floats, Pullback]:
-        return features, lambda slope: (slope, None)
+    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        if self.layers == 1:
+            return split_sizes(singular, regularizer)
+        weight, _ = self._all_sizes(singular, regularizer)
+        return weight, np.where(weight > 0, singular / np.where(weight > 0, weight, 1.0), 0.0)
 
-    def project(self, mixing: Floats | None) -> Floats | None:
-        return mixing
+    def _all_sizes(self, singular: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        """Sizes of each linear layer and of H: equal but for the balance of their decays or budgets."""
+        depth = self.layers + 1
+        power = regularizer.balance() ** (0.5 / depth)
+        root = singular ** (1.0 / depth)
+        return root * power, root / power**self.layers
 
-    def admits(self, mixing: Floats | None) -> bool:
-        if mixing is not None:
-            raise InputError("parameters have a mixing matrix A, which the explicit head does not")
-        return True
+    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
+        if self.layers == 1:
+            weight, features = split_sizes(singular, regularizer)
+            return Parameters(left * weight, features[:, None] * right)
+        weight, features = self._all_sizes(singular, regularizer)
+        return Parameters(
+            left * weight, features[:, None] * right, layers=tuple(np.diag(weight) for _ in range(self.layers - 1))
+        )
+
+    def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
+        # Near the identity's size: products of many small factors start too close to the saddle at zero.
+        return tuple(np.eye(dim) * 0.5 + scale * rng.standard_normal((dim, dim)) / np.sqrt(dim) for _ in range(self.layers - 1))
+
+    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, Pullback]:
+        inputs = [features]
+        for layer in arrays:
+            inputs.append(layer @ inputs[-1])
+
+        def pullback(slope: Floats) -> tuple[Floats, Arrays]:
+            slopes = []
+            for layer, entered in zip(reversed(arrays), reversed(inputs[:-1]), strict=True):
+                slopes.append(slope @ entered.T)
+                slope = layer.T @ slope
+            return slope, tuple(reversed(slopes))
+
+        return inputs[-1], pullback
+
+    def price(self, arrays: Arrays, regularizer: Regularizer) -> tuple[float, Arrays]:
+        if not isinstance(regularizer, WeightDecay):
+            return 0.0, tuple(np.zeros_like(a) for a in arrays)
+        value = 0.5 * regularizer.weight * float(sum(np.sum(a**2) for a in arrays))
+        return value, tuple(regularizer.weight * a for a in arrays)
+
+    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+        if not isinstance(regularizer, NormBudget):
+            return arrays
+        limit = np.sqrt(classes * regularizer.weight)
+        return tuple(a * min(1.0, limit / max(float(np.linalg.norm(a)), 1e-300)) for a in arrays)
+
+    def arrays(self, parameters: Parameters) -> Arrays:
+        if parameters.mixing is not None or len(parameters.layers) != self.layers - 1:
+            raise InputError(
+                f"parameters have a mixing matrix A or {len(parameters.layers)} linear layers between H and W, "
+                f"where the head {self} has {self.layers - 1} and no A"
+            )
+        return parameters.layers
+
+    def parameters(self, weight: Floats, features: Floats, arrays: Arrays, bias: Floats | None) -> Parameters:
+        return Parameters(weight, features, None, bias, arrays)
+
+    def admits(self, parameters: Parameters, regularizer: Regularizer) -> bool:
+        arrays = self.arrays(parameters)
+        if not isinstance(regularizer, NormBudget):
+            return True
+        limit = len(parameters.weight) * regularizer.weight * (1 + 1e-9)
+        return all(float(np.sum(a**2)) <= limit for a in arrays)
+
+    def amplification(self, arrays: Arrays) -> float:
+        return float(np.prod([np.linalg.norm(a, 2) for a in arrays])) if arrays else 1.0
 
     def certificate(self) -> dict[str, object]:
-        return {"kind": "explicit"}
+        return {"kind": "explicit", "layers": self.layers}
 
     def __str__(self) -> str:
-        return "explicit"
+        return "explicit" if self.layers == 1 else f"explicit:{self.layers}"

@@ -9,11 +9,14 @@ from numbers import Real
 import numpy as np
 
 from ufm.errors import InputError
-from ufm.problem.heads.base import Floats, Parameters, Pullback
+from ufm.problem.heads.base import Arrays, Floats, Parameters, split_sizes
+from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
+from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty
 
 
 @dataclass(frozen=True)
-class LinearDEQ:
+class LinearDEQ(Equilibrium):
     r"""Features are equilibria ``z = A z + h`` of a linear map with ``||A||_2 <= rho < 1``.
 
     ``(I - A)^{-1}`` enlarges no singular value by more than ``1 / (1 - rho)``, and ``A = rho I`` attains this for all at
@@ -43,42 +46,32 @@ class LinearDEQ:
         object.__setattr__(self, "rho", float(self.rho))
 
     @property
+    def limit(self) -> float:
+        return self.rho
+
+    @property
     def gain(self) -> float:
         return 1.0 / (1.0 - self.rho)
 
-    @property
-    def exact_gain(self) -> Fraction:
-        return 1 / (1 - Fraction(self.rho))
+    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+        if isinstance(regularizer, NormBudget):
+            return NuclearBall(regularizer.radius(classes, self.gain))
+        return Nuclear(regularizer.mu / self.gain)
 
-    def recover(self, weight: Floats, outputs: Floats) -> Parameters:
-        mixing = self.rho * np.eye(len(outputs))
-        return Parameters(weight, (1.0 - self.rho) * outputs, mixing)
+    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        weight, features = split_sizes(singular / self.gain, regularizer)
+        return weight, features * self.gain
 
-    def initial(self, dim: int, rng: np.random.Generator) -> Floats:
-        return self.project(0.1 * self.rho * rng.standard_normal((dim, dim)) / np.sqrt(dim))
+    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
+        weight, outputs = self.sizes(singular, np.ones(len(singular)), regularizer)
+        features = outputs * (1.0 - self.rho)
+        return Parameters(left * weight, features[:, None] * right, self.rho * np.eye(len(singular)))
 
-    def forward(self, mixing: Floats | None, features: Floats) -> tuple[Floats, Pullback]:
-        assert mixing is not None
-        resolvent = np.linalg.inv(np.eye(len(mixing)) - mixing)
-        outputs = resolvent @ features
+    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+        return (clip_spectrum(arrays[0], self.rho),)
 
-        def pullback(slope: Floats) -> tuple[Floats, Floats]:
-            inner = resolvent.T @ slope
-            return inner, inner @ outputs.T
-
-        return outputs, pullback
-
-    def project(self, mixing: Floats | None) -> Floats:
-        assert mixing is not None
-        if not np.isfinite(mixing).all():
-            return mixing
-        u, sigma, vt = np.linalg.svd(mixing)
-        return mixing if sigma[0] <= self.rho else (u * np.minimum(sigma, self.rho)) @ vt
-
-    def admits(self, mixing: Floats | None) -> bool:
-        if mixing is None:
-            raise InputError("parameters lack the mixing matrix A that the equilibrium head needs")
-        return float(np.linalg.norm(mixing, 2)) <= self.rho * (1 + 1e-9)
+    def admits(self, parameters: Parameters, regularizer: Regularizer) -> bool:
+        return float(np.linalg.norm(self.arrays(parameters)[0], 2)) <= self.rho * (1 + 1e-9)
 
     def certificate(self) -> dict[str, object]:
         return {"kind": "linear_deq", "rho": str(Fraction(self.rho))}

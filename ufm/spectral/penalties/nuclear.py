@@ -1,55 +1,48 @@
-"""Penalties on the singular values of the (weighted) logits: all that an architecture is, to the optimum."""
+"""The nuclear norm, as a price and as a ball: all convex heads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
-
-@runtime_checkable
-class Penalty(Protocol):
-    """A function of singular values ``sigma_i`` that occur ``copies_i`` times each."""
-
-    convex: bool
-
-    def value(self, singular: Floats, copies: Floats) -> float:
-        """The penalty; ``copies`` (same shape as ``singular``) are multiplicities."""
-        ...
-
-    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
-        """Minimiser of ``sum_i copies_i (s_i - sigma_i)^2 / (2 step_i) + penalty(s)`` and its multiplier."""
-        ...
+from ufm.spectral.penalties.base import Ball, Floats, Price
 
 
 @dataclass(frozen=True)
-class Nuclear:
+class Nuclear(Price):
     """``weight * sum_i sigma_i``: weight decay, ``weight = sqrt(lambda_W lambda_H)`` over the head's gain."""
 
     weight: float
     convex = True
+    modulus = 0.0
 
     def value(self, singular: Floats, copies: Floats) -> float:
         return self.weight * float(copies @ singular)
 
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        return np.full(len(singular), self.weight)
+
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
         return np.maximum(singular - step * self.weight, 0.0), self.weight
 
+    def relaxed(self, upper: float) -> Nuclear:
+        return self
+
 
 @dataclass(frozen=True)
-class NuclearBall:
+class NuclearBall(Ball):
     """``sum_i sigma_i <= radius``: norm budgets, ``radius = K sqrt(E_W E_H)`` times the head's gain."""
 
     radius: float
     convex = True
+    modulus = 0.0
 
-    def value(self, singular: Floats, copies: Floats) -> float:
-        """0 inside (up to rounding), infinite outside."""
-        return 0.0 if float(copies @ singular) <= self.radius * (1 + 1e-12) else np.inf
+    def gauge(self, singular: Floats, copies: Floats) -> float:
+        return float(copies @ singular) / self.radius
+
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        return np.full(len(singular), 1.0 / self.radius)
 
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
         """Projection: ``s_i = max(sigma_i - step_i m, 0)`` with the multiplier m that meets the radius."""
@@ -65,3 +58,6 @@ class NuclearBall:
             if still.sum() == active.sum() or not still.any():
                 return np.maximum(kept, 0.0), multiplier
             active = still
+
+    def relaxed(self, upper: float) -> NuclearBall:
+        return self

@@ -1,0 +1,108 @@
+r"""The independent verifier: bounds from a certificate document by exact rationals and ball arithmetic alone.
+
+It imports nothing of this package but the error type, and trusts no number in the document but the problem itself:
+probabilities must be non-negative integers whose columns sum to the denominator *exactly*, the operator norm is bounded
+by an exactly evaluated residual, and logarithms, exponentials and roots are Arb balls.
+
+The theory that it applies, for a mean loss over samples with column losses ``l_k(Delta z_k)``:
+
+* for any slopes Y in the domain of the conjugates, ``f(Z) >= sum_k pi_k d_k(y_k) + <G, Z S>`` with
+  ``G = Delta Y diag(pi) S^{-1}`` and ``d = -l^*``: entropy for cross-entropy (Y = P - T), ``-|y|^2/2 - y_k`` for squares;
+* decay: with ``t = min(1, mu_eff / ||G||_2)`` the optimum is at least ``t D(Y) + (1 - t) D(0)``, because D is concave and
+  ``t Y`` feasible; bias decay lb subtracts ``t^2 ||Delta Y pi||^2 / (2 lb)``;
+* budgets: the optimum is at least ``D(Y) - radius ||G||_2``;
+* concave charges: a singular value that alone costs more than a proved upper bound cannot occur in an optimum, and up to
+  there the chord lies below the charge; squared error without bias splits into scalar problems;
+* non-negative features: if the columns of Y repel each other, column norms take the place of ``||G||_2``;
+* the optimum is at most the objective at explicit factors; under budgets, factors outside the ball are scaled into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from ufm.certify.verify.arithmetic import decimal, integer, outward, rational, toward, working_precision
+from ufm.certify.verify.lower import Lower, lower_bound
+from ufm.certify.verify.problem import ExactProblem
+from ufm.certify.verify.upper import Upper, upper_bound
+from ufm.errors import InputError
+
+FORMAT = "ufm-certificate/2"
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+
+__all__ = [
+    "FORMAT",
+    "MALFORMED",
+    "ExactProblem",
+    "Lower",
+    "Proof",
+    "Upper",
+    "integer",
+    "lower_bound",
+    "outward",
+    "prove",
+    "rational",
+    "upper_bound",
+    "working_precision",
+]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Proved bounds: ``lower <= optimum over every width`` and ``optimum over widths >= width <= upper``."""
+
+    lower: arb
+    upper: arb
+    width: int
+
+    @property
+    def lower_float(self) -> float:
+        """A float64 not above the proved lower bound."""
+        return toward(self.lower, -1)
+
+    @property
+    def upper_float(self) -> float:
+        """A float64 not below the proved upper bound."""
+        return toward(self.upper, +1)
+
+    @property
+    def lower_text(self) -> str:
+        """A decimal not above the proved lower bound, 30 significant digits."""
+        return decimal(self.lower, -1)
+
+    @property
+    def upper_text(self) -> str:
+        """A decimal not below the proved upper bound, 30 significant digits."""
+        return decimal(self.upper, +1)
+
+
+def prove(document: dict[str, Any]) -> Proof:
+    """Bounds that the document's witness proves.
+
+    Raises
+    ------
+    InputError
+        The document is malformed, or its probabilities are not a probability matrix.
+    """
+    try:
+        with working_precision(), np.errstate(all="ignore"):
+            return _prove(document)
+    except MALFORMED as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"certificate is malformed ({type(error).__name__}: {error}); save it again") from None
+
+
+def _prove(document: dict[str, Any]) -> Proof:
+    if document["format"] != FORMAT:
+        raise InputError(f"certificate has format {document['format']!r}; this version reads {FORMAT!r}")
+    problem = ExactProblem(document["problem"])
+    upper = upper_bound(problem, document["primal"])
+    lower = lower_bound(problem, document["dual"], upper.value)
+    if not (lower.value.is_finite() and upper.value.is_finite()):
+        raise InputError("certificate's bounds are not finite, so it proves nothing")
+    return Proof(lower.value, upper.value, upper.width)

@@ -1,0 +1,312 @@
+"""The lower bound: weak duality at exact slopes, or (squared error without bias) scalar problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, lcm
+from typing import Any
+
+import numpy as np
+from flint import arb, fmpq, fmpz, fmpz_mat
+
+from ufm.certify.verify.arithmetic import ball, integer
+from ufm.certify.verify.penalty import Minimax, Power
+from ufm.certify.verify.problem import ExactProblem
+from ufm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Lower:
+    """A lower bound, the norm ``||G||_2`` that it allows, the factor that shrank the slopes to it, and the slopes Y.
+
+    Y is exact: integers ``own`` (G,) and ``other`` (G, G) over ``denominator``.
+    """
+
+    value: arb
+    allowed: arb
+    shrink: arb
+    own: list[int]
+    other: list[list[int]]
+    denominator: int
+
+
+def lower_bound(problem: ExactProblem, dual: dict[str, Any], upper: arb) -> Lower:
+    """The proved lower bound with what it was made of; ``upper`` is a proved upper bound."""
+    if problem.squared:
+        if not dual:
+            return _scalars(problem)
+        slopes = _free_slopes(problem, dual)
+        value, zero = _squared(problem, slopes), arb(0)
+    else:
+        slopes, value = _probabilities(problem, dual)
+        zero = arb(0)
+        if problem.smoothing:
+            rest = problem.floor * (problem.classes - 1)
+            zero = -ball(rest) * ball(problem.floor).log() - ball(1 - rest) * ball(1 - rest).log()
+    charge = problem.charge
+    convex = charge.convex(upper.upper())
+    norm, columns = arb(0), []
+    if charge.columns:
+        columns = _column_norms(problem, slopes)
+        if charge.nonnegative and not _repelling(problem, slopes):
+            raise InputError("certificate has columns that attract each other, so it proves nothing for features >= 0")
+        for c in columns:
+            norm = norm.max(c)
+    else:
+        norm = _dual_norm(problem, slopes)
+    shrink = arb(1)
+    if charge.square:
+        squares = sum((m * c * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
+        if not convex.ball:
+            lower = value - squares / (2 * convex.strength)
+        elif getattr(charge, "caps", False):
+            lower = value - convex.strength * sum((m * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
+        else:
+            lower = value - convex.strength * squares.sqrt()
+    elif convex.ball:
+        lower = value - convex.strength * norm
+    else:
+        # Balls that overlap cannot be ordered: arb's own min and max return a ball around both candidates.
+        shrink = arb(1) if norm <= convex.strength else arb(1).min(convex.strength / norm)
+        lower = shrink * value + (1 - shrink) * zero
+    if problem.bias is not None:
+        residual = _residual(problem, slopes)
+        square = sum((m * r * r for m, r in zip(problem.m, residual, strict=True)), Fraction(0))
+        if problem.bias:
+            lower -= shrink**2 * ball(square / (2 * problem.bias))
+        elif square:
+            raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
+    allowed = norm if convex.ball else convex.strength
+    return Lower(lower, allowed, shrink, slopes.own, slopes.other, slopes.denominator)
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """Y as integers over a denominator."""
+
+    own: list[int]
+    other: list[list[int]]
+    denominator: int
+
+
+def _shapes(problem: ExactProblem, own: list[Any], other: list[Any]) -> None:
+    groups = len(problem.m)
+    if len(own) != groups or len(other) != groups or any(len(row) != groups for row in other):
+        raise InputError("certificate has dual slopes of the wrong shape; save it again")
+    if any(problem.m[g] == 1 and other[g][g] for g in range(groups)):
+        raise InputError("certificate has a misplaced dual slope, so it proves nothing")
+
+
+def _probabilities(problem: ExactProblem, dual: dict[str, Any]) -> tuple[_Slopes, arb]:
+    """Slopes ``P - T`` and the dual value ``sum pi (Entropy(p) + <p - t, iota>)`` of cross-entropy."""
+    m, groups = problem.m, len(problem.m)
+    denominator = integer(dual["denominator"])
+    own = [integer(v) for v in dual["own"]]
+    other = [[integer(v) for v in row] for row in dual["other"]]
+    _shapes(problem, own, other)
+    if denominator < 1 or min(own) < 0 or min(map(min, other)) < 0:
+        raise InputError("certificate has a negative probability, so it proves nothing")
+    for h in range(groups):
+        if sum(m[g] * other[g][h] for g in range(groups)) - other[h][h] + own[h] != denominator:
+            raise InputError(f"certificate has probabilities in column {h + 1} that do not sum to one, so it proves nothing")
+    value = arb(0)
+    log_denominator = arb(denominator).log()
+    for h in range(groups):
+        column = arb(0)
+        for g in range(groups):
+            copies = m[g] - (g == h)
+            if copies and other[g][h]:
+                column += copies * other[g][h] * (log_denominator - arb(other[g][h]).log())
+        if own[h]:
+            column -= own[h] * (-arb(fmpq(denominator - own[h], denominator))).log1p()
+        for g in range(groups):
+            # The slopes of a column sum to zero, so only differences of offsets count.
+            if g != h and problem.offset[g] != problem.offset[h]:
+                moved = other[g][h] - problem.floor * denominator
+                column += m[g] * ball(moved * (problem.offset[g] - problem.offset[h]))
+        value += m[h] * problem.share_ball[h] * column / denominator
+    if not problem.smoothing:
+        return _Slopes([v - denominator for v in own], other, denominator), value
+    common = lcm(denominator, problem.floor.denominator)
+    step, floor = common // denominator, int(problem.floor * common)
+    target = common - floor * (problem.classes - 1)
+    moved = [[(v * step - floor) if m[g] > 1 or g != h else 0 for h, v in enumerate(row)] for g, row in enumerate(other)]
+    return _Slopes([v * step - target for v in own], moved, common), value
+
+
+def _free_slopes(problem: ExactProblem, dual: dict[str, Any]) -> _Slopes:
+    """Any slopes: the conjugate of squared error is finite everywhere."""
+    denominator = integer(dual["denominator"])
+    own = [integer(v) for v in dual["own"]]
+    other = [[integer(v) for v in row] for row in dual["other"]]
+    _shapes(problem, own, other)
+    if denominator < 1:
+        raise InputError("certificate has a denominator below 1; save it again")
+    return _Slopes(own, other, denominator)
+
+
+def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
+    """``sum pi (-|y|^2 / 2 - y_k)``."""
+    m, groups, unit = problem.m, len(problem.m), Fraction(1, slopes.denominator)
+    total = Fraction(0)
+    for h in range(groups):
+        square = slopes.own[h] ** 2 + sum((m[g] - (g == h)) * slopes.other[g][h] ** 2 for g in range(groups))
+        total -= m[h] * problem.share[h] * (square * unit / 2 + slopes.own[h]) * unit
+    return ball(total)
+
+
+def _scalars(problem: ExactProblem) -> Lower:
+    """Squared error without bias at equal curvature: ``sum_k min_s c (s - t_k)^2 / 2 + phi(s)``, by von Neumann."""
+    charge, groups = problem.charge, len(problem.m)
+    curvatures = {share / scale for share, scale in zip(problem.share, problem.scale_squared, strict=True)}
+    if problem.bias is not None or len(curvatures) != 1 or not isinstance(charge, Power | Minimax) or charge.ball:
+        raise InputError("certificate has no dual slopes where its problem needs them; save it again")
+    exact = curvatures.pop()
+    value = arb(0)
+    for g in range(groups):
+        value += problem.m[g] * _scalar(charge, ball(exact), arb(problem.scale_squared[g]).sqrt())
+    return Lower(value, arb(0), arb(1), [0] * groups, [[0] * groups for _ in range(groups)], 1)
+
+
+def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
+    """Lower bound on ``min_s curvature (s - target)^2 / 2 + phi(s)``: concave up to a turn, convex after it."""
+
+    def value(s: arb) -> arb:
+        return curvature * (s - target) ** 2 / 2 + charge.each(s)
+
+    def slope(s: arb) -> arb:
+        return curvature * (s - target) + charge.slope(s)
+
+    start = curvature * target**2 / 2
+    turn = charge.turn(curvature)
+    low, high = float(turn.upper().mid()), float(target.mid())
+    best = start
+    if turn > 0:
+        # Both ends of the concave part; its upper end is bounded where the balls of the turn end.
+        best = _least(best, value(turn))
+    if low < high:
+        for _ in range(200):
+            middle = (low + high) / 2
+            low, high = (middle, high) if slope(arb(middle)) < 0 else (low, middle)
+        at = arb(high)
+        tilt = slope(at)
+        reach = (at - turn).max(target - at)
+        best = _least(best, value(at) - abs(tilt) * reach)
+    return best
+
+
+def _least(a: arb, b: arb) -> arb:
+    return a if a <= b else b if b <= a else a.lower().min(b.lower())
+
+
+def _residual(problem: ExactProblem, slopes: _Slopes) -> list[Fraction]:
+    """``Delta Y pi``, one entry per class of each group."""
+    m, groups = problem.m, len(problem.m)
+    # In integers: shares over their common denominator.
+    common = lcm(*(s.denominator for s in problem.share))
+    share = [int(s * common) for s in problem.share]
+    rows = []
+    for g in range(groups):
+        received = sum(m[h] * share[h] * slopes.other[g][h] for h in range(groups)) - share[g] * slopes.other[g][g]
+        rows.append(problem.warm[g] * Fraction(received + share[g] * slopes.own[g], common * slopes.denominator))
+    return rows
+
+
+def _weights(problem: ExactProblem) -> tuple[list[int], int]:
+    """``pi^2 / s^2`` of each group as integers over one denominator."""
+    exact = [share**2 / scale for share, scale in zip(problem.share, problem.scale_squared, strict=True)]
+    common = lcm(*(q.denominator for q in exact))
+    return [int(q * common) for q in exact], common
+
+
+def _column_norms(problem: ExactProblem, slopes: _Slopes) -> list[arb]:
+    """Norms of the columns of ``G = Y diag(pi) S^{-1}``."""
+    m, groups = problem.m, len(problem.m)
+    norms = []
+    for h in range(groups):
+        square = slopes.own[h] ** 2 + sum((m[g] - (g == h)) * slopes.other[g][h] ** 2 for g in range(groups))
+        exact = square * problem.share[h] ** 2 / (problem.scale_squared[h] * slopes.denominator**2)
+        norms.append(ball(exact).sqrt())
+    return norms
+
+
+def _repelling(problem: ExactProblem, slopes: _Slopes) -> bool:
+    """Whether columns of Y that belong to distinct classes have non-positive inner products."""
+    m, groups, own, other = problem.m, len(problem.m), slopes.own, slopes.other
+    for h in range(groups):
+        for k in range(h + 1):
+            if h == k and m[h] == 1:
+                continue
+            inner = sum(m[g] * other[g][h] * other[g][k] for g in range(groups))
+            inner += (own[h] - other[h][h]) * other[h][k] + (own[k] - other[k][k]) * other[k][h]
+            if inner > 0:
+                return False
+    return True
+
+
+def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
+    """Upper bound on ``||Delta Y diag(pi) S^{-1}||_2``.
+
+    The contrasts are explicit. For the core let c be the integer group masses of ``Delta Y`` and q the column weights
+    ``pi^2 / s^2``, both over common denominators; with ``M = c diag(m q) c'`` the squared norm is the largest generalised
+    eigenvalue of ``(M, diag(m))``. For any L and tau, ``tau diag(m) - M = L L' + R`` bounds it by
+    ``tau + max_g sum_h |R_gh| / m_g``; L and tau come from floats, R is evaluated exactly.
+    """
+    m, groups = problem.m, len(problem.m)
+    own, other = slopes.own, slopes.other
+    weight, weight_denominator = _weights(problem)
+    warm_denominator = lcm(*(w.denominator for w in problem.warm))
+    warm = [int(w * warm_denominator) for w in problem.warm]
+    shared = gcd(*warm)
+    denominator = arb(slopes.denominator * warm_denominator) / shared * arb(weight_denominator).sqrt()
+    warm = [w // shared for w in warm]
+    largest = arb(0)
+    for g in range(groups):
+        if m[g] > 1:
+            largest = largest.max(arb((warm[g] * (other[g][g] - own[g])) ** 2 * weight[g]))
+
+    masses = [[m[g] * warm[g] * other[g][h] for h in range(groups)] for g in range(groups)]
+    for h in range(groups):
+        masses[h][h] = warm[h] * ((m[h] - 1) * other[h][h] + own[h])
+    core = fmpz_mat(masses)
+    weighted = fmpz_mat([[masses[g][h] * m[h] * weight[h] for h in range(groups)] for g in range(groups)])
+    moment = weighted * core.transpose()
+    entries = moment.entries()
+    # A power of four brings the entries into float range; the root of it then scales L exactly.
+    bits = max((abs(int(v)).bit_length() for v in entries), default=0)
+    lift = 2 * ((bits - 600) // 2) if bits > 600 else 0
+    root = np.sqrt(np.array([float(v) for v in m]))
+    values = np.array([float(int(v) >> lift) for v in entries]).reshape(groups, groups) / root[:, None] / root
+    if not values.any():
+        return largest.sqrt() / denominator
+    eigenvalues, vectors = np.linalg.eigh((values + values.T) / 2)
+    top = float(eigenvalues[-1]) * (1 + 1e-15 * groups)
+    lower = root[:, None] * vectors * np.sqrt(np.maximum(top - eigenvalues, 0.0))
+    shift = 60 - int(np.frexp(np.abs(lower).max())[1]) if lower.any() else 0
+    integers = fmpz_mat([[int(v) for v in row] for row in np.ldexp(lower, shift).tolist()])
+    square = integers * integers.transpose()
+    tau = Fraction(top)
+    tau_scaled = int(tau * 2 ** (2 * shift)) if shift >= 0 else int(tau / 2 ** (-2 * shift))
+    # All in units of 2^(lift - 2 shift): R = tau diag(m) - M - L L'.
+    power = 2 * shift - lift
+    residual_bound = fmpq(0)
+    products = square.entries()
+    for g in range(groups):
+        row = fmpz(0)
+        row_exact = []
+        for h in range(groups):
+            i = g * groups + h
+            target = fmpz(tau_scaled * m[g] if g == h else 0) - products[i]
+            if power >= 0:
+                row += abs(target - entries[i] * fmpz(1 << power))
+            else:
+                row_exact.append(abs(target * fmpz(1 << -power) - entries[i]))
+        if power < 0:
+            total = sum(row_exact, fmpz(0))
+            residual_bound = max(residual_bound, fmpq(total, fmpz(1 << -power) * m[g]))
+        else:
+            residual_bound = max(residual_bound, fmpq(row, m[g]))
+    squared = arb(fmpq(tau_scaled) + residual_bound)
+    squared = squared / arb(2) ** power if power >= 0 else squared * arb(2) ** (-power)
+    return largest.max(squared).sqrt() / denominator

@@ -1,0 +1,168 @@
+"""The upper bound: the objective at explicit factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flint import arb, fmpz, fmpz_mat
+
+from ufm.certify.verify.arithmetic import ball, dyadic, integer, power_of_two
+from ufm.certify.verify.problem import ExactProblem
+from ufm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Upper:
+    """An upper bound, the feature dimensions that attain it, and what the model says at its logits, as balls.
+
+    own, other : (G,) and (G, G) probabilities of the class itself, and ``other[g][h]`` of one other class of group g in a
+        column of group h; for squared error the logits themselves
+    """
+
+    value: arb
+    width: int
+    own: list[arb]
+    other: list[list[arb]]
+
+
+def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
+    """The proved upper bound with the probabilities at its factors."""
+    m, groups = problem.m, len(problem.m)
+    contrast, contrast_power = dyadic(primal["contrast"])
+    left, left_power = dyadic(primal["left"])
+    right, right_power = dyadic(primal["right"])
+    bias, bias_power = dyadic(primal["bias"])
+    rank = len(right)
+    if len(contrast) != groups or len(left) != groups or len(bias) != groups:
+        raise InputError("certificate has factors of the wrong shape; save it again")
+    if any(len(row) != rank for row in left) or any(len(row) != groups for row in right):
+        raise InputError("certificate has factors of the wrong shape; save it again")
+    if any(x and c == 1 for x, c in zip(contrast, m, strict=True)):
+        raise InputError("certificate has a contrast in a group of one class; save it again")
+    if problem.bias is None and any(bias):
+        raise InputError("certificate has a bias where the problem has none; save it again")
+
+    product = (fmpz_mat(left) * fmpz_mat(right)).tolist() if rank else [[fmpz(0)] * groups for _ in range(groups)]
+    unit = power_of_two(left_power + right_power)
+    x = [arb(v) * power_of_two(contrast_power) for v in contrast]
+    b = [arb(v) * power_of_two(bias_power) for v in bias]
+    width = _width(problem, contrast, rank)
+    if problem.dim is not None and width > integer(problem.dim):
+        raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
+
+    charge = problem.charge
+    if charge.columns:
+        lengths = _columns(problem, product, unit, x)
+    else:
+        lengths = [(arb(problem.scale_squared[g]).sqrt() * abs(x[g]), m[g] - 1) for g in range(groups) if contrast[g]]
+        size = power_of_two(2 * (left_power + right_power))
+        for i in range(rank):
+            height = sum(m[g] * left[g][i] ** 2 for g in range(groups))
+            across = sum(m[h] * problem.scale_squared[h] * right[i][h] ** 2 for h in range(groups))
+            lengths.append(((arb(height * across) * size).sqrt(), 1))
+    inside = arb(1)
+    if charge.ball:
+        gauge = charge.gauge(lengths)
+        inside = arb(1) if gauge <= 1 else 1 / gauge
+    logits = _Logits(product, unit, x, b if problem.bias is not None else None, inside, m)
+    loss, own, other = _squared(problem, logits) if problem.squared else _entropy(problem, logits)
+    if charge.ball:
+        return Upper(loss, width, own, other)
+    upper = loss + charge.price(lengths)
+    if problem.bias:
+        square = sum(c * v * v for c, v in zip(m, bias, strict=True))
+        upper += ball(problem.bias / 2) * arb(square) * power_of_two(2 * bias_power)
+    return Upper(upper, width, own, other)
+
+
+def _width(problem: ExactProblem, contrast: list[int], rank: int) -> int:
+    if problem.charge.columns:
+        return problem.classes if problem.charge.nonnegative else problem.classes - 1
+    return rank + sum(m - 1 for m, x in zip(problem.m, contrast, strict=True) if x)
+
+
+@dataclass(frozen=True)
+class _Logits:
+    """Logits in balls, scaled by ``inside`` (their bias excepted)."""
+
+    product: list[list[Any]]
+    unit: arb
+    contrast: list[arb]
+    bias: list[arb] | None
+    inside: arb
+    m: list[int]
+
+    def own(self, h: int) -> arb:
+        value = self.inside * (arb(self.product[h][h]) * self.unit + self.contrast[h] * (self.m[h] - 1) / self.m[h])
+        return value if self.bias is None else value + self.bias[h]
+
+    def other(self, g: int, h: int) -> arb:
+        value = arb(self.product[g][h]) * self.unit
+        if g == h:
+            value -= self.contrast[h] / self.m[h]
+        value *= self.inside
+        return value if self.bias is None else value + self.bias[g]
+
+    def margin(self, g: int, h: int) -> arb:
+        """Logit of another class of group g minus that of the class itself; exact differences before balls."""
+        if g == h:
+            return -self.inside * self.contrast[h]
+        value = arb(self.product[g][h] - self.product[h][h]) * self.unit - self.contrast[h] * (self.m[h] - 1) / self.m[h]
+        value *= self.inside
+        return value if self.bias is None else value + self.bias[g] - self.bias[h]
+
+
+def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list[arb]) -> list[tuple[arb, int]]:
+    """Scaled norms of the columns."""
+    m, groups = problem.m, len(problem.m)
+    logits = _Logits(product, unit, x, None, arb(1), m)
+    lengths = []
+    for h in range(groups):
+        square = logits.own(h) ** 2
+        square += sum(((m[g] - (g == h)) * logits.other(g, h) ** 2 for g in range(groups)), arb(0))
+        lengths.append((arb(problem.scale_squared[h]).sqrt() * square.sqrt(), m[h]))
+    return lengths
+
+
+def _entropy(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], list[list[arb]]]:
+    m, groups = problem.m, len(problem.m)
+    tempered = set(problem.warm) != {1}
+    loss = arb(0)
+    own: list[arb] = []
+    other: list[list[arb]] = [[arb(0)] * groups for _ in range(groups)]
+    for h in range(groups):
+        odds, spread = arb(0), arb(0)
+        for g in range(groups):
+            copies = m[g] - (g == h)
+            if not copies:
+                continue
+            if tempered and g != h:
+                margin = problem.warm_ball[g] * logits.other(g, h) - problem.warm_ball[h] * logits.own(h)
+            else:
+                margin = problem.warm_ball[h] * logits.margin(g, h)
+            if g != h:
+                margin += problem.offset_ball[g] - problem.offset_ball[h]
+            other[g][h] = margin.exp()
+            odds += copies * other[g][h]
+            spread += copies * margin
+        value = odds.log1p()
+        if problem.smoothing:
+            value -= ball(problem.floor) * spread
+        loss += m[h] * problem.share_ball[h] * value
+        own.append(1 / (1 + odds))
+        for g in range(groups):
+            other[g][h] *= own[h]
+    return loss, own, other
+
+
+def _squared(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], list[list[arb]]]:
+    m, groups = problem.m, len(problem.m)
+    own = [logits.own(h) for h in range(groups)]
+    other = [[logits.other(g, h) for h in range(groups)] for g in range(groups)]
+    loss = arb(0)
+    for h in range(groups):
+        square = (own[h] - 1) ** 2
+        square += sum(((m[g] - (g == h)) * other[g][h] ** 2 for g in range(groups)), arb(0))
+        loss += m[h] * problem.share_ball[h] * square / 2
+    return loss, own, other

@@ -1,0 +1,103 @@
+"""The linear deep-equilibrium head whose map is decayed like every other weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ufm.errors import InputError
+from ufm.problem.heads.base import Arrays, Floats, Parameters, split_sizes
+from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
+from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.spectral.penalties import MinimaxConcave, Penalty
+
+if TYPE_CHECKING:
+    from ufm.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class DecayedDEQ(Equilibrium):
+    r"""Equilibria ``z = A z + h`` with ``decay/2 ||A||_F^2`` added to the objective and ``||A||_2 <= contraction < 1``.
+
+    The penalty is minimax concave, ``mu s (1 - a) + decay a^2 / 2`` with ``a = min(mu s / decay, contraction)``: the
+    singular values of ``(I - A)^{-1}`` are those of ``I - A`` inverted, and ``sum (1 - sigma_i(I - A))^2 <= ||A||_F^2``
+    (Mirsky), with equality for A aligned with the logits. Not convex. As decay grows it becomes the explicit head.
+
+    Parameters
+    ----------
+    decay : float > 0
+        ``lambda_A``, half convention.
+    contraction : float in (0, 1)
+        Without it the infimum is not attained: ``||A||_2 -> 1`` buys logits of any size for at most ``decay / 2`` each.
+
+    Examples
+    --------
+    >>> DecayedDEQ(0.05, 0.5).penalty(WeightDecay(2.5e-3, 2.5e-3), 10).knee
+    10.0
+    """
+
+    decay: float
+    contraction: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.decay, Real) and isfinite(self.decay) and 1e-300 < self.decay < 1e300):
+            raise InputError(f"decay on A is {self.decay!r}: give a finite positive number such as 0.05")
+        if self.contraction is None:
+            raise InputError(
+                "contraction is missing: with decay on A alone the infimum is not attained (as ||A||_2 -> 1 the logits grow "
+                "without end for at most decay/2 each); give contraction=G with 0 < G < 1"
+            )
+        if not (isinstance(self.contraction, Real) and 0 < self.contraction < 1):
+            raise InputError(f"contraction={self.contraction!r} must satisfy 0 < contraction < 1, so that equilibria exist")
+        for name in ("decay", "contraction"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
+    def refuses(self, problem: Problem) -> str | None:
+        if isinstance(problem.regularizer, NormBudget):
+            return f"head {self} prices its map A and needs decay on W and H too: give WeightDecay (--decay), not budgets"
+        return None
+
+    @property
+    def limit(self) -> float:
+        assert self.contraction is not None
+        return self.contraction
+
+    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+        if isinstance(regularizer, NormBudget):
+            raise InputError(f"head {self} needs WeightDecay, not {regularizer}")
+        return MinimaxConcave(regularizer.mu, self.decay, self.limit)
+
+    def strengths(self, singular: Floats, regularizer: Regularizer) -> Floats:
+        """Singular values of the best A along each direction."""
+        assert isinstance(regularizer, WeightDecay)
+        return np.minimum(regularizer.mu * singular / self.decay, self.limit)
+
+    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        kept = 1.0 - self.strengths(singular, regularizer)
+        weight, features = split_sizes(singular * kept, regularizer)
+        return weight, features / kept
+
+    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
+        a = self.strengths(singular, regularizer)
+        weight, features = split_sizes(singular * (1.0 - a), regularizer)
+        return Parameters(left * weight, features[:, None] * right, np.diag(a))
+
+    def price(self, arrays: Arrays, regularizer: Regularizer) -> tuple[float, Arrays]:
+        return 0.5 * self.decay * float(np.sum(arrays[0] ** 2)), (self.decay * arrays[0],)
+
+    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+        return (clip_spectrum(arrays[0], self.limit),)
+
+    def admits(self, parameters: Parameters, regularizer: Regularizer) -> bool:
+        return float(np.linalg.norm(self.arrays(parameters)[0], 2)) <= self.limit * (1 + 1e-9)
+
+    def certificate(self) -> dict[str, object]:
+        return {"kind": "decayed_deq", "decay": str(Fraction(self.decay)), "contraction": str(Fraction(self.limit))}
+
+    def __str__(self) -> str:
+        return f"deq:decay={self.decay:g},contraction={self.contraction:g}"

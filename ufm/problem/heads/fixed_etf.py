@@ -1,0 +1,107 @@
+"""The head whose classifier is fixed to a simplex ETF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite, sqrt
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ufm.errors import InputError
+from ufm.problem.heads.base import Floats, Head, Parameters
+from ufm.problem.losses import CrossEntropy
+from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.spectral.blocks import centred_frame
+from ufm.spectral.penalties import ColumnPenalty
+
+if TYPE_CHECKING:
+    from ufm.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class FixedETF(Head):
+    r"""Classifier fixed to a simplex ETF with ``|w_k|^2 = norm``; only the features are free (Yang et al., arXiv 2203.09081).
+
+    ``H = W^+ Z``, so the features' norms are ``|z_k| sqrt((K-1) / (K norm))`` and the program is convex. W is not
+    regularised. Under budgets ``norm`` is E_W, and every *single* feature obeys ``|h_ki|^2 <= E_H`` as in the paper; with
+    ``average=True`` only the mean over classes does, as in `NormBudget`'s own convention.
+
+    Parameters
+    ----------
+    norm : float > 0 or None (1 under decay, E_W under budgets)
+    average : bool
+
+    Examples
+    --------
+    >>> FixedETF().penalty(NormBudget(1.0, 5.0), 2).kind
+    'caps'
+    """
+
+    norm: float | None = None
+    average: bool = False
+
+    def __post_init__(self) -> None:
+        if self.norm is not None:
+            if not (isinstance(self.norm, Real) and isfinite(self.norm) and 1e-150 < self.norm < 1e150):
+                raise InputError(f"norm is {self.norm!r}: give |w_k|^2 as a finite positive number, or leave it out")
+            object.__setattr__(self, "norm", float(self.norm))
+
+    def refuses(self, problem: Problem) -> str | None:
+        classes, regularizer = problem.counts.classes, problem.regularizer
+        if problem.dim is not None and problem.dim < classes - 1:
+            return f"dim={problem.dim} is too small for the head etf: a simplex ETF of K={classes} needs dim >= {classes - 1}"
+        if not isinstance(problem.loss, CrossEntropy) or not problem.loss.plain:
+            return f"loss {problem.loss} does not go with the head etf; only plain cross-entropy (ce) is solved there"
+        if regularizer.bias_decay() is not None:
+            return "a bias does not go with the head etf; leave the bias decay out"
+        if isinstance(regularizer, NormBudget) and self.norm not in (None, regularizer.weight):
+            return f"norm={self.norm} contradicts the budget E_W={regularizer.weight}: W is fixed, so leave norm out"
+        if self.average and not isinstance(regularizer, NormBudget):
+            return "average concerns budgets, and the problem has decay; leave it out"
+        return None
+
+    def strength(self, regularizer: Regularizer) -> float:
+        """``|w_k|^2``."""
+        if isinstance(regularizer, NormBudget):
+            return regularizer.weight
+        return 1.0 if self.norm is None else self.norm
+
+    def stretch(self, regularizer: Regularizer, classes: int) -> float:
+        """The singular value of W: ``|z| = stretch |h|`` for features in its row space."""
+        return sqrt(self.strength(regularizer) * classes / (classes - 1))
+
+    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> ColumnPenalty:
+        stretch = self.stretch(regularizer, classes)
+        if isinstance(regularizer, WeightDecay):
+            return ColumnPenalty("price", regularizer.features / stretch**2, 2)
+        radius = stretch * sqrt(regularizer.features)
+        regularizer.check_logit(radius * sqrt(classes) if self.average else radius)
+        return ColumnPenalty("ball", radius * sqrt(classes), 2) if self.average else ColumnPenalty("caps", radius, 2)
+
+    def width(self, classes: int) -> int:
+        return classes - 1
+
+    def spent(self, columns: Floats) -> float:
+        return float(columns.sum() if self.average else len(columns) * columns.max())
+
+    def fixed_weight(self, regularizer: Regularizer, classes: int, dim: int) -> Floats:
+        weight = np.zeros((classes, dim))
+        weight[:, : classes - 1] = self.stretch(regularizer, classes) * centred_frame(classes)
+        return weight
+
+    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
+        weight = self.fixed_weight(regularizer, *left.shape)
+        features = np.linalg.pinv(weight) @ ((left * singular) @ right)
+        return Parameters(weight, features)
+
+    def certificate(self) -> dict[str, object]:
+        norm = None if self.norm is None else str(Fraction(self.norm))
+        return {"kind": "fixed_etf", "norm": norm, "average": self.average}
+
+    def __str__(self) -> str:
+        options = [f"norm={self.norm:g}"] if self.norm is not None else []
+        options += ["average"] if self.average else []
+        return "etf" + (":" + ",".join(options) if options else "")

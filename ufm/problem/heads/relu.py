@@ -1,0 +1,66 @@
+"""The head on non-negative features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ufm.problem.heads.base import Floats, Head, Parameters, split_sizes
+from ufm.problem.losses import CrossEntropy
+from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.spectral.penalties import ColumnPenalty
+
+if TYPE_CHECKING:
+    from ufm.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class ReLU(Head):
+    r"""Logits ``W h`` with ``h >= 0``, as after a ReLU; ``dim >= K`` and no bias.
+
+    Under plain cross-entropy the optimum has orthogonal means, one feature dimension for each class, and a classifier of
+    scaled centred means; the problem splits into one scalar for each class size (Dang et al., arXiv 2401.02058, for
+    decay). Why nothing beats it: see `ufm.spectral.penalties.columns`.
+
+    >>> ReLU().penalty(WeightDecay(1e-3, 4e-3), 10).weight
+    0.002
+    """
+
+    def refuses(self, problem: Problem) -> str | None:
+        classes = problem.counts.classes
+        if problem.dim is not None and problem.dim < classes:
+            return f"dim={problem.dim} is too small for the head relu: it needs dim >= K={classes}, one for each class"
+        if not isinstance(problem.loss, CrossEntropy) or not problem.loss.plain:
+            return f"loss {problem.loss} does not go with the head relu; only plain cross-entropy (ce) is solved there"
+        if problem.regularizer.bias_decay() is not None:
+            return "a bias does not go with the head relu; leave the bias decay out"
+        return None
+
+    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> ColumnPenalty:
+        if isinstance(regularizer, NormBudget):
+            return ColumnPenalty("ball", regularizer.radius(classes), 1, nonnegative=True)
+        return ColumnPenalty("price", regularizer.mu, 1, nonnegative=True)
+
+    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
+        logits = (left * singular) @ right
+        lengths = np.linalg.norm(logits, axis=0)
+        weight, features = split_sizes(lengths * scale, regularizer)
+        classes, dim = left.shape
+        w, h = np.zeros((classes, dim)), np.zeros((dim, classes))
+        w[:, :classes] = logits * np.where(lengths > 0, weight / np.where(lengths > 0, lengths, 1.0), 0.0)
+        np.fill_diagonal(h, features / scale)
+        return Parameters(w, h)
+
+    def width(self, classes: int) -> int:
+        return classes
+
+    def project_features(self, features: Floats) -> Floats:
+        return np.maximum(features, 0.0)
+
+    def certificate(self) -> dict[str, object]:
+        return {"kind": "relu"}
+
+    def __str__(self) -> str:
+        return "relu"

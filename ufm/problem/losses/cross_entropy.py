@@ -1,0 +1,187 @@
+r"""Cross-entropy, plain or weighted, adjusted, tempered and smoothed: one family, one dual.
+
+.. math:: \ell_k(z) = \omega_k \Big[\log \sum_c e^{\Delta_c z_c + \iota_c} - \sum_c t_{kc} (\Delta_c z_c + \iota_c)\Big],
+          \qquad t_k = (1 - \varepsilon) e_k + \varepsilon 1 / K
+
+with class weights ``omega`` (oversampling), temperatures ``Delta`` (CDT, Ye et al. 2020), offsets ``iota`` (logit
+adjustment, Menon et al. 2021) and label smoothing ``epsilon``; all but the last together are the vector-scaling loss (Kini
+et al. 2021). It is cross-entropy after an affine map of the logits, hence convex, and minus its conjugate at the slopes
+``y = p - t`` is ``Entropy(p) + <y, iota>`` per unit weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite, log
+from numbers import Real
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.errors import InputError
+from ufm.problem.counts import ClassCounts
+from ufm.spectral.program import ColumnLoss
+
+Floats = NDArray[np.float64]
+PerSize = float | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy in nats, mean over samples (over weighted samples where classes have weights).
+
+    Parameters
+    ----------
+    weights : float or tuple
+        Exponent a of the class weights ``n_k^{-a}`` (1: every class counts the same, as oversampling does), or one weight
+        for each distinct class size, largest size first. Normalised to a weighted *mean*, as oversampling does.
+    adjustment : float or tuple
+        Factor tau of the offsets ``iota_k = tau log(n_k / N)``, or the offsets for each distinct class size.
+    temperatures : float or tuple
+        Exponent g >= 0 of ``Delta_k = (n_k / n_max)^g``, or positive factors for each distinct class size.
+    smoothing : float in [0, 1)
+
+    Raises
+    ------
+    InputError
+        A value out of range, or (when the problem is made) a tuple of another length than there are class sizes.
+
+    Examples
+    --------
+    >>> CrossEntropy(weights=1.0).bind(ClassCounts.parse("90*2,10*2")).share.round(12).tolist()
+    [0.25, 0.25]
+    """
+
+    weights: PerSize = 0.0
+    adjustment: PerSize = 0.0
+    temperatures: PerSize = 0.0
+    smoothing: float = 0.0
+    name = "ce"
+    shift_invariant = True
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "adjustment", "temperatures"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
+        for name in ("weights", "temperatures"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and not min(value) > 0:
+                raise InputError(f"{name} has {min(value)!r}; give a positive number for each distinct class size")
+        if isinstance(self.temperatures, float) and self.temperatures < 0:
+            raise InputError(f"temperatures is {self.temperatures!r}; give an exponent >= 0, or positive factors by class size")
+        if not (isinstance(self.smoothing, Real) and 0 <= self.smoothing < 1):
+            raise InputError(f"smoothing is {self.smoothing!r}; label smoothing must lie in [0, 1)")
+        object.__setattr__(self, "smoothing", float(self.smoothing))
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the ordinary cross-entropy."""
+        return self == CrossEntropy()
+
+    def bind(self, counts: ClassCounts) -> BoundCrossEntropy:
+        weights, offsets, temperatures = self._by_group(counts)
+        mass = [m * n * w for (m, n), w in zip(counts.groups, weights, strict=True)]
+        share = np.array([n * w / sum(mass) for (_, n), w in zip(counts.groups, weights, strict=True)])
+        if not self.weights:
+            share = np.array([n / counts.total for _, n in counts.groups])
+        tables = (np.array(temperatures), np.array(offsets))
+        return BoundCrossEntropy(share, *tables, self.smoothing / counts.classes, self.smoothing)
+
+    def _by_group(self, counts: ClassCounts) -> tuple[list[float], list[float], list[float]]:
+        sizes = [n for _, n in counts.groups]
+
+        def read(name: str, value: PerSize, formula) -> list[float]:
+            if not isinstance(value, tuple):
+                return [formula(n, value) if value else formula(n, 0.0) for n in sizes]
+            if len(value) != len(sizes):
+                raise InputError(f"{name} has {len(value)} numbers for {len(sizes)} distinct class sizes; give one for each")
+            return list(value)
+
+        weights = read("weights", self.weights, lambda n, a: (sizes[0] / n) ** a)
+        offsets = read("adjustment", self.adjustment, lambda n, t: t * log(n / counts.total))
+        temperatures = read("temperatures", self.temperatures, lambda n, g: (n / sizes[0]) ** g)
+        if not (min(weights) > 1e-100 and max(weights) < 1e100 and min(temperatures) > 1e-100):
+            raise InputError(f"{self} makes weights or temperatures beyond float64 for these class sizes; lower the exponents")
+        return weights, offsets, temperatures
+
+    def certificate(self, counts: ClassCounts) -> dict[str, object]:
+        """The loss's part of a saved certificate, numbers as exact rationals, one for each group."""
+        names = ("weights", "offsets", "temperatures")
+        found: dict[str, object] = {"kind": "ce", "smoothing": str(Fraction(self.smoothing))}
+        for name, values in zip(names, self._by_group(counts), strict=True):
+            found[name] = [str(Fraction(v)) for v in values]
+        return found
+
+    def __str__(self) -> str:
+        options = []
+        for name in ("weights", "adjustment", "temperatures", "smoothing"):
+            value = getattr(self, name)
+            if value:
+                options.append(f"{name}=" + ("/".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"))
+        return "ce" + (":" + ",".join(options) if options else "")
+
+
+@dataclass(frozen=True, eq=False)
+class BoundCrossEntropy:
+    """Cross-entropy on given class groups; see `ufm.problem.losses.base.BoundLoss` for the layout.
+
+    floor : target probability of every other class, ``epsilon / K``
+    """
+
+    share: Floats
+    temperature: Floats
+    offset: Floats
+    floor: float
+    smoothing: float
+    shift_invariant = True
+
+    def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
+        """Loss and derivatives; stable for logits of any size, relatively accurate for losses near zero."""
+        margin = logits - logits[-1]
+        if self.offset.any():
+            margin[:-1] += self.offset[:, None] - (self.offset if own is None else self.offset[own])
+        top = np.maximum.reduce(margin, axis=0, initial=0.0)
+        mass = multiplicity * np.exp(margin - top)
+        others = np.add.reduce(mass[:-1], axis=0)
+        total = mass[-1] + others
+        values = np.where(top > 0, top + np.log(total), np.log1p(others)) if top.any() else np.log1p(others)
+        mass /= total
+        gradient = mass.copy()
+        gradient[-1] = -others / total
+        if self.smoothing:
+            values = values - self.floor * (multiplicity[:-1] * margin[:-1]).sum(axis=0)
+            gradient[:-1] -= self.floor * multiplicity[:-1]
+            gradient[-1] += self.floor * multiplicity[:-1].sum(axis=0)
+        return ColumnLoss(values, gradient, mass, mass)
+
+    def probabilities(self, slopes: Floats) -> Floats:
+        """(G, C) probabilities of single other classes, ``p = y + t``; the class itself has the rest."""
+        return slopes[:-1] + self.floor if self.smoothing else slopes[:-1]
+
+    def dual(self, slopes: Floats, multiplicity: Floats) -> Floats:
+        """``Entropy(p) + <y, iota>`` with ``p = y + t``."""
+        shares = np.maximum(self.probabilities(slopes), 0.0)
+        rest = (multiplicity[:-1] * shares).sum(axis=0)
+        terms = np.where(shares > 0, -shares * np.log(np.where(shares > 0, shares, 1.0)), 0.0)
+        keep = np.maximum(1.0 - rest, 0.0)
+        own = np.where(keep > 0, -keep * np.log1p(-np.minimum(rest, 1 - 1e-16)), 0.0)
+        value = (multiplicity[:-1] * terms).sum(axis=0) + own
+        if self.offset.any():
+            value = value + (multiplicity[:-1] * slopes[:-1] * (self.offset[:, None] - self.offset)).sum(axis=0)
+        return value
+
+    def lipschitz(self, diagonal: Floats) -> Floats:
+        """``min(1/2, 2 (1 - p))``."""
+        return np.minimum(2.0 * diagonal[:-1].sum(axis=0), 0.5)
+
+    def take(self, group: NDArray[np.intp]) -> BoundCrossEntropy:
+        """The same loss with every class a group of its own."""
+        return BoundCrossEntropy(self.share[group], self.temperature[group], self.offset[group], self.floor, self.smoothing)
+
+
+def _numbers(name: str, value: PerSize) -> PerSize:
+    """A finite float, or a tuple of them."""
+    items = value if isinstance(value, tuple | list) else (value,)
+    if not items or not all(isinstance(v, Real) and not isinstance(v, bool) and isfinite(v) for v in items):
+        raise InputError(f"{name} is {value!r}; give a finite number, or a tuple with one for each distinct class size")
+    return tuple(float(v) for v in items) if isinstance(value, tuple | list) else float(value)

@@ -1,0 +1,71 @@
+r"""Squared error against one-hot labels: ``(1/2N) ||W H + b 1' - Y||_F^2``.
+
+Column by column ``|z - e_k|^2 / 2``; minus its conjugate at the slopes y is ``-|y|^2 / 2 - y_k``. Without a bias, and with
+the same curvature for every class, the program over logits is ``||X - T||_F^2 / 2 + Phi(sigma(X))`` with a fixed T, so
+that von Neumann's trace inequality splits it into one scalar problem for each singular value, whatever Phi is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.problem.counts import ClassCounts
+from ufm.spectral.program import ColumnLoss
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """Half the squared distance to the one-hot label, mean over samples (Zhou et al., arXiv 2203.01238, eq. 1).
+
+    >>> SquaredError().bind(ClassCounts.parse("3,1")).share.tolist()
+    [0.75, 0.25]
+    """
+
+    name = "mse"
+    shift_invariant = False
+    plain = True
+
+    def bind(self, counts: ClassCounts) -> BoundSquaredError:
+        share = np.array([n / counts.total for _, n in counts.groups])
+        return BoundSquaredError(share, np.ones(len(share)))
+
+    def certificate(self, counts: ClassCounts) -> dict[str, object]:
+        """The loss's part of a saved certificate."""
+        return {"kind": "mse"}
+
+    def __str__(self) -> str:
+        return "mse"
+
+
+@dataclass(frozen=True, eq=False)
+class BoundSquaredError:
+    """Squared error on given class groups; see `ufm.problem.losses.base.BoundLoss` for the layout."""
+
+    share: Floats
+    temperature: Floats
+    shift_invariant = False
+
+    def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
+        """Loss and derivatives."""
+        residual = logits.copy()
+        residual[-1] -= 1.0
+        slope = multiplicity * residual
+        values = 0.5 * (slope * residual).sum(axis=0)
+        return ColumnLoss(values, slope, multiplicity.copy(), np.zeros_like(slope))
+
+    def dual(self, slopes: Floats, multiplicity: Floats) -> Floats:
+        """``-|y|^2 / 2 - y_k``."""
+        return -0.5 * (multiplicity * slopes**2).sum(axis=0) - slopes[-1]
+
+    def lipschitz(self, diagonal: Floats) -> Floats:
+        """1."""
+        return np.ones(diagonal.shape[1])
+
+    def take(self, group: NDArray[np.intp]) -> BoundSquaredError:
+        """The same loss with every class a group of its own."""
+        return BoundSquaredError(self.share[group], self.temperature[group])

@@ -1,0 +1,137 @@
+r"""Problems that split into one scalar for each class size, in closed form.
+
+* *Squared error* without bias at equal curvature (decay per sample, or balanced classes), for every head on singular
+  values: ``min_s (s - t)^2 / (2 step) + phi(s)``, the proximal map of the head's penalty (von Neumann's trace inequality;
+  Zhou et al., arXiv 2203.01238; Dang et al., arXiv 2301.00437, for linear layers).
+* *Cross-entropy* with non-negative features or with a classifier fixed to a simplex ETF: every column of logits is
+  ``a_k (e_k - 1/K)``, since nothing tells the other classes apart. Under decay with ReLU the heights are
+  ``a_k = log[(K-1) (1/r_k - 1)]`` with ``r_k = N mu sqrt((K-1) / (K n_k))`` the probability of being wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.certify.bounds import bounds
+from ufm.errors import InputError
+from ufm.problem.problem import Problem
+from ufm.solvers.solution import Solution, Stats, check_options, conclude
+from ufm.spectral.blocks import MAX_DENSE
+from ufm.spectral.penalties import ColumnPenalty
+from ufm.spectral.program import Factors, LogitProgram
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Separable:
+    """Scalar problems, one for each class size.
+
+    Parameters
+    ----------
+    tolerance : float
+        Certified relative gap that counts as solved.
+    """
+
+    tolerance: float = 1e-10
+    name = "separable"
+
+    def __post_init__(self) -> None:
+        check_options(self.tolerance)
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem, or None."""
+        program = problem.program()
+        if isinstance(program.penalty, ColumnPenalty):
+            if program.classes > MAX_DENSE // 4:
+                return f"it writes out W for the head {problem.head}, and K={program.classes} is too large"
+            return None
+        if program.loss.shift_invariant:
+            return f"it solves squared error, or the heads relu and etf, not {problem.loss} with the head {problem.head}"
+        if program.bias_decay is not None:
+            return "it solves squared error without a bias only"
+        ratio = program.share / program.scale**2
+        if program.penalty.ball and program.groups > 1 or np.any(np.abs(ratio - ratio[0]) > 1e-12 * ratio[0]):
+            return "classes of unequal size bend the loss differently there (only decay per sample evens it out)"
+        if not problem.wide:
+            return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
+        return None
+
+    def __call__(self, problem: Problem) -> Solution:
+        """Solve.
+
+        Raises
+        ------
+        InputError
+            The problem does not split.
+        """
+        start = perf_counter()
+        reason = self.unfit(problem)
+        if reason is not None:
+            raise InputError(f"method 'separable' does not fit: {reason}")
+        program = problem.program()
+        factors = _columns(program) if isinstance(program.penalty, ColumnPenalty) else _singular(program)
+        found = bounds(program, factors)
+        stats = Stats(1, 1, perf_counter() - start)
+        return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
+
+
+def _singular(program: LogitProgram) -> Factors:
+    """Logits ``diag(s / scale)`` from the proximal map of the penalty at the scales."""
+    ones = program.multiplicity
+    singular, _ = program.penalty.prox(program.scale, ones, program.scale**2 / program.share)  # type: ignore[union-attr]
+    height = singular / program.scale
+    # diag(height) is a contrast of each group and its block means height / m.
+    root = np.sqrt(height / program.multiplicity)
+    zero = np.zeros(program.groups)
+    left, right = np.diag(root * np.sqrt(program.scale)), np.diag(root / np.sqrt(program.scale))
+    return Factors(np.where(program.copies > 0, height, 0.0), left, right, zero)
+
+
+def _columns(program: LogitProgram) -> Factors:
+    """Logits ``(I - 11'/K) diag(a)``."""
+    penalty = program.penalty
+    assert isinstance(penalty, ColumnPenalty)
+    classes = program.classes
+    unit = program.scale * np.sqrt((classes - 1.0) / classes)
+    if penalty.kind == "price":
+        heights = _heights(program.share, unit, penalty.weight, penalty.power, classes)
+    elif penalty.kind == "caps":
+        heights = penalty.weight / unit
+    else:
+        heights = _budgeted(program, unit, penalty, classes)
+    blocks = (np.diag(1.0 / program.multiplicity) - 1.0 / classes) * heights
+    u, sigma, vt = np.linalg.svd(blocks)
+    root = np.sqrt(sigma)
+    zero = np.zeros(program.groups)
+    return Factors(np.where(program.copies > 0, heights, 0.0), u * root, root[:, None] * vt, zero)
+
+
+def _heights(share: Floats, unit: Floats, price: float, power: int, classes: int) -> Floats:
+    """Minimisers a >= 0 of ``share log(1 + (K-1) e^{-a}) + price (unit a)^power / power``, one by one."""
+    if power == 1:
+        wrong = price * unit / share
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(wrong < (classes - 1.0) / classes, np.log((classes - 1.0) * np.maximum(1.0 / wrong - 1.0, 1e-300)), 0.0)
+    low, high = np.zeros_like(unit), np.minimum(share / (price * unit**2), 1e4)
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        wrong = (classes - 1.0) / (classes - 1.0 + np.exp(middle))
+        up = share * wrong > price * unit**2 * middle
+        low, high = np.where(up, middle, low), np.where(up, high, middle)
+    return 0.5 * (low + high)
+
+
+def _budgeted(program: LogitProgram, unit: Floats, penalty: ColumnPenalty, classes: int) -> Floats:
+    """Heights that use a budget up, from the multiplier that prices it."""
+    low, high = -700.0, 700.0
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        heights = _heights(program.share, unit, float(np.exp(middle)), penalty.power, classes)
+        inside = penalty.gauge(unit * heights, program.multiplicity) <= 1.0
+        low, high = (low, middle) if inside else (middle, high)
+    return _heights(program.share, unit, float(np.exp(high)), penalty.power, classes)

@@ -1,0 +1,20 @@
+"""Penalties on the singular values (or columns) of the weighted logits: all that an architecture is, to the optimum."""
+
+from ufm.spectral.penalties.base import Penalty
+from ufm.spectral.penalties.columns import ColumnPenalty
+from ufm.spectral.penalties.minimax import MinimaxConcave
+from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
+from ufm.spectral.penalties.relief import FrobeniusRelief, FrobeniusReliefBall
+from ufm.spectral.penalties.schatten import Schatten, SchattenBall
+
+__all__ = [
+    "ColumnPenalty",
+    "FrobeniusRelief",
+    "FrobeniusReliefBall",
+    "MinimaxConcave",
+    "Nuclear",
+    "NuclearBall",
+    "Penalty",
+    "Schatten",
+    "SchattenBall",
+]

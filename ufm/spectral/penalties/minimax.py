@@ -1,0 +1,76 @@
+r"""The minimax concave penalty: what a linear equilibrium with decay on its map costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ufm.spectral.penalties.base import Floats, Price
+from ufm.spectral.penalties.nuclear import Nuclear
+
+
+@dataclass(frozen=True)
+class MinimaxConcave(Price):
+    r"""``phi(s) = mu s (1 - a) + decay a^2 / 2`` with ``a = min(mu s / decay, contraction)``.
+
+    Quadratic up to ``s = contraction decay / mu``, then linear with slope ``mu (1 - contraction)`` (Zhang, Ann. Statist.
+    2010, for the name): the price of large singular values falls from that of the explicit head to that of a contraction.
+
+    >>> MinimaxConcave(1.0, 2.0, 0.5).value(np.array([1.0, 3.0]), np.array([1.0, 2.0]))
+    4.25
+    """
+
+    mu: float
+    decay: float
+    contraction: float
+    convex = False
+
+    @property
+    def knee(self) -> float:
+        """Where the quadratic part ends: ``contraction decay / mu``."""
+        return self.contraction * self.decay / self.mu
+
+    @property
+    def modulus(self) -> float:
+        """``mu^2 / decay``."""
+        return self.mu**2 / self.decay
+
+    def each(self, singular: Floats) -> Floats:
+        """The price of each singular value."""
+        a = np.minimum(self.mu * singular / self.decay, self.contraction)
+        return self.mu * singular * (1.0 - a) + 0.5 * self.decay * a**2
+
+    def value(self, singular: Floats, copies: Floats) -> float:
+        return float(copies @ self.each(singular))
+
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        return self.mu * (1.0 - np.minimum(self.mu * singular / self.decay, self.contraction))
+
+    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
+        bend = 1.0 - step * self.modulus
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inner = np.where(bend > 0, (singular - step * self.mu) / bend, 0.0)
+        candidates = np.stack(
+            [
+                np.zeros_like(singular),
+                np.clip(inner, 0.0, self.knee),
+                np.maximum(singular - step * self.mu * (1.0 - self.contraction), self.knee),
+            ]
+        )
+        costs = (candidates - singular) ** 2 / (2.0 * step) + self.each(candidates)
+        return np.take_along_axis(candidates, np.argmin(costs, axis=0)[None], axis=0)[0], self.mu
+
+    def range(self, upper: float) -> float:
+        """Largest singular value that costs at most ``upper``."""
+        corner = float(self.each(np.array([self.knee]))[0])
+        if upper >= corner:
+            return self.knee + (upper - corner) / (self.mu * (1.0 - self.contraction))
+        return self.decay / self.mu * (1.0 - np.sqrt(max(1.0 - 2.0 * upper / self.decay, 0.0)))
+
+    def relaxed(self, upper: float) -> Nuclear:
+        """The chord of the concave price up to the largest singular value that ``upper`` allows."""
+        largest = self.range(upper) * (1 + 1e-12)
+        if not largest > 0:
+            return Nuclear(self.mu * (1.0 - self.contraction))
+        return Nuclear(float(self.each(np.array([largest]))[0]) / largest * (1 - 1e-12))

@@ -1,0 +1,100 @@
+r"""Schatten quasi-norms: what depth costs.
+
+``L`` linear layers above free features, all under Frobenius decay, price a singular value s at
+``min sum_i lambda_i a_i^2 / 2`` over ``prod a_i = s``, that is ``(L+1)/2 (lambda_W^L lambda_H)^{1/(L+1)} s^{2/(L+1)}``
+(arithmetic-geometric means; Horn's inequalities for products of matrices). Concave for L >= 2: low rank is rewarded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ufm.spectral.penalties.base import Ball, Floats, Price
+from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
+
+
+@dataclass(frozen=True)
+class Schatten(Price):
+    """``weight * sum_i sigma_i^power`` with ``0 < power < 1``.
+
+    >>> Schatten(2.0, 0.5).value(np.array([4.0]), np.array([3.0]))
+    12.0
+    """
+
+    weight: float
+    power: float
+    convex = False
+    modulus = np.inf
+
+    def value(self, singular: Floats, copies: Floats) -> float:
+        return self.weight * float(copies @ singular**self.power)
+
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        return self.weight * self.power * np.maximum(singular, 1e-300) ** (self.power - 1.0)
+
+    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
+        return shrink(singular, step * self.weight, self.power), self.weight
+
+    def range(self, upper: float) -> float:
+        """Largest singular value that costs at most ``upper``."""
+        return (upper / self.weight) ** (1.0 / self.power)
+
+    def relaxed(self, upper: float) -> Nuclear:
+        """The chord of the concave price up to the largest singular value that ``upper`` allows."""
+        largest = self.range(upper) * (1 + 1e-12)
+        return Nuclear(self.weight * largest ** (self.power - 1.0) * (1 - 1e-12))
+
+
+@dataclass(frozen=True)
+class SchattenBall(Ball):
+    """``sum_i sigma_i^power <= level``: Frobenius budgets on every one of several linear layers."""
+
+    level: float
+    power: float
+    convex = False
+    modulus = np.inf
+
+    def gauge(self, singular: Floats, copies: Floats) -> float:
+        return (float(copies @ singular**self.power) / self.level) ** (1.0 / self.power)
+
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        size = self.gauge(singular, copies)
+        return (np.maximum(singular, 1e-300) / size) ** (self.power - 1.0) / self.level
+
+    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
+        """Shrinkage with the least multiplier that ends inside: stationary, though not always the nearest point."""
+        if self.gauge(singular, copies) <= 1.0:
+            return singular.copy(), 0.0
+        low, high = 0.0, float(np.max(singular ** (2 - self.power) / step)) + 1e-300
+        for _ in range(200):
+            middle = 0.5 * (low + high)
+            inside = self.gauge(shrink(singular, step * middle, self.power), copies) <= 1.0
+            low, high = (low, middle) if inside else (middle, high)
+        return shrink(singular, step * high, self.power), high
+
+    def relaxed(self, upper: float) -> NuclearBall:
+        """``sum sigma_i <= (sum sigma_i^p)^{1/p}``."""
+        return NuclearBall(self.level ** (1.0 / self.power) * (1 + 1e-12))
+
+
+def shrink(singular: Floats, weight: Floats, power: float) -> Floats:
+    """Global minimisers of ``(s - sigma)^2 / 2 + weight s^power``, one by one.
+
+    ``s + weight p s^{p-1} = sigma`` has at most two roots; Newton from sigma descends to the larger one, which is then
+    compared with 0.
+    """
+    pull = np.asarray(weight, dtype=np.float64) * power
+    turn = (pull * (1.0 - power)) ** (1.0 / (2.0 - power))
+    alive = turn + pull * np.maximum(turn, 1e-300) ** (power - 1.0) < singular
+    s = np.where(alive, singular, 1.0)
+    for _ in range(60):
+        curved = pull * s ** (power - 2.0)
+        move = (s - singular + curved * s) / (1.0 + curved * (power - 1.0))
+        moved = np.where(alive, np.maximum(s - move, turn), 1.0)
+        if np.all(np.abs(moved - s) <= 1e-16 * s):
+            break
+        s = moved
+    better = 0.5 * (s - singular) ** 2 + weight * s**power < 0.5 * singular**2
+    return np.where(alive & better, s, 0.0)
