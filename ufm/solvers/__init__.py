@@ -9,6 +9,7 @@ from ufm.problem.problem import Problem
 from ufm.solvers.convex import Convex
 from ufm.solvers.factored import Factored
 from ufm.solvers.gradient import Gradient
+from ufm.solvers.multistart import Multistart
 from ufm.solvers.separable import Separable
 from ufm.solvers.solution import Solution, Stats, Status
 from ufm.solvers.symmetric import Symmetric
@@ -31,6 +32,7 @@ METHODS: dict[str, type[Solver]] = {
     "separable": Separable,
     "symmetric": Symmetric,
     "factored": Factored,
+    "multistart": Multistart,
     "gradient": Gradient,
     "convex": Convex,
 }
@@ -44,4 +46,4 @@ def solver(name: str) -> Solver:
         raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
 
 
-__all__ = ["METHODS", "Convex", "Factored", "Gradient", "Separable", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]
+__all__ = ["METHODS", "Convex", "Factored", "Gradient", "Multistart", "Separable", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]

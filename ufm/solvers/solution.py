@@ -46,10 +46,22 @@ class Status(Enum):
         "(N mu >= sqrt(n_max) with decay per sample); lower the decay to see any geometry"
     )
     OPEN = "not certified to the tolerance: the gap says how far it may be; allow more iterations or another method"
-    LOOSE = (
-        "best found, optimality not claimed: dim < K - 1, so the certified lower bound belongs to a relaxation that may "
-        "be loose; raise dim to K - 1 or more for a certified optimum"
+    BEST = (
+        "best found: the program is not convex; the certified bounds enclose the global optimum, and the gap says how far "
+        "the best found may be from it"
     )
+    LOOSE = (
+        "best found, optimality not claimed: dim < K - 1 (< K for squared error), so the certified lower bound belongs to a "
+        "relaxation that may be loose; raise dim for a certified optimum"
+    )
+
+
+class Candidate(NamedTuple):
+    """A local solution of a program that is not convex: where the descent started, its value, and the rank of its logits."""
+
+    name: str
+    value: float
+    rank: int
 
 
 class Stats(NamedTuple):
@@ -74,6 +86,7 @@ class Solution:
     problem, program, factors : what was solved, and the point in block form
     choice : str, why ``method="auto"`` chose this solver, or ""
     path : Path or None, the recorded dynamics of a gradient method
+    candidates : tuple of Candidate, best first, where the program is not convex
     """
 
     status: Status
@@ -86,6 +99,7 @@ class Solution:
     factors: Factors
     choice: str = ""
     path: Path | None = None
+    candidates: tuple[Candidate, ...] = ()
 
     @cached_property
     def logits(self) -> BlockMatrix:
@@ -126,6 +140,8 @@ def conclude(
     # Phrased so that a NaN anywhere counts as not solved.
     if not (found.upper - found.lower <= tolerance * found.upper and fits):
         status = Status.OPEN if problem.wide else Status.LOOSE
+        if not program.penalty.convex and fits:
+            status = Status.BEST
     elif not factors.contrast.any() and not factors.left.any():
         status = Status.ZERO
     else:

@@ -1,0 +1,2 @@
+def moment_bound(program, upper):
+    return 0.0
