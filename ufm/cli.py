@@ -14,6 +14,7 @@ from ufm.errors import InputError
 
 if TYPE_CHECKING:
     from ufm.problem import ClassCounts, NormBudget, WeightDecay
+    from ufm.solvers import Solution
 
 app = typer.Typer(
     add_completion=False,
@@ -24,7 +25,10 @@ app = typer.Typer(
 
 Decay = Annotated[str | None, typer.Option(help="LW,LH[,LB]: decay of weights, features and (optionally) bias.")]
 Budget = Annotated[str | None, typer.Option(help="EW,EH: norm budgets of weights and features.")]
-HeadOption = Annotated[str, typer.Option(help="explicit, or deq:rho=R (linear DEQ with ||A|| <= R).")]
+HeadOption = Annotated[
+    str,
+    typer.Option(help="explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average]."),
+]
 Level = Annotated[str, typer.Option(help="float (rounding terms added) or rigorous (ball arithmetic).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
 ConventionOption = Annotated[
@@ -44,10 +48,10 @@ def solve(
     counts: Annotated[str, typer.Option(help="Class sizes, SIZE*CLASSES items: 100*5,10*5.")],
     decay: Decay = None,
     budget: Budget = None,
-    loss: Annotated[str, typer.Option(help="ce (cross-entropy).")] = "ce",
+    loss: Annotated[str, typer.Option(help="mse, or ce[:weights=A,adjustment=T,temperatures=G,smoothing=E].")] = "ce",
     head: HeadOption = "explicit",
     dim: Annotated[int | None, typer.Option(help="Feature dimension; wide enough if left out.")] = None,
-    method: Annotated[str, typer.Option(help="auto, symmetric, factored, gradient or convex.")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, separable, symmetric, factored, multistart, gradient or convex.")] = "auto",
     level: Level = "float",
     convention: ConventionOption = "mean-half",
     save: Annotated[str | None, typer.Option(help="Write the certificate to this file.")] = None,
@@ -55,13 +59,12 @@ def solve(
 ) -> None:
     """Solve a layer-peeled model; print its value, certified bounds and geometry."""
     import ufm
+    from ufm.spelling import parse_head, parse_loss
 
     started = perf_counter()
-    if loss != "ce":
-        raise InputError(f"--loss is {loss!r}; this version knows ce (cross-entropy)")
     sizes = ufm.ClassCounts.parse(counts)
     regularizer = _regularizer(decay, budget, convention, sizes)
-    problem = ufm.Problem(sizes, regularizer=regularizer, head=_head(head), dim=dim)
+    problem = ufm.Problem(sizes, regularizer=regularizer, loss=parse_loss(loss), head=parse_head(head), dim=dim)
     solution = ufm.solve(problem, method=method, level=level)
     if save is not None:
         solution.certificate.save(save)
@@ -80,6 +83,8 @@ def solve(
         "metrics": ufm.geometry(solution),
         "seconds": perf_counter() - started,
     }
+    if solution.candidates:
+        result["candidates"] = [candidate._asdict() for candidate in solution.candidates]
     if as_json:
         _print_json(result)
         return
@@ -89,6 +94,7 @@ def solve(
             ("value", f"{solution.value:.14g}"),
             (f"bounds ({certificate.level})", f"{certificate.lower:.16g} .. {certificate.upper:.16g}"),
             ("gap", f"{certificate.gap:.1e}"),
+            *_codes(solution),
             ("status", solution.status.value),
             ("method", solution.method + (f" ({solution.choice})" if solution.choice else "")),
             ("minority collapsed", f"{verdict.verdict}: {verdict.reason}"),
@@ -113,13 +119,14 @@ def threshold(
 ) -> None:
     """Imbalance ratio from which the minority classes share one classifier, enclosed."""
     import ufm
+    from ufm.spelling import parse_head
 
     regularizer = _regularizer(decay, budget, convention, None)
     found = ufm.threshold(
         classes=_whole_pair(classes),
         regularizer=regularizer,
         minority_count=minority_count,
-        head=_head(head),
+        head=parse_head(head),
         level=level,
     )
     if as_json:
@@ -228,16 +235,16 @@ def _regularizer(
     return from_convention(convention, *_numbers("decay", decay, 2, 3), counts=counts)
 
 
-def _head(text: str):
-    from ufm.problem import Explicit, LinearDEQ
-
-    kind, _, options = text.partition(":")
-    if kind == "explicit" and not options:
-        return Explicit()
-    name, _, value = options.partition("=")
-    if kind == "deq" and name == "rho":
-        return LinearDEQ(_numbers("head", value, 1, 1)[0])
-    raise InputError(f"--head is {text!r}; choose explicit or deq:rho=R with 0 <= R < 1")
+def _codes(solution: Solution) -> list[tuple[str, str]]:
+    """What was tried, where the program is not convex."""
+    if not solution.candidates:
+        return []
+    best = solution.candidates[0].value
+    hits = sum(c.value <= best * (1 + 1e-8) for c in solution.candidates)
+    rows = [("best found", f"rank {solution.candidates[0].rank}, by {hits} of {len(solution.candidates)} candidates")]
+    named = [c for c in solution.candidates if c.name.endswith(" code")]
+    rows += [(c.name, f"{c.value:.10g} (rank {c.rank}), {c.value - best:.1e} above the best found") for c in named]
+    return rows
 
 
 def _print_json(result: dict[str, Any]) -> None:

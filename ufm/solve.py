@@ -68,7 +68,8 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
         candidate = METHODS[name]()
         reason = candidate.unfit(problem)
         if reason is None:
-            passed = "".join(f"{other} does not fit: {why}; " for other, why in refusals)
-            return candidate, f"{passed}{name} fits"
+            # Closed forms are the exception, so their absence needs no word.
+            passed = [f"{other} does not fit: {why}; " for other, why in refusals if other != "separable"]
+            return candidate, f"{''.join(passed[:1])}{name} fits"
         refusals.append((name, reason))
     raise InputError("no method fits this problem: " + "; ".join(f"{n}: {why}" for n, why in refusals))

@@ -140,7 +140,7 @@ def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[flo
             price = float(program.multiplicity @ norms**2) / (2.0 * penalty.weight) * (1 + 2 * relative)
         else:
             largest = float(norms.max()) * (1 + relative)
-            fraction = min(1.0, penalty.weight / largest) if largest > 0 else 1.0
+            fraction = min(1.0, penalty.weight / largest) if largest > 0 else 1.0  # type: ignore[union-attr]
     if isinstance(penalty, ColumnPenalty) and penalty.nonnegative and not _repelling(program, slopes):
         return _trivial(program)
     if residual is not None and program.bias_decay:

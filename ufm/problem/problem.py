@@ -13,7 +13,7 @@ from ufm.errors import InputError
 from ufm.problem.counts import ClassCounts
 from ufm.problem.heads import Explicit, Head, Parameters
 from ufm.problem.losses import LOSSES, CrossEntropy, Loss
-from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
 
@@ -45,7 +45,7 @@ class Problem:
     """
 
     counts: ClassCounts
-    regularizer: Regularizer
+    regularizer: WeightDecay | NormBudget
     loss: Loss
     head: Head
     dim: int | None
@@ -54,12 +54,12 @@ class Problem:
         self,
         counts: ClassCounts | Iterable[int],
         *,
-        regularizer: Regularizer,
+        regularizer: WeightDecay | NormBudget,
         loss: Loss | None = None,
         head: Head | None = None,
         dim: int | None = None,
     ) -> None:
-        if isinstance(regularizer, type) or not hasattr(regularizer, "column_scale"):
+        if not isinstance(regularizer, WeightDecay | NormBudget):
             raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
         if head is not None and not isinstance(head, Head):
             raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")

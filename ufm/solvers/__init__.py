@@ -46,4 +46,17 @@ def solver(name: str) -> Solver:
         raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
 
 
-__all__ = ["METHODS", "Convex", "Factored", "Gradient", "Multistart", "Separable", "Solution", "Solver", "Stats", "Status", "Symmetric", "solver"]
+__all__ = [
+    "METHODS",
+    "Convex",
+    "Factored",
+    "Gradient",
+    "Multistart",
+    "Separable",
+    "Solution",
+    "Solver",
+    "Stats",
+    "Status",
+    "Symmetric",
+    "solver",
+]

@@ -65,16 +65,19 @@ class Descent:
         """The point on the boundary of a ball, or as it is."""
         if not self.penalty.ball:
             return point
-        singular = np.concatenate([point.contrast, np.linalg.svd(point.core, compute_uv=False)])
+        singular = np.concatenate([point.contrast, np.linalg.svd(point.core)[1]])
         size = max(self.penalty.gauge(singular, self.copies), 1e-300)
         return Point(point.contrast / size, point.core / size, point.bias)
 
-    def run(self, point: Point, max_iterations: int, rough: bool = False) -> Found:
-        """Descend until neither L-BFGS nor a change of rank improves; ``rough`` stops at about four digits."""
+    def run(self, point: Point, max_iterations: int, *, rough: bool = False, adapt: bool = True) -> Found:
+        """Descend until neither L-BFGS nor a change of rank improves.
+
+        ``rough`` stops at about four digits; without ``adapt`` no singular value and no contrast is added.
+        """
         before = self.evaluations
         tolerance = 1e-6 if rough else 1e-15
         value, point = self._smooth(self.trimmed(point), max_iterations, tolerance)
-        for _ in range(0 if rough else 6):
+        for _ in range(6 if adapt and not rough else 0):
             candidate = self.trimmed(self.proximal(point))
             reached, candidate = self._smooth(candidate, max_iterations, tolerance)
             if not reached < value - 1e-13 * abs(value):

@@ -220,7 +220,7 @@ class _Descent:
             step = (0.5 if self.biased else 1.0) / max(self.program.curvature(at), self.mu / size)
             u, shadow, vt = np.linalg.svd(core - step * at.gradient.core)
             ones = np.ones(self.classes)
-            sigma, _ = self.program.penalty.prox(shadow, ones, step * ones)
+            sigma, _ = self.program.penalty.prox(shadow, ones, step * ones)  # type: ignore[union-attr]
         else:
             u, sigma, vt = np.linalg.svd(core)
         rank = min(self.width, int(np.count_nonzero(sigma > 1e-14 * sigma[0])))

@@ -126,7 +126,7 @@ class Gradient:
         while True:
             if iteration in wanted:
                 solved = recorder.record(iteration, state)
-                if solved <= self.tolerance or iteration >= self.max_iterations:
+                if solved <= self.tolerance or iteration >= self.max_iterations or recorder.at_rest(iteration):
                     break
             with np.errstate(over="ignore", invalid="ignore"):
                 state = update(state)
@@ -347,6 +347,13 @@ class _Recorder:
         self.rows.append((iteration, loss, gap))
         self.metrics.append(measure(outputs.T, self.model.labels, weight=state.weight, bias=state.bias))
         return gap / found.upper
+
+    def at_rest(self, iteration: int) -> bool:
+        """Whether a program that is not convex, whose gap cannot close, has stopped improving."""
+        if self.program.penalty.convex or len(self.rows) < 2 or iteration < 1000:
+            return False
+        before, now = self.rows[-2][1], self.rows[-1][1]
+        return abs(before - now) <= 1e-13 * abs(now)
 
     def path(self) -> Path:
         iteration, loss, gap = zip(*self.rows, strict=True)

@@ -15,13 +15,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.certify.bounds import bounds
+from ufm.certify.bounds import Bounds, bounds, dual_bound
 from ufm.certify.moments import moment_bound
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.codes import best_scale, names
 from ufm.solvers.descent import Descent, Found
 from ufm.solvers.solution import Candidate, Solution, Stats, check_options, conclude
+from ufm.solvers.symmetric import MAX_GROUPS, minimise
 from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import Factors, LogitProgram, Point
 
@@ -75,10 +76,7 @@ class Multistart:
 
         with threadpool_limits(limits=1):
             best, factors, candidates, evaluations = self._search(problem)
-            found = bounds(best, factors)
-            lower = moment_bound(problem.program(), found.upper)
-            if lower > found.lower:
-                found = found._replace(lower=lower)
+            found = _globally(problem, best, factors)
         stats = Stats(len(candidates), evaluations, perf_counter() - start)
         solution = conclude(problem, self.name, best, factors, found, stats, self.tolerance)
         return replace(solution, candidates=tuple(sorted(candidates, key=lambda c: c.value)))
@@ -121,10 +119,31 @@ class Multistart:
                 height = 4.0 * size * float(rng.uniform(0.3, 2.0)) * float(full.scale.mean())
                 point = Point(np.zeros(full.groups), core * (height / np.linalg.norm(core, 2)), np.zeros(full.groups))
                 found = descent.run(point, self.max_iterations, rough=True)
-                if found.value < 1.01 * best[0]:
+                if found.value < 1.002 * best[0]:
                     found = descent.run(found.point, self.max_iterations)
                 enter(f"random, rank {chosen}", full, found)
         return best[1], best[1].factors(best[2]), candidates, evaluations
+
+
+def _globally(problem: Problem, program: LogitProgram, factors: Factors) -> Bounds:
+    """Bounds on the global optimum: the slopes come from the convex program that the penalty's relaxation makes."""
+    found = bounds(program, factors)
+    reduced = problem.program()
+    if reduced.groups <= MAX_GROUPS:
+        relaxed = replace(reduced, penalty=reduced.penalty.relaxed(found.upper))
+        try:
+            _, convex, _, _ = minimise(relaxed, 1e-6, 60)
+        except np.linalg.LinAlgError:
+            return found
+        slopes = convex.slopes
+        if program is not reduced:
+            group = np.repeat([g for g, _ in reduced.runs], [c for _, c in reduced.runs])
+            slopes = np.vstack([slopes[:-1][np.ix_(group, group)], slopes[-1][group]])
+        lower, slopes = dual_bound(program, slopes, found.upper)
+        if lower > found.lower:
+            found = found._replace(lower=lower, slopes=slopes)
+    lower = moment_bound(reduced, found.upper)
+    return found._replace(lower=lower) if lower > found.lower else found
 
 
 def _rank(program: LogitProgram, point: Point) -> int:

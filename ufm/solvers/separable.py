@@ -55,7 +55,7 @@ class Separable:
         if program.bias_decay is not None:
             return "it solves squared error without a bias only"
         ratio = program.share / program.scale**2
-        if program.penalty.ball and program.groups > 1 or np.any(np.abs(ratio - ratio[0]) > 1e-12 * ratio[0]):
+        if (program.penalty.ball and program.groups > 1) or np.any(np.abs(ratio - ratio[0]) > 1e-12 * ratio[0]):
             return "classes of unequal size bend the loss differently there (only decay per sample evens it out)"
         if not problem.wide:
             return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
@@ -116,8 +116,10 @@ def _heights(share: Floats, unit: Floats, price: float, power: int, classes: int
     if power == 1:
         wrong = price * unit / share
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(wrong < (classes - 1.0) / classes, np.log((classes - 1.0) * np.maximum(1.0 / wrong - 1.0, 1e-300)), 0.0)
-    low, high = np.zeros_like(unit), np.minimum(share / (price * unit**2), 1e4)
+            return np.where(
+                wrong < (classes - 1.0) / classes, np.log((classes - 1.0) * np.maximum(1.0 / wrong - 1.0, 1e-300)), 0.0
+            )
+    low, high = np.zeros_like(unit), np.full_like(unit, 700.0)
     for _ in range(200):
         middle = 0.5 * (low + high)
         wrong = (classes - 1.0) / (classes - 1.0 + np.exp(middle))

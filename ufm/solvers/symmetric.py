@@ -202,7 +202,7 @@ class _Newton:
         u, shadow, vt = np.linalg.svd(self.centred(point.core - steps[-1] * at.gradient.core))
         contrast = np.maximum(point.contrast - steps[0] * at.gradient.contrast / self.copies, 0.0)
         both = np.concatenate([np.where(self.alive, contrast, 0.0), shadow])
-        kept, multiplier = program.penalty.prox(both, self.all_copies, steps)
+        kept, multiplier = program.penalty.prox(both, self.all_copies, steps)  # type: ignore[union-attr]
         contrast, sigma = kept[:g], kept[g:]
         bias = point.bias
         if self.biased:

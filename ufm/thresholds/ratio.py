@@ -8,7 +8,7 @@ from operator import index
 
 from ufm.certify.certificate import check_level
 from ufm.errors import InputError
-from ufm.problem.heads import Explicit, Head, LinearDEQ
+from ufm.problem.heads import DecayedDEQ, Explicit, Head, LinearDEQ
 from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.thresholds.threshold import Threshold
 
@@ -56,8 +56,6 @@ def threshold(
     if head is not None and not isinstance(head, Head):
         raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")
     head = Explicit() if head is None else head
-    if head.gain is None:
-        raise InputError(f"head {head} todo")
     gain = 1 / (1 - Fraction(head.rho)) if isinstance(head, LinearDEQ) else Fraction(1)
     if isinstance(regularizer, WeightDecay):
         from ufm.thresholds.decay import decay_threshold
@@ -70,14 +68,33 @@ def threshold(
             raise InputError("minority_count is missing: under decay per sample the threshold depends on n_B; give it")
         else:
             count = _positive("minority_count", minority_count)
+        if head.gain is None:
+            return _jump(majority, minority, count, regularizer, head, level)
         return decay_threshold(majority, minority, count, regularizer, gain, level)
     if isinstance(regularizer, NormBudget):
         from ufm.thresholds.budget import budget_threshold
 
         if minority_count is not None:
             raise InputError(f"minority_count={minority_count} has no effect under norm budgets; leave it out")
+        if head.gain is None:
+            raise InputError(
+                f"head is {head}; under budgets thresholds need explicit or deq:rho=R; give one of them, or a decay"
+            )
         return budget_threshold(majority, minority, regularizer, gain, level)
     raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
+
+
+def _jump(majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, level: str) -> Threshold:
+    if not isinstance(head, DecayedDEQ | Explicit):
+        raise InputError(f"head is {head}; thresholds are known for explicit[:L], deq:rho=R and deq:decay=LA,contraction=G")
+    if level == "rigorous":
+        raise InputError(
+            f"level is 'rigorous', and with the head {head} a threshold compares best-found solutions of a program that is not "
+            "convex; leave the level out, and use ufm solve --level rigorous for proved bounds at one ratio"
+        )
+    from ufm.thresholds.jump import jump_threshold
+
+    return jump_threshold(majority, minority, count, regularizer, head)
 
 
 def _classes(classes: Sequence[int]) -> tuple[int, int]:

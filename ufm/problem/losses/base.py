@@ -19,8 +19,8 @@ class Loss(Protocol):
     shift_invariant : whether adding a constant to a column (after temperatures) changes nothing
     """
 
-    name: str
-
+    @property
+    def name(self) -> str: ...
     @property
     def shift_invariant(self) -> bool: ...
 
@@ -44,9 +44,12 @@ class BoundLoss(Protocol):
     temperature : (G,) factor on every logit of the group's classes, applied before the loss
     """
 
-    share: Floats
-    temperature: Floats
-    shift_invariant: bool
+    @property
+    def share(self) -> Floats: ...
+    @property
+    def temperature(self) -> Floats: ...
+    @property
+    def shift_invariant(self) -> bool: ...
 
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
         """Loss of each column with its derivatives."""
