@@ -3,6 +3,7 @@
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import InputError
 from ufm.geometry import Collapse, collapse, geometry, measure, orthogonal_frame, seli, simplex_etf
+from ufm.landscape import CriticalPoint, Landscape, classify, landscape, spectrum
 from ufm.problem import (
     ClassCounts,
     CrossEntropy,
@@ -23,7 +24,7 @@ from ufm.problem import (
 )
 from ufm.solve import solve
 from ufm.solvers import Solution, Status
-from ufm.thresholds import Threshold, threshold
+from ufm.thresholds import Threshold, etf_window, pair_depth, threshold
 
 __version__ = "0.1.0"
 
@@ -31,12 +32,14 @@ __all__ = [
     "Certificate",
     "ClassCounts",
     "Collapse",
+    "CriticalPoint",
     "CrossEntropy",
     "DecayedDEQ",
     "Explicit",
     "FixedETF",
     "FrobeniusDEQ",
     "InputError",
+    "Landscape",
     "LinearDEQ",
     "NormBudget",
     "Parameters",
@@ -49,15 +52,20 @@ __all__ = [
     "Threshold",
     "WeightDecay",
     "balanced",
+    "classify",
     "collapse",
+    "etf_window",
     "geometry",
+    "landscape",
     "long_tailed",
     "measure",
     "orthogonal_frame",
+    "pair_depth",
     "recheck",
     "seli",
     "simplex_etf",
     "solve",
+    "spectrum",
     "step",
     "threshold",
 ]

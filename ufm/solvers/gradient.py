@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Real
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,11 @@ from numpy.typing import NDArray
 from ufm.certify.bounds import bounds
 from ufm.errors import InputError
 from ufm.geometry.measure import measure
-from ufm.problem.heads import FixedETF, Parameters, ReLU
-from ufm.problem.heads.base import Arrays
+from ufm.problem.heads import ReLU
 from ufm.problem.heads.equilibrium import Equilibrium
 from ufm.problem.problem import Problem
-from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.regularizers import NormBudget
+from ufm.solvers.samples import SampleModel, State
 from ufm.solvers.solution import Path, Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors, Point
 
@@ -35,24 +34,6 @@ Floats = NDArray[np.float64]
 RULES = ("gd", "heavy-ball", "nesterov", "adam")
 MAX_ENTRIES = 5_000_000
 DIVERGED = 1e15
-
-
-class _State(NamedTuple):
-    """W (K, d), H (d, N), the head's own arrays, and b (or None)."""
-
-    weight: Floats
-    features: Floats
-    arrays: Arrays
-    bias: Floats | None
-
-    def present(self) -> list[Floats]:
-        bias = [] if self.bias is None else [self.bias]
-        return [self.weight, self.features, *self.arrays, *bias]
-
-    def rebuilt(self, arrays: list[Floats]) -> _State:
-        count = len(self.arrays)
-        bias = None if self.bias is None else arrays[2 + count]
-        return _State(arrays[0], arrays[1], tuple(arrays[2 : 2 + count]), bias)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +97,7 @@ class Gradient:
         reason = self.unfit(problem)
         if reason is not None:
             raise InputError(f"method 'gradient' does not fit: {reason}")
-        model = _Model(problem)
+        model = SampleModel(problem)
         rng = np.random.default_rng(self.seed)
         state = model.project(model.initial(rng, self.scale))
         update = _Update(self, model)
@@ -142,128 +123,18 @@ class Gradient:
         return conclude(problem, f"{self.name}:{self.rule}", program, factors, found, stats, self.tolerance, recorder.path())
 
 
-class _Model:
-    """Sample-level objective, gradient and projection of a problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem, self.head, self.regularizer = problem, problem.head, problem.regularizer
-        self.sizes = np.array([float(n) for n in problem.counts])
-        self.labels = np.repeat(np.arange(len(self.sizes)), [int(n) for n in self.sizes])
-        self.total = len(self.labels)
-        self.rows = np.arange(self.total)
-        decay = self.regularizer
-        self.decay = decay if isinstance(decay, WeightDecay) else None
-        weights = 1.0 / self.sizes[self.labels]
-        per_sample = self.decay is not None and not self.decay.per_class
-        self.feature_weights = np.ones(self.total) if per_sample else weights
-        # Projection onto a weighted ball is a rescaling only in the metric of its weights.
-        self.metric = np.ones(self.total) if self.decay is not None else 1.0 / weights
-        self.program = problem.program().split()
-        self.loss_weights = self.program.share[self.labels] / self.sizes[self.labels]
-        self.multiplicity = np.ones((len(self.sizes) + 1, self.total))
-        self.multiplicity[self.labels, self.rows] = 0.0
-        self.fixed = self.head.fixed_weight(self.regularizer, len(self.sizes), problem.width)
-
-    def initial(self, rng: np.random.Generator, scale: float) -> _State:
-        classes, dim = len(self.sizes), self.problem.width
-        weight = scale * rng.standard_normal((classes, dim))
-        features = scale * rng.standard_normal((dim, self.total))
-        biased = self.regularizer.bias_decay() is not None
-        if self.fixed is not None:
-            weight = self.fixed
-        if isinstance(self.head, ReLU):
-            features = np.abs(features)
-        return _State(weight, features, self.head.initial(dim, rng, scale), np.zeros(classes) if biased else None)
-
-    def value_and_gradient(self, state: _State) -> tuple[float, _State]:
-        outputs, pullback = self.head.forward(state.arrays, state.features)
-        logits = state.weight @ outputs
-        if state.bias is not None:
-            logits = logits + state.bias[:, None]
-        warm = self.program.loss.temperature[:, None]
-        logits *= warm
-        columns = self.program.loss.columns(np.vstack([logits, logits[self.labels, self.rows]]), self.multiplicity, self.labels)
-        value = float(self.loss_weights @ columns.values)
-        mass = columns.gradient[:-1]
-        mass[self.labels, self.rows] = columns.gradient[-1]
-        mass *= warm * self.loss_weights
-        weight = mass @ outputs.T
-        features, arrays = pullback(state.weight.T @ mass)
-        bias = mass.sum(axis=1) if state.bias is not None else None
-        price, slopes = self.head.price(state.arrays, self.regularizer)
-        value += price
-        arrays = tuple(a + b for a, b in zip(arrays, slopes, strict=True))
-        decay = self.decay
-        if decay is not None:
-            if self.fixed is None:
-                value += 0.5 * decay.weight * float(np.sum(state.weight**2))
-            value += 0.5 * decay.features * float(self.feature_weights @ np.sum(state.features**2, axis=0))
-            weight = weight + decay.weight * state.weight
-            features = features + decay.features * self.feature_weights * state.features
-            if bias is not None and state.bias is not None and decay.bias:
-                value += 0.5 * decay.bias * float(state.bias @ state.bias)
-                bias = bias + decay.bias * state.bias
-        if self.fixed is not None:
-            weight = np.zeros_like(weight)
-        return value, _State(weight, features * self.metric, arrays, bias)
-
-    def project(self, state: _State) -> _State:
-        """Onto the norm budgets and the head's own constraint."""
-        regularizer, classes = self.regularizer, len(self.sizes)
-        arrays = self.head.project(state.arrays, regularizer, classes)
-        weight, features = state.weight, self.head.project_features(state.features)
-        if self.fixed is not None:
-            weight = self.fixed
-            if isinstance(self.head, FixedETF) and isinstance(regularizer, NormBudget) and not self.head.average:
-                lengths = np.linalg.norm(features, axis=0)
-                return _State(weight, features * np.minimum(1.0, np.sqrt(regularizer.features) / lengths), arrays, state.bias)
-        if isinstance(regularizer, NormBudget):
-            size = float(np.sum(weight**2)) / (classes * regularizer.weight)
-            weight = weight / np.sqrt(size) if size > 1 and self.fixed is None else weight
-            size = float(self.feature_weights @ np.sum(features**2, axis=0)) / (classes * regularizer.features)
-            features = features / np.sqrt(size) if size > 1 else features
-        return _State(weight, features, arrays, state.bias)
-
-    def curvature(self, state: _State) -> float:
-        """Estimate of the Hessian's norm: loss curvature 1/2 through W and through z, their coupling, and the decay."""
-        outputs = self.head.forward(state.arrays, state.features)[0]
-        gain = self.head.amplification(state.arrays)
-        largest = float(self.metric.max())
-        # Plain cross-entropy bends by at most 1/2; weights, temperatures and squares by more.
-        bend = float(np.max(self.program.share / self.sizes) * self.total) * float(np.max(self.program.loss.temperature)) ** 2
-        bend *= 1.0 if self.program.loss.shift_invariant else 2.0
-        weight = float(np.linalg.norm(state.weight, 2))
-        through_features = 0.5 * bend * weight**2 * gain**2 * largest / self.total
-        through_weight = 0.5 * bend * float(np.linalg.norm(outputs @ outputs.T, 2)) / self.total
-        coupling = bend * np.sqrt(2.0 * largest / self.total)
-        decay = max(self.decay.weight, self.decay.features) if self.decay is not None else 0.0
-        if state.arrays:
-            inner = float(np.linalg.norm(state.features @ state.features.T, 2)) / self.total
-            through_weight *= 1.0 + weight**2 * gain**2
-            through_weight += 0.5 * bend * weight**2 * gain**2 * inner * len(state.arrays)
-            decay = max(decay, getattr(self.head, "decay", 0.0))
-        bias = 0.5 * bend if state.bias is not None else 0.0
-        return through_features + through_weight + coupling + decay + bias
-
-    def means(self, state: _State) -> Parameters:
-        """Parameters with each feature replaced by its class mean."""
-        sums = np.zeros((state.features.shape[0], len(self.sizes)))
-        np.add.at(sums.T, self.labels, state.features.T)
-        return self.head.parameters(state.weight, sums / self.sizes, state.arrays, state.bias)
-
-
 class _Update:
     """One step of a rule; keeps its memory."""
 
-    def __init__(self, options: Gradient, model: _Model) -> None:
+    def __init__(self, options: Gradient, model: SampleModel) -> None:
         self.options, self.model = options, model
         self.memory: list[list[Floats]] = []
         self.evaluations = 0
         self.safety, self.lowest = 1.0, np.inf
-        self.kept: _State | None = None
+        self.kept: State | None = None
         self.last = options.step or 0.0
 
-    def __call__(self, state: _State) -> _State:
+    def __call__(self, state: State) -> State:
         options, model = self.options, self.model
         at = self._lookahead(state)
         value, gradient = model.value_and_gradient(at)
@@ -291,7 +162,7 @@ class _Update:
             self.memory = [[b - a for a, b in zip(state.present(), after.present(), strict=True)]]
         return after
 
-    def _lookahead(self, state: _State) -> _State:
+    def _lookahead(self, state: State) -> State:
         """Where the gradient is taken: ahead along the last move for Nesterov, here for the others."""
         if self.options.rule != "nesterov" or not self.memory:
             return state
@@ -318,7 +189,7 @@ class _Update:
 class _Recorder:
     """Collects the path and the best lower bound."""
 
-    def __init__(self, problem: Problem, model: _Model) -> None:
+    def __init__(self, problem: Problem, model: SampleModel) -> None:
         self.problem, self.model = problem, model
         self.program = problem.program().split()
         self.lower = 0.0
@@ -326,7 +197,7 @@ class _Recorder:
         self.rows: list[tuple[int, float, float]] = []
         self.metrics: list[dict[str, float]] = []
 
-    def factors(self, state: _State) -> Factors:
+    def factors(self, state: State) -> Factors:
         """Factors of the logits of the class means, in their singular directions: the least cost of these logits."""
         means = self.model.means(state)
         program = self.program
@@ -336,7 +207,7 @@ class _Recorder:
         point = Point(np.zeros(program.groups), (u[:, :rank] * sigma[:rank]) @ vt[:rank], bias)
         return program.factors(point, (u[:, :rank], sigma[:rank], vt[:rank]))
 
-    def record(self, iteration: int, state: _State) -> float:
+    def record(self, iteration: int, state: State) -> float:
         """Add a row; returns the relative gap."""
         loss = self.model.value_and_gradient(state)[0]
         found = bounds(self.program, self.factors(state))

@@ -69,9 +69,7 @@ def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction
     grid = np.geomspace(1e3, 1e-9, 49) * max(regularizer.mu * sqrt(size), 1e-12)
     with threadpool_limits(limits=1):
         wins = [rivals.win(float(decay), search=True) for decay in grid]
-        edges = [
-            rivals.edge(float(grid[i]), float(grid[i + 1])) for i in range(len(grid) - 1) if wins[i] != wins[i + 1]
-        ]
+        edges = [rivals.edge(float(grid[i]), float(grid[i + 1])) for i in range(len(grid) - 1) if wins[i] != wins[i + 1]]
     return edges
 
 
