@@ -18,6 +18,12 @@ PAPERS = {
     "fang2021": ("Fang et al. 2021", "Fang, He, Long & Su, PNAS 118(43) e2103091118, 2021"),
     "hongling2023": ("Hong & Ling 2023", "Hong & Ling, arXiv 2309.09725, 2023"),
     "zhu2021": ("Zhu et al. 2021", "Zhu, Ding, Zhou, Li, You, Sulam & Qu, arXiv 2105.02375, 2021"),
+    "zhou2022": ("Zhou et al. 2022", "Zhou, Li, Ding, You, Qu & Zhu, arXiv 2203.01238, 2022"),
+    "yang2022": ("Yang et al. 2022", "Yang, Chen, Li, Xie, Lin & Tao, arXiv 2203.09081, 2022"),
+    "dang2023": ("Dang et al. 2023", "Dang, Tran, Osher, Tran-The, Ho & Nguyen, arXiv 2301.00437, 2023"),
+    "sukenik2023": ("Sukenik et al. 2023", "Sukenik, Mondelli & Lampert, deep neural collapse for two classes, 2023"),
+    "dang2024": ("Dang et al. 2024", "Dang, Tran, Nguyen & Ho, arXiv 2401.02058, 2024"),
+    "garrod2025": ("Garrod & Keating 2025", "Garrod & Keating, deep linear unconstrained-feature models, 2025"),
     "sunshi2024": ("Sun & Shi 2024", "Sun & Shi, NeurIPS 2024, arXiv 2410.23391"),
 }
 

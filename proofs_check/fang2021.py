@@ -346,3 +346,74 @@ class ExactThreshold(Theorem):
         yield decided(
             "decay per sample may collapse below the budgets' R0", "yes", found.verdict, margin=1e-6 - found.upper, level=level
         )
+
+
+class Reweighted(NamedTuple):
+    """K_A of ten classes, n_A, n_B, E_H."""
+
+    majority: int
+    n_majority: int
+    n_minority: int
+    e_h: float
+
+
+@theorem
+class Oversampling(Theorem):
+    r"""Oversampling the minority by R (or weighting its loss by R) restores the simplex ETF, with the balanced value.
+
+    With class weights ``1/n_k`` every class has the share 1/K of the loss, and under norm budgets the penalty does not know
+    the class sizes: the program is the balanced one.
+    """
+
+    id = "F4"
+    title = "oversampling the minority restores the ETF"
+    kind = Kind.TIGHT
+    source = cite("fang2021", "remark on oversampling")
+
+    def grid(self):
+        return [
+            Reweighted(ka, n_a, n_b, e_h) for ka, n_a, n_b in ((5, 1000, 10), (3, 70, 7), (7, 10**6, 1)) for e_h in (1.0, 5.0)
+        ]
+
+    @staticmethod
+    def weighted(p: Reweighted, level: str, weights: float | tuple[float, ...] = 1.0) -> ufm.Solution:
+        counts = ufm.step(majority=p.majority, minority=10 - p.majority, n_majority=p.n_majority, n_minority=p.n_minority)
+        return solved(counts, 1.0, p.e_h, level, loss=ufm.CrossEntropy(weights=weights))
+
+    def check(self, instance: Reweighted, level: str) -> Iterator[Finding]:
+        found = self.weighted(instance, level)
+        value = Enclosure.of(found.certificate)
+        yield equal(f"value, {instance}", etf_value(10, 1.0, instance.e_h), value, tolerance=1e-10, level=level)
+        verdict = ufm.collapse(found)
+        yield decided(f"minority not collapsed, {instance}", "no", verdict.verdict, margin=verdict.lower, level=level)
+        distance = ufm.geometry(found)["nc2"]
+        assert distance is not None
+        yield less(f"distance to the ETF, {instance}", Enclosure(distance, distance), Enclosure(1e-6, 1e-6), level="float")
+
+    def control(self, level: str):
+        # Half of the correction: weights n^{-1/2}.
+        p = Reweighted(5, 1000, 10, 5.0)
+        found = Enclosure.of(self.weighted(p, level, 0.5).certificate)
+        yield equal("weights sqrt(R) in place of R", etf_value(10, 1.0, 5.0), found, tolerance=1e-10, level=level)
+
+    def twin(self, level: str):
+        p = Reweighted(5, 1000, 10, 5.0)
+        exponent = Enclosure.of(self.weighted(p, level).certificate)
+        explicit = Enclosure.of(self.weighted(p, level, (1.0, 100.0)).certificate)
+        yield equal("weights 1 and R written out", exponent, explicit, tolerance=1e-10, level=level)
+        copied = Enclosure.of(solved(ufm.balanced(10, 1000), 1.0, 5.0, level).certificate)
+        yield equal("minority samples really copied R times", exponent, copied, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        # Decay per sample: a weighted loss is not oversampling there, since copies would be decayed too.
+        decay = ufm.WeightDecay(2e-3, 2e-3)
+        counts = ufm.step(majority=5, minority=5, n_majority=100, n_minority=10)
+        weighted = ufm.solve(ufm.Problem(counts, regularizer=decay, loss=ufm.CrossEntropy(weights=1.0)), level=level)
+        large, small = weighted.factors.contrast
+        gap = abs(large - small)
+        yield less("decay per sample: contrasts differ", Enclosure(1e-3, 1e-3), Enclosure(gap, gap), level="float")
+        plain = ufm.solve(ufm.Problem(counts, regularizer=ufm.NormBudget(1.0, 1.0)), level=level)
+        verdict = ufm.collapse(plain)
+        yield decided(
+            "without weights the minority collapses (E_H = 1)", "yes", verdict.verdict, margin=1e-6 - verdict.upper, level=level
+        )

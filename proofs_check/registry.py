@@ -18,7 +18,19 @@ from proofs_check.bibliography import Source
 from proofs_check.enclosure import Finding, Outcome
 from ufm.errors import InputError
 
-PAPERS = ("fang2021", "hongling2023", "zhu2021", "sunshi2024")
+PAPERS = (
+    "fang2021",
+    "hongling2023",
+    "zhu2021",
+    "zhou2022",
+    "yang2022",
+    "dang2023",
+    "dang2024",
+    "garrod2025",
+    "sunshi2024",
+    "sunshi2024_audit",
+    "sunshi2024_decay",
+)
 """Modules that register theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")
 

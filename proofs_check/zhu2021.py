@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
 from proofs_check.registry import Kind, Theorem, theorem
 from ufm.geometry.enclosures import enclose_logits
+from ufm.solvers import Multistart
+from ufm.solvers.codes import best_scale, names
 from ufm.thresholds.balls import outward
 
 
@@ -104,3 +108,98 @@ class ClosedForm(Theorem):
         solution = ufm.solve(ufm.Problem([40] * 5 + [10] * 5, regularizer=ufm.WeightDecay(5e-3, 5e-3)), level=level)
         large, small = (Enclosure(*outward(x)) for x in enclose_logits(solution).contrasts)
         yield less("unequal classes: the contrasts differ, so Z is not a multiple of S", small, large, level=level)
+
+
+class Landscape(NamedTuple):
+    """K classes of n samples, dimension, the one decay, number of seeds."""
+
+    classes: int
+    n: int
+    dim: int
+    decay: float
+    seeds: int
+
+
+def planted(problem: ufm.Problem) -> Iterator[tuple[str, ufm.Parameters]]:
+    """Critical points that are no minima: zero, and the best multiples of codes (stationary by their symmetry)."""
+    program = problem.program().split()
+    dim, classes = problem.width, program.classes
+    yield "zero", ufm.Parameters(np.zeros((classes, dim)), np.zeros((dim, classes)))
+    for name, code in names(classes):
+        if name != "etf":
+            point = best_scale(program, code)[1]
+            yield f"{name} code", problem.parameters(program, program.factors(point))
+
+
+@theorem
+class BenignLandscape(Theorem):
+    r"""Balanced cross-entropy with decay, d > K: critical points are global minimisers or strict saddles.
+
+    Checked from both sides: plain gradient descent from random starts ends nowhere but at a certified global minimiser, and
+    planted critical points that are not minimisers have a direction of negative curvature, its Rayleigh quotient enclosed.
+    """
+
+    id = "Z1"
+    title = "only global minimisers and strict saddles"
+    kind = Kind.EQUIVALENCE
+    source = cite("zhu2021", "theorem on the benign landscape")
+
+    def grid(self):
+        return [Landscape(4, 5, 6, 1e-2, 50), Landscape(6, 2, 7, 2e-2, 10)]
+
+    @staticmethod
+    def problem(p: Landscape) -> ufm.Problem:
+        return ufm.Problem(ufm.balanced(p.classes, p.n), regularizer=ufm.WeightDecay(p.decay, p.decay), dim=p.dim)
+
+    def check(self, instance: Landscape, level: str) -> Iterator[Finding]:
+        problem = self.problem(instance)
+        found = ufm.landscape(problem, starts=instance.seeds, tolerance=1e-7)
+        count = found.kinds["global minimiser"]
+        verdict = "yes" if count == instance.seeds else "no"
+        worst = max(point.gap / point.value for point in found.points)
+        what = f"gradient descent from {instance.seeds} seeds: {count} certified global minimisers, {instance}"
+        yield decided(what, "yes", verdict, margin=1e-7 - worst, level="float")
+        for name, point in planted(problem):
+            yield self.saddle(problem, name, point)
+
+    @staticmethod
+    def saddle(problem: ufm.Problem, name: str, point: ufm.Parameters) -> Finding:
+        found = ufm.classify(problem, point.weight, point.features)
+        assert found.curvature is not None
+        what = f"{name} (gradient {found.slope:.0e}): Rayleigh quotient below zero, {problem.counts}"
+        return less(what, Enclosure(*found.curvature), Enclosure(0.0, 0.0), level="float")
+
+    def control(self, level: str):
+        # The same test must not call the minimiser a saddle, nor a saddle a minimiser.
+        problem = self.problem(self.grid()[0])
+        best = ufm.solve(problem).parameters
+        lowest = float(ufm.spectrum(problem, best.weight, best.features)[0])
+        at_best = Enclosure(lowest - 1e-12, lowest + 1e-9)
+        yield less("negative curvature -1e-6 at the ETF", at_best, Enclosure(-1e-6, -1e-6), level="float")
+        name, point = next(planted(problem))
+        kind = ufm.classify(problem, point.weight, point.features).kind
+        verdict = "yes" if kind == "global minimiser" else "no"
+        yield decided(f"{name} is a global minimiser", "yes", verdict, margin=1.0, level="float")
+
+    def twin(self, level: str):
+        problem = self.problem(self.grid()[0])
+        turn = np.linalg.qr(np.random.default_rng(5).standard_normal((6, 6)))[0]
+        point = dict(planted(problem))["pair code"]
+        a = ufm.classify(problem, point.weight, point.features)
+        b = ufm.classify(problem, point.weight @ turn.T, turn @ point.features)
+        assert a.curvature is not None
+        assert b.curvature is not None
+        yield equal("features rotated", Enclosure(*a.curvature), Enclosure(*b.curvature), tolerance=1e-6, level="float")
+
+    def outside(self, level: str):
+        # d < K - 1: descent ends at points that the wide bound does not certify.
+        narrow = ufm.Problem(ufm.balanced(6, 2), regularizer=ufm.WeightDecay(2e-2, 2e-2), dim=2)
+        found = ufm.landscape(narrow, starts=2, max_iterations=3000)
+        verdict = "no" if found.kinds["global minimiser"] == 0 else "yes"
+        yield decided("d = 2 < K - 1: no end is certified as global", "no", verdict, margin=1.0, level="float")
+        # Linear layers: the ETF and the pair code are both stationary, and the ETF is not a global minimiser (G1).
+        deep = ufm.Problem(ufm.balanced(10, 5), regularizer=ufm.WeightDecay(2.0**-10, 2.0**-10), head=ufm.Explicit(2))
+        solution = ufm.solve(deep, method=Multistart(starts=4, effort=0))
+        etf = next(c.value for c in solution.candidates if c.name == "etf code")
+        upper = Enclosure(solution.certificate.upper, solution.certificate.upper)
+        yield less("two linear layers: the ETF is stationary, not global", upper, Enclosure(etf, etf), level="float")

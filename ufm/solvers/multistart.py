@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm.certify.bounds import Bounds, bounds, dual_bound
-from ufm.certify.moments import moment_bound
+from ufm.certify.moments import balanced_bound
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.codes import best_scale, names
@@ -44,16 +44,21 @@ class Multistart:
         L-BFGS iterations of one descent.
     tolerance : float
         Certified relative gap that counts as solved.
+    effort : int
+        Work on the global lower bound on balanced data (see `ufm.certify.moments`); 0 leaves the convex bound alone.
     """
 
     starts: int = 20
     seed: int = 0
     max_iterations: int = 1000
     tolerance: float = 1e-8
+    effort: int = 100
     name = "multistart"
 
     def __post_init__(self) -> None:
         check_options(self.tolerance, starts=self.starts, seed=self.seed, max_iterations=self.max_iterations)
+        if not isinstance(self.effort, int) or isinstance(self.effort, bool) or self.effort < 0:
+            raise InputError(f"effort is {self.effort!r}; give a whole number of at least 0")
 
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
@@ -76,7 +81,7 @@ class Multistart:
 
         with threadpool_limits(limits=1):
             best, factors, candidates, evaluations = self._search(problem)
-            found = _globally(problem, best, factors)
+            found = _globally(problem, best, factors, self.effort)
         stats = Stats(len(candidates), evaluations, perf_counter() - start)
         solution = conclude(problem, self.name, best, factors, found, stats, self.tolerance)
         return replace(solution, candidates=tuple(sorted(candidates, key=lambda c: c.value)))
@@ -125,7 +130,7 @@ class Multistart:
         return best[1], best[1].factors(best[2]), candidates, evaluations
 
 
-def _globally(problem: Problem, program: LogitProgram, factors: Factors) -> Bounds:
+def _globally(problem: Problem, program: LogitProgram, factors: Factors, effort: int) -> Bounds:
     """Bounds on the global optimum: the slopes come from the convex program that the penalty's relaxation makes."""
     found = bounds(program, factors)
     reduced = problem.program()
@@ -142,7 +147,7 @@ def _globally(problem: Problem, program: LogitProgram, factors: Factors) -> Boun
         lower, slopes = dual_bound(program, slopes, found.upper)
         if lower > found.lower:
             found = found._replace(lower=lower, slopes=slopes)
-    lower = moment_bound(reduced, found.upper)
+    lower = balanced_bound(reduced, factors, found.upper, effort)
     return found._replace(lower=lower) if lower > found.lower else found
 
 

@@ -28,6 +28,10 @@ class Schatten(Price):
     convex = False
     modulus = np.inf
 
+    def each(self, singular: Floats) -> Floats:
+        """The price of each singular value."""
+        return self.weight * singular**self.power
+
     def value(self, singular: Floats, copies: Floats) -> float:
         return self.weight * float(copies @ singular**self.power)
 

@@ -1,0 +1,308 @@
+r"""Dang et al. (2023) and Sukenik et al. (2023): squared error, M linear layers, no bias. [dang2023], [sukenik2023]
+
+Setting: ``(1/2N) ||W_M ... W_1 H - Y||_F^2 + lw/2 sum_m |W_m|^2 + lh/2 |H|^2``, one-hot Y, sizes n_k. The program over the
+end-to-end logits is ``||X - D^{1/2}||_F^2 / (2N) + (M+1)/2 (lw^M lh)^{1/(M+1)} sum sigma_i(X)^{2/(M+1)}`` with
+``X = Z D^{1/2}``; von Neumann's trace inequality aligns X with the diagonal D^{1/2}, so that it splits class by class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import Kind, Theorem, theorem
+
+
+class Deep(NamedTuple):
+    """Class sizes, number of linear layers M, decays of the layers and of H."""
+
+    sizes: tuple[int, ...]
+    layers: int
+    weight: float
+    features: float
+
+    @property
+    def strength(self) -> float:
+        """``b = M N (N lw^M lh)^{1/M}``."""
+        total = sum(self.sizes)
+        return self.layers * total * (total * self.weight**self.layers * self.features) ** (1 / self.layers)
+
+
+def solved(p: Deep, level: str) -> ufm.Solution:
+    """The model, by closed form and certificate."""
+    regularizer = ufm.WeightDecay(p.weight, p.features)
+    problem = ufm.Problem(list(p.sizes), regularizer=regularizer, loss=ufm.SquaredError(), head=ufm.Explicit(p.layers))
+    return ufm.solve(problem, level=level)
+
+
+def root(layers: int, ratio: float, alive_only: bool = True) -> float:
+    """Larger root x of ``ratio = M x^{M-1} / (x^M + 1)^2``, or 0 where there is none or (``alive_only``) 0 is better."""
+    power = layers
+    turn = ((power - 1) / (power + 1)) ** (1 / power)
+    low, high = turn, 1e9
+
+    def slope(x: float) -> float:
+        return power * x ** (power - 1) / (x**power + 1) ** 2
+
+    if slope(low) <= ratio:
+        return 0.0
+    for _ in range(300):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if slope(middle) > ratio else (low, middle)
+    return low if not alive_only or 1 / (low**power + 1) + ratio * low < 1 else 0.0
+
+
+def closed_form(p: Deep, wrong: bool = False) -> Enclosure:
+    """``sum_k (n_k / 2N) [1 / (x_k^M + 1) + (b / n_k) x_k]``; ``wrong`` takes M + 1 for M in b."""
+
+    def value():
+        from flint import arb
+
+        total, m = sum(p.sizes), p.layers
+        depth = m + 1 if wrong else m
+        b = depth * total * (total * arb(p.weight) ** m * arb(p.features)) ** (1 / arb(m))
+        found = arb(0)
+        for n in p.sizes:
+            x = arb(root(m, p.strength / n))
+            found += n / (2 * arb(total)) * (1 / (x**m + 1) + b / n * x)
+        return found
+
+    return Enclosure.ball(value)
+
+
+def deep(sizes: tuple[int, ...], layers: int, relative: float) -> Deep:
+    """Decays at which the smallest class has ``relative`` times the claimed threshold of b."""
+    total = sum(sizes)
+    edge = (layers - 1) ** ((layers - 1) / layers) / layers if layers > 1 else 1.0
+    target = relative * edge * min(sizes)
+    decay = ((target / (layers * total)) ** layers / total) ** (1 / (layers + 1))
+    return Deep(sizes, layers, decay, decay)
+
+
+@theorem
+class OrthogonalFrame(Theorem):
+    r"""The optimum is a general orthogonal frame: logits ``diag(x_k^M / (x_k^M + 1))``, x_k the larger root of
+    ``b/n_k = M x^{M-1}/(x^M+1)^2`` with ``b = M N (N lw^M lh)^{1/M}``.
+
+    The value is ``sum_k (n_k/2N) [1/(x_k^M + 1) + (b/n_k) x_k]`` (x_k = 0 for dead classes).
+    """
+
+    id = "B1"
+    title = "squared error through M linear layers: a general orthogonal frame"
+    kind = Kind.TIGHT
+    source = cite("dang2023", "deep linear networks on imbalanced data")
+
+    def grid(self):
+        balanced = [Deep((20,) * 5, m, 2e-3, 2e-3) for m in (1, 2, 3)]
+        return [*balanced, *(Deep((30, 20, 10, 5), m, 1e-3, 3e-3) for m in (1, 2, 3, 6))]
+
+    def check(self, instance: Deep, level: str) -> Iterator[Finding]:
+        solution = solved(instance, level)
+        found = Enclosure.of(solution.certificate)
+        yield equal(f"value, {instance}", closed_form(instance), found, tolerance=1e-10, level=level)
+        x = np.array([root(instance.layers, instance.strength / n) for n in instance.sizes])
+        logits = np.asarray(solution.logits)
+        power = x**instance.layers
+        distance = float(np.abs(logits - np.diag(power / (power + 1.0))).max())
+        expected = Enclosure(0.0, 0.0)
+        yield less(f"logits diagonal, {instance}", expected, Enclosure(1e-9 - distance, 1e-9 - distance), level="float")
+
+    def steps(self):
+        import sympy as sp
+
+        x, m, n, total = sp.symbols("x M n N", positive=True)
+        # s = sqrt(n) x^M / (x^M + 1); the price (M+1)/2 (lw^M lh)^{1/(M+1)} s^{2/(M+1)} against its slope at the optimum.
+        # At the optimum slope = (sqrt n - s) / N, and price = (M+1)/2 slope s.
+        s = sp.sqrt(n) * x**m / (x**m + 1)
+        slope = (sp.sqrt(n) - s) / total
+        ratio = m * x ** (m - 1) / (x**m + 1) ** 2
+        value = (s - sp.sqrt(n)) ** 2 / (2 * total) + (m + 1) / 2 * slope * s
+        claimed = n / (2 * total) * (1 / (x**m + 1) + ratio * x)
+        yield "value of one class", sp.simplify(value - claimed) == 0
+        for depth in (1, 2, 3):
+            # The stationary point's own equation: (lw^M lh) = slope^{M+1} s^{M-1}, i.e. b/n as claimed.
+            strength = (m * total * (total * slope ** (m + 1) * s ** (m - 1)) ** (1 / m) / n).subs(m, depth)
+            test = {x: sp.Rational(13, 10), n: 7, total: 31}
+            gap = (strength - ratio.subs(m, depth)).subs(test)
+            yield f"b/n = M x^(M-1)/(x^M+1)^2 at M={depth}", abs(sp.N(gap, 40)) < sp.Float("1e-35")
+
+    def control(self, level: str):
+        p = Deep((30, 20, 10, 5), 2, 1e-3, 3e-3)
+        found = Enclosure.of(solved(p, level).certificate)
+        yield equal("b with M + 1 in place of M", closed_form(p, wrong=True), found, tolerance=1e-10, level=level)
+
+    def twin(self, level: str):
+        base = Enclosure.of(solved(Deep((30, 20, 10, 5), 2, 1e-3, 3e-3), level).certificate)
+        turned = Enclosure.of(solved(Deep((10, 5, 30, 20), 2, 1e-3, 3e-3), level).certificate)
+        yield equal("classes relabelled", base, turned, tolerance=1e-10, level=level)
+        # b / n depends on N lw^M lh: four times the samples go with decays over 4^{1/(M+1)}.
+        factor = 4 ** (-1 / 3)
+        copies = Enclosure.of(solved(Deep((120, 80, 40, 20), 2, 1e-3 * factor, 3e-3 * factor), level).certificate)
+        yield equal("every sample four times, decays over 4^{1/3} (M = 2)", base, copies, tolerance=1e-9, level=level)
+
+    def outside(self, level: str):
+        # With a free bias the frame is no longer orthogonal: contrasts only (M1).
+        problem = ufm.Problem([20] * 5, regularizer=ufm.WeightDecay(2e-3, 2e-3, 0.0), loss=ufm.SquaredError())
+        solution = ufm.solve(problem, level=level)
+        logits = np.asarray(solution.logits) - solution.factors.bias[0]
+        off = float(-logits[0, 1])
+        yield less("free bias: off-diagonal logits appear", Enclosure(0.0, 0.0), Enclosure(off, off), level="float")
+
+
+class Edge(NamedTuple):
+    """Sizes, layers, and b relative to the claimed threshold of the smallest class."""
+
+    sizes: tuple[int, ...]
+    layers: int
+    relative: float
+
+
+def smallest(p: Deep, level: str) -> tuple[Enclosure, str]:
+    """Certified value, and whether the smallest class is alive: ``"no"`` where its logits vanish."""
+    solution = solved(p, level)
+    k = int(np.argmin(p.sizes))
+    return Enclosure.of(solution.certificate), "yes" if abs(np.asarray(solution.logits)[k, k]) > 1e-12 else "no"
+
+
+@theorem
+class DeadClass(Theorem):
+    r"""Class k dies iff (M = 1) ``N^2 lw lh >= n_k``, or (M >= 2) ``b/n_k > (M-1)^{(M-1)/M} / M``: a first-order jump.
+
+    At the threshold both scalar minima tie. For M >= 2 the logit falls from ``(M-1)/M`` to 0.
+    """
+
+    id = "B2"
+    title = "squared error: when a class dies, continuously or by a jump"
+    kind = Kind.TIGHT
+    source = cite("dang2023", "minority collapse threshold of deep linear networks")
+
+    def grid(self):
+        sizes = ((10,) * 4, (30, 20, 10))
+        return [Edge(s, m, r) for s in sizes for m in (1, 2, 3) for r in (0.99, 1.01)]
+
+    def finding(self, instance: Edge, level: str, expected: str, scale: float = 1.0) -> Finding:
+        p = deep(instance.sizes, instance.layers, scale * instance.relative)
+        value, alive = smallest(p, level)
+        # What the value would be with the smallest classes dead: proved to differ if alive, to agree if dead.
+        n, total = min(p.sizes), sum(p.sizes)
+        rest = Deep(tuple(v for v in p.sizes if v != n), p.layers, p.weight, p.features)
+        share = sum(v == n for v in p.sizes) * n / (2 * total)
+        if rest.sizes:
+            others = sum(
+                v / (2 * total) * (1 / (x**p.layers + 1) + p.strength / v * x)
+                for v in rest.sizes
+                for x in [root(p.layers, p.strength / v)]
+            )
+            share += others
+        slack = share - value.upper if alive == "yes" else 1e-12 - abs(share - value.upper)
+        verdict = alive if slack > 0 else "undecided"
+        return decided(f"alive, {instance}, M={p.layers}", expected, verdict, margin=slack, level="float")
+
+    def check(self, instance: Edge, level: str) -> Iterator[Finding]:
+        yield self.finding(instance, level, "yes" if instance.relative < 1 else "no")
+
+    def steps(self):
+        import sympy as sp
+
+        m, y = sp.symbols("M y", positive=True)
+        # With y = x^M: b/n = M (y/x) / (y+1)^2, so the value 1/(y+1) + (b/n) x is 1 where both minima tie.
+        value = 1 / (y + 1) + m * y / (y + 1) ** 2
+        yield "both minima tie at x^M = M - 1", sp.simplify(value.subs(y, m - 1) - 1) == 0
+        yield "b/n = x^{M-1} / M there", sp.simplify((m / (y + 1) ** 2).subs(y, m - 1) - 1 / m) == 0
+
+    def control(self, level: str):
+        # The threshold of M = 1 put to M = 2, where the class is long dead.
+        yield self.finding(Edge((10,) * 4, 2, 1.0 / 0.5 * 0.99), level, "yes")
+        yield self.finding(Edge((10,) * 4, 1, 0.9), level, "no")
+
+    def twin(self, level: str):
+        a = smallest(deep((10,) * 4, 2, 0.99), level)[0]
+        b = smallest(deep((40,) * 4, 2, 0.99), level)[0]
+        yield equal("every sample four times at the same b/n", a, b, tolerance=1e-9, level=level)
+
+    def outside(self, level: str):
+        # A statement about global minima: just above the threshold the other stationary point is still there, and worse.
+        p = deep((10,) * 4, 2, 1.01)
+        x = root(2, p.strength / 10, alive_only=False)
+        other = 0.5 * (1 / (x**2 + 1) + p.strength / 10 * x)
+        yield less(
+            "M = 2 above the threshold: a separated stationary point exists, above the dead one",
+            smallest(p, level)[0], Enclosure(other - 1e-13, other), level="float",
+        )  # fmt: skip
+
+
+@theorem
+class Binary(Theorem):
+    r"""Two balanced classes through L linear layers are fitted at all iff ``n lh prod lw < (L-1)^{L-1} / (2^{L+1} L^{2L})``.
+
+    This is B2 at K = 2, M = L.
+    """
+
+    id = "M3"
+    title = "two classes, deep squared error: the decay at which everything vanishes"
+    kind = Kind.TIGHT
+    source = cite("sukenik2023", "deep neural collapse for two classes")
+
+    @staticmethod
+    def decay(n: int, layers: int, relative: float) -> float:
+        """Equal decays at which ``n lh lw^L`` is ``relative`` times the claimed threshold."""
+        edge = (layers - 1) ** (layers - 1) / (2 ** (layers + 1) * layers ** (2 * layers)) if layers > 1 else 0.25
+        return (relative * edge / n) ** (1 / (layers + 1))
+
+    def grid(self):
+        return [Edge((n, n), layers, r) for n in (3, 50) for layers in (2, 3, 4) for r in (0.98, 1.02)]
+
+    def alive(self, instance: Edge, level: str, scale: float = 1.0) -> Finding:
+        sizes, layers, relative = instance
+        decay = self.decay(sizes[0], layers, relative * scale)
+        value, alive = smallest(Deep(sizes, layers, decay, decay), level)
+        # Everything zero costs exactly 1/2.
+        slack = 0.5 - value.upper if alive == "yes" else value.lower - 0.5 + 1e-13
+        verdict = alive if slack > 0 else "undecided"
+        expected = "yes" if relative < 1 else "no"
+        return decided(
+            f"alive, n={sizes[0]}, L={layers}, {relative} of the threshold", expected, verdict, margin=slack, level=level
+        )
+
+    def check(self, instance: Edge, level: str) -> Iterator[Finding]:
+        yield self.alive(instance, level)
+
+    def steps(self):
+        import sympy as sp
+
+        n, layers, product = sp.symbols("n L p", positive=True)
+        # B2 at K = 2, N = 2n: L 2n (2n p)^{1/L} / n < (L-1)^{(L-1)/L} / L, raised to the power L.
+        left = (2 * layers) ** layers * 2 * n * product
+        right = (layers - 1) ** (layers - 1) / layers**layers
+        claimed = (layers - 1) ** (layers - 1) / (2 ** (layers + 1) * layers ** (2 * layers))
+        solution = sp.solve(sp.Eq(left, right), product)[0] * n
+        yield (
+            "B2 at K = 2 is this threshold",
+            sp.simplify(sp.powsimp(sp.expand_power_base(solution / claimed), force=True)) == 1,
+        )
+
+    def control(self, level: str):
+        # The threshold without the factor 2 (2^L in place of 2^{L+1}): claims life at 1.9 times the true threshold.
+        sizes, layers = (50, 50), 3
+        decay = self.decay(50, layers, 1.9)
+        value, alive = smallest(Deep(sizes, layers, decay, decay), level)
+        yield decided("threshold twice as large", "yes", alive, margin=value.lower - 0.5 + 1e-13, level=level)
+
+    def twin(self, level: str):
+        a = smallest(Deep((50, 50), 3, *[self.decay(50, 3, 0.9)] * 2), level)[0]
+        b = smallest(Deep((3, 3), 3, *[self.decay(3, 3, 0.9)] * 2), level)[0]
+        yield equal("another n at the same product", a, b, tolerance=1e-9, level=level)
+
+    def outside(self, level: str):
+        # Unequal sizes: the larger class outlives the threshold of the balanced pair.
+        n, layers = 50, 3
+        decay = self.decay(n, layers, 1.02)
+        total = 2 * n
+        solution = solved(Deep((70, 30), layers, decay, decay), level)
+        value = Enclosure.of(solution.certificate)
+        yield less(f"70 and 30 of {total}: not everything vanishes", value, Enclosure(0.5 - 1e-12, 0.5), level=level)

@@ -1,0 +1,83 @@
+r"""Yang et al. (2022): a classifier fixed to a simplex ETF. [yang2022]"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, equal, less
+from proofs_check.fang2021 import etf_value
+from proofs_check.registry import Kind, Theorem, theorem
+
+
+class Fixed(NamedTuple):
+    """Class sizes, ``|w_k|^2 = E_W``, and E_H, the budget of every single feature."""
+
+    counts: tuple[int, ...]
+    e_w: float
+    e_h: float
+
+
+def solved(p: Fixed, level: str, average: bool = False) -> ufm.Solution:
+    """Features only."""
+    problem = ufm.Problem(list(p.counts), regularizer=ufm.NormBudget(p.e_w, p.e_h), head=ufm.FixedETF(average=average))
+    return ufm.solve(problem, level=level)
+
+
+@theorem
+class FixedClassifier(Theorem):
+    r"""With W a fixed simplex ETF and ``|h_ki|^2 <= E_H`` the features align with W for every n_k.
+
+    The value ``log(1 + (K-1) exp(-K c/(K-1)))``, ``c = sqrt(E_W E_H)``, does not depend on the imbalance: each column is
+    a problem of its own, the same for all classes.
+    """
+
+    id = "Y"
+    title = "a classifier fixed to the ETF aligns features whatever the imbalance"
+    kind = Kind.TIGHT
+    source = cite("yang2022", "theorem on the fixed ETF classifier")
+
+    def grid(self):
+        tails = ((100,) * 10, (1000,) * 5 + (10,) * 5, (500, 100, 20, 4), (7, 1))
+        return [Fixed(counts, 1.0, e_h) for counts in tails for e_h in (1.0, 5.0)]
+
+    def check(self, instance: Fixed, level: str) -> Iterator[Finding]:
+        solution = solved(instance, level)
+        claimed = etf_value(len(instance.counts), instance.e_w, instance.e_h)
+        yield equal(f"value, {instance}", claimed, Enclosure.of(solution.certificate), tolerance=1e-10, level=level)
+        found = solution.parameters
+        aligned = np.sum(found.weight.T * found.features, axis=0)
+        lengths = np.linalg.norm(found.weight, axis=1) * np.linalg.norm(found.features, axis=0)
+        worst = float(np.min(aligned / lengths))
+        yield less(f"cosine of w_k and h_k, {instance}", Enclosure(1 - 1e-9, 1 - 1e-9), Enclosure(worst, worst), level="float")
+
+    def control(self, level: str):
+        p = Fixed((1000,) * 5 + (10,) * 5, 1.0, 5.0)
+        found = Enclosure.of(solved(p, level).certificate)
+        yield equal("K - 1 in place of K", etf_value(10, 1.0, 5.0, 0.9), found, tolerance=1e-10, level=level)
+
+    def twin(self, level: str):
+        a = Enclosure.of(solved(Fixed((500, 100, 20, 4), 1.0, 5.0), level).certificate)
+        b = Enclosure.of(solved(Fixed((4, 100, 20, 500), 5.0, 1.0), level).certificate)
+        yield equal("classes relabelled, budgets exchanged", a, b, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        # With a budget on the average feature only, large classes take from small ones.
+        p = Fixed((1000,) * 5 + (10,) * 5, 1.0, 5.0)
+        each, average = solved(p, level), solved(p, level, average=True)
+        yield less(
+            "budget on the average: lower, and it depends on the imbalance",
+            Enclosure.of(average.certificate), Enclosure.of(each.certificate), level=level,
+        )  # fmt: skip
+        logits = np.diag(np.asarray(average.logits))
+        small, large = float(logits[-1]), float(logits[0])
+        yield less("and small classes get smaller margins", Enclosure(small, small), Enclosure(large, large), level="float")
+        free = ufm.solve(ufm.Problem(list(p.counts), regularizer=ufm.NormBudget(1.0, 5.0)), level=level)
+        collapsed = ufm.collapse(free)
+        yield less(
+            "a free classifier collapses here", Enclosure(collapsed.upper, collapsed.upper), Enclosure(1e-6, 1e-6), level=level
+        )

@@ -1,0 +1,140 @@
+r"""Zhou et al. (2022): squared error with a bias on balanced classes. [zhou2022]
+
+Setting: ``(1/2N) ||W H + b 1' - Y||_F^2 + lw/2 |W|^2 + lh/2 |H|^2 + lb/2 |b|^2`` with one-hot Y, n samples per class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import Kind, Theorem, theorem
+
+
+class Biased(NamedTuple):
+    """K classes of n samples, decays of W and H, and lb as a multiple of the claimed threshold."""
+
+    classes: int
+    n: int
+    weight: float
+    features: float
+    relative: float
+
+    @property
+    def threshold(self) -> float:
+        """``lb* = t / (1 - t)`` with ``t = K sqrt(n lw lh)``."""
+        t = self.classes * sqrt(self.n * self.weight * self.features)
+        return t / (1.0 - t)
+
+
+def solved(p: Biased, level: str, bias: float | None = None) -> ufm.Solution:
+    """The model at ``lb = relative lb*``, or at another bias decay."""
+    bias = p.relative * p.threshold if bias is None else bias
+    regularizer = ufm.WeightDecay(p.weight, p.features, bias)
+    return ufm.solve(ufm.Problem(ufm.balanced(p.classes, p.n), regularizer=regularizer, loss=ufm.SquaredError()), level=level)
+
+
+def closed_form(p: Biased, bias: float, frame: str) -> Enclosure:
+    """The value if the optimum is an ``"etf"`` (no mean direction) or a ``"frame"`` (a mean direction of its own)."""
+
+    def value():
+        from flint import arb
+
+        k, n = p.classes, arb(p.n)
+        mu, lb = (arb(p.weight) * arb(p.features)).sqrt(), arb(bias)
+        t = k * n.sqrt() * mu
+        # Each contrast direction: (s - sqrt n)^2 / (2N) + mu s at s = sqrt(n) (1 - t).
+        contrast = (2 * t - t * t) / (2 * k)
+        curve = lb / (1 + lb)
+        alone = curve / (2 * k)
+        bent = t / curve
+        mean = alone if frame == "etf" else curve * (2 * bent - bent * bent) / (2 * k)
+        return (k - 1) * contrast + mean
+
+    return Enclosure.ball(value)
+
+
+def mean_direction(solution: ufm.Solution) -> float:
+    """Largest singular value of ``W H`` along the all-ones direction."""
+    plain = np.asarray(solution.logits) - solution.factors.bias[0]
+    return float(np.abs(plain.sum(axis=0)).max())
+
+
+@theorem
+class FreeMean(Theorem):
+    r"""Contrasts have singular value ``1 - t``, ``t = K sqrt(n lw lh)``; the optimum is a simplex ETF iff ``lb <= t/(1-t)``.
+
+    Above it the mean direction is alive, and as ``lb -> infinity`` the frame becomes orthogonal. Proof here: eliminating b
+    multiplies the curvature along the all-ones direction by ``lb/(1+lb)``; on balanced classes the program then splits into
+    one scalar problem per singular direction, ``c (s - sqrt n)^2 / (2N) + mu s`` with c = 1 or ``lb/(1+lb)``, and the second
+    is alive iff ``lb/(1+lb) > t``.
+    """
+
+    id = "M1"
+    title = "squared error: simplex ETF up to a bias decay, then towards an orthogonal frame"
+    kind = Kind.TIGHT
+    source = cite("zhou2022", "global minimisers of the unconstrained-feature model with bias; threshold derived here")
+
+    def grid(self):
+        cases = ((5, 20, 2e-3, 2e-3), (3, 7, 1e-2, 4e-3), (10, 5, 1e-3, 1e-3))
+        return [Biased(*case, relative) for case in cases for relative in (0.5, 0.98, 1.02, 3.0, 1e3)]
+
+    def check(self, instance: Biased, level: str) -> Iterator[Finding]:
+        bias = instance.relative * instance.threshold
+        solution = solved(instance, level)
+        frame = "etf" if instance.relative <= 1 else "frame"
+        found = Enclosure.of(solution.certificate)
+        yield equal(f"value, {frame}, {instance}", closed_form(instance, bias, frame), found, tolerance=1e-10, level=level)
+        mean = mean_direction(solution)
+        verdict = "yes" if mean > 1e-6 else "no"
+        expected = "no" if frame == "etf" else "yes"
+        yield decided(f"mean direction alive, {instance}", expected, verdict, margin=abs(mean - 1e-6), level="float")
+
+    def steps(self):
+        import sympy as sp
+
+        lb, s, t, k = sp.symbols("lambda_b s t K", positive=True)
+        r, b = sp.symbols("r b", real=True)
+        loss = (r + b) ** 2 / 2 + lb * b**2 / 2
+        best = sp.solve(sp.diff(loss, b), b)[0]
+        yield "eliminating b leaves lb/(1+lb) r^2/2", sp.simplify(loss.subs(b, best) - lb / (1 + lb) * r**2 / 2) == 0
+        scalar = (s - 1) ** 2 / (2 * k) + t * s / k
+        yield "contrast singular value 1 - t", sp.simplify(sp.diff(scalar, s).subs(s, 1 - t)) == 0
+        edge = sp.solve(sp.Eq(lb / (1 + lb), t), lb)[0]
+        yield "the mean direction dies at lb = t/(1-t)", sp.simplify(edge - t / (1 - t)) == 0
+
+    def control(self, level: str):
+        p = Biased(5, 20, 2e-3, 2e-3, 3.0)
+        found = Enclosure.of(solved(p, level).certificate)
+        wrong = closed_form(p, 3.0 * p.threshold, "etf")
+        yield equal("an ETF above the threshold too", wrong, found, tolerance=1e-10, level=level)
+
+    def twin(self, level: str):
+        p = Biased(5, 20, 2e-3, 2e-3, 0.98)
+        base = Enclosure.of(solved(p, level).certificate)
+        copies = Enclosure.of(solved(Biased(5, 80, 1e-3, 1e-3, 0.98), level).certificate)
+        yield equal("every sample four times, decays halved", base, copies, tolerance=1e-10, level=level)
+        split = Enclosure.of(solved(Biased(5, 20, 1e-3, 4e-3, 0.98), level).certificate)
+        yield equal("decay moved from W to H", base, split, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        # Unequal classes: contrasts differ, so no ETF even with a free bias.
+        problem = ufm.Problem([40] * 2 + [10] * 3, regularizer=ufm.WeightDecay(2e-3, 2e-3, 0.0), loss=ufm.SquaredError())
+        solution = ufm.solve(problem, level=level)
+        large, small = solution.factors.contrast
+        yield less(
+            "unequal classes, free bias: contrasts differ",
+            Enclosure(small, small), Enclosure(large, large), level="float",
+        )  # fmt: skip
+        heavy = Biased(3, 7, 0.2, 0.2, 1.0)
+        zero = ufm.solve(ufm.Problem([7] * 3, regularizer=ufm.WeightDecay(0.2, 0.2, 0.1), loss=ufm.SquaredError()), level=level)
+        yield decided(
+            f"t > 1: everything is zero, {heavy[:4]}",
+            "yes", "no" if zero.factors.contrast.any() else "yes", margin=1.0, level="float",
+        )  # fmt: skip
