@@ -55,7 +55,7 @@ def best_found(p: Depth, level: str) -> ufm.Solution:
     problem = ufm.Problem(
         ufm.balanced(p.classes, p.n), regularizer=ufm.WeightDecay(p.decay, p.decay), head=ufm.Explicit(p.layers)
     )
-    return ufm.solve(problem, method=Multistart(starts=8), level=level)
+    return ufm.solve(problem, method=Multistart(starts=8, effort=30), level=level)
 
 
 @theorem

@@ -18,7 +18,7 @@ from proofs_check.fang2021 import etf_value
 from proofs_check.registry import Kind, Theorem, theorem
 from ufm.solvers import Multistart
 
-SEARCH = Multistart(starts=6)
+SEARCH = Multistart(starts=6, effort=0)
 
 
 def pair_loss(classes: int, s):

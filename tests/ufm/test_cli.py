@@ -45,6 +45,36 @@ def test_solve_options():
     assert answer("solve", "--counts", "10*6", "--decay", "3e-3,3e-3", "--dim", "2")["status"] == "loose"
 
 
+def test_every_head_and_loss():
+    """The golden values of ReLU features and of linear layers, and one run of everything else."""
+    found = answer("solve", "--counts", "200,100,50*2", "--decay", "5e-4,5e-4", "--head", "relu", "--level", "rigorous")
+    assert found["value"] == pytest.approx(0.10187531, abs=5e-9)
+    assert found["upper"] - found["lower"] < 1e-12
+    small = f"{2.0**-10},{2.0**-10}"
+    found = answer("solve", "--counts", "5*10", "--decay", small, "--head", "explicit:2")
+    assert set(found) == SOLVE_KEYS | {"candidates"}
+    assert found["status"] == "best"
+    assert "best found" in found["message"]
+    named = {c["name"]: c["value"] for c in found["candidates"]}
+    assert named["etf code"] == pytest.approx(0.090662, abs=5e-7)
+    assert named["pair code"] == pytest.approx(0.080013, abs=5e-7)
+    assert 0.06 < found["lower"] < found["value"]
+    for head in ("deq:decay=0.05,contraction=0.5", "deq:frobenius=0.3", "explicit:3", "etf", "etf:norm=2"):
+        found = answer("solve", "--counts", "12,9,4", "--decay", "5e-3,5e-3", "--head", head)
+        assert found["lower"] <= found["value"] <= found["upper"]
+    assert answer("solve", "--counts", "12,9,4", "--budget", "1,2", "--head", "etf:average")["status"] == "optimal"
+    for loss in ("mse", "ce:weights=1,adjustment=0.5,temperatures=0.2,smoothing=0.1", "ce:weights=1/3/5"):
+        found = answer("solve", "--counts", "12,9,4", "--decay", "5e-3,5e-3,0.1", "--loss", loss)
+        assert found["status"] == "optimal"
+
+
+def test_jump_on_the_command_line():
+    arguments = ("threshold", "--classes", "5,5", "--decay", "2.5e-3,2.5e-3", "--minority-count", "100")
+    found = answer(*arguments, "--head", "deq:decay=0.01,contraction=0.5")
+    assert (found["transition"], found["level"]) == ("jump", "numeric")
+    assert 11 < found["value"] < 13
+
+
 def test_threshold():
     found = answer("threshold", "--classes", "5,5", "--budget", "1,5", "--level", "rigorous")
     assert set(found) == {"quantity", "value", "lower", "upper", "level", "transition"}
@@ -95,7 +125,25 @@ def test_certificates_travel(tmp_path):
         "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:rho=1",
         "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:rho=x",
         "solve --counts 5*3 --decay 1e-3,1e-3 --head vit",
-        "solve --counts 5*3 --decay 1e-3,1e-3 --loss mse",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --loss hinge",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --loss ce:smoothing=1",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --loss ce:smoothing",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --loss ce:temperatures=-1",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --loss ce:weights=1/2/3",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head explicit:0",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head explicit:1.5",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:decay=0.1",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:decay=0.1,contraction=1",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:frobenius=1",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head deq:rho=0.1,rho=0.2",
+        "solve --counts 5*3 --budget 1,1 --head deq:decay=0.1,contraction=0.5",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head relu --dim 2",
+        "solve --counts 5*3 --decay 1e-3,1e-3,1 --head relu",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head relu --method symmetric",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --head explicit:2 --method convex",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 9 --head deq:decay=0.1,contraction=0.5 --level rigorous",
+        "threshold --classes 5,5 --budget 1,1 --head explicit:2",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 9 --head etf",
         "solve --counts 5*3 --decay 1e-3,1e-3 --method magic",
         "solve --counts 5*3 --decay 1e-3,1e-3 --level exact",
         "solve --counts 5*3 --decay 1e-3,1e-3 --dim 0",
