@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.core import Row, certificates, processes, routes
+from benchmarks.nonconvex import Found, jumps, searches
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 OURS = ("symmetric", "factored", "factored 1e-9")
@@ -30,7 +31,13 @@ def run(
             progress.update(task, description=what)
 
         solved, proved, started = routes(quick, report), certificates(report), processes(report)
+        searched, jumped = searches(report), jumps(report)
     console.print(_routes(solved))
+    console.print(_searches(searched))
+    table = _table("Thresholds that jump, K = 10, to a relative 1e-6", "head", "ratio", "seconds")
+    for what, value, seconds in jumped:
+        table.add_row(what, f"{value:.6g}", f"{seconds:.1f}")
+    console.print(table)
     table = _table(
         "Rigorous certificates (time of proof beside time of solution)", "problem", "route", "solve", "prove", "ratio", "gap"
     )
@@ -64,6 +71,20 @@ def _routes(rows: list[Row]) -> Table:
         time = f"{1e3 * row.seconds:.2f} ms" if row.seconds < 1 else f"{row.seconds:.1f} s"
         memory = "" if row.megabytes is None else f"{row.megabytes:.0f}"
         table.add_row(row.problem, row.route, str(row.iterations), f"{row.gap:.0e}", time, ratio, memory)
+    return table
+
+
+def _searches(rows: list[Found]) -> Table:
+    title = "Not convex: evaluations, best value, starts that reach it, certified gap to the global optimum, time"
+    table = _table(title, "problem", "route", "evaluations", "value", "hits", "gap", "time", "ratio")
+    best: dict[str, float] = {}
+    for row in rows:
+        best.setdefault(row.problem, row.seconds)
+    for row in rows:
+        time = f"{1e6 * row.seconds:.0f} us" if row.seconds < 1e-2 else f"{row.seconds:.2f} s"
+        gap = "none" if row.gap is None else f"{row.gap:.0e}"
+        ratio = f"{row.seconds / best[row.problem]:.0f}" if row.gap is None else ""
+        table.add_row(row.problem, row.route, str(row.evaluations), f"{row.value:.6f}", f"{row.hits:.0%}", gap, time, ratio)
     return table
 
 

@@ -16,3 +16,28 @@ def test_symmetric_rows(name):
 @pytest.mark.parametrize("name", ["10 step decay", "50 long tail", "100 long tail"])
 def test_factored_rows(name):
     assert measure(name, "factored", Factored(), 1).gap < 1e-9
+
+
+def test_the_peers_minimise_the_same_objective():
+    """The hand-written value and gradient are those of the package, and a short run of each peer descends."""
+    import numpy as np
+
+    import ufm
+    from benchmarks.nonconvex import CLASSES, DECAY, SIZE, adam, descent, layers_loss
+
+    rng = np.random.default_rng(0)
+    arrays = [0.5 * rng.standard_normal((CLASSES, CLASSES)) for _ in range(3)]
+    decay = ufm.WeightDecay(DECAY, DECAY)
+    problem = ufm.Problem(ufm.balanced(CLASSES, SIZE), regularizer=decay, head=ufm.Explicit(2))
+    value, slopes = layers_loss(arrays)
+    assert problem.objective(ufm.Parameters(arrays[0], arrays[2], layers=(arrays[1],))) == pytest.approx(value, rel=1e-12)
+    for i, slope in enumerate(slopes):
+        direction = rng.standard_normal(slope.shape)
+        ends = []
+        for sign in (1, -1):
+            moved = list(arrays)
+            moved[i] = arrays[i] + sign * 1e-6 * direction
+            ends.append(layers_loss(moved)[0])
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(float(np.vdot(slope, direction)), rel=1e-6)
+    assert adam(list(arrays), 50) < value
+    assert descent(list(arrays), 50) < value

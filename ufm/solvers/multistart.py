@@ -124,7 +124,7 @@ class Multistart:
                 height = 4.0 * size * float(rng.uniform(0.3, 2.0)) * float(full.scale.mean())
                 point = Point(np.zeros(full.groups), core * (height / np.linalg.norm(core, 2)), np.zeros(full.groups))
                 found = descent.run(point, self.max_iterations, rough=True)
-                if found.value < 1.002 * best[0]:
+                if found.value < 1.0003 * best[0]:
                     found = descent.run(found.point, self.max_iterations)
                 enter(f"random, rank {chosen}", full, found)
         return best[1], best[1].factors(best[2]), candidates, evaluations
