@@ -130,15 +130,18 @@ def threshold(
         level=level,
     )
     if as_json:
-        _print_json({name: getattr(found, name) for name in ("quantity", "value", "lower", "upper", "level", "transition")})
+        names = ("quantity", "value", "lower", "upper", "level", "transition", "note")
+        _print_json({name: getattr(found, name) for name in names})
         return
+    proved = "the minority classes share one classifier iff n_majority / n_minority >= this ratio"
+    best = "from this ratio on, the best solution found has one classifier for all minority classes"
     _table(
         f"classes {classes}, head {head}, {regularizer}",
         [
             ("critical ratio", f"{found.value:.15g}"),
             (f"enclosure ({found.level})", f"{found.lower:.17g} .. {found.upper:.17g}"),
             ("transition", found.transition),
-            ("meaning", "the minority classes share one classifier iff n_majority / n_minority >= this ratio"),
+            ("meaning", best if found.level == "numeric" else proved),
             *([("note", found.note)] if found.note else []),
         ],
     )
@@ -240,8 +243,10 @@ def _codes(solution: Solution) -> list[tuple[str, str]]:
     if not solution.candidates:
         return []
     best = solution.candidates[0].value
-    hits = sum(c.value <= best * (1 + 1e-8) for c in solution.candidates)
-    rows = [("best found", f"rank {solution.candidates[0].rank}, by {hits} of {len(solution.candidates)} candidates")]
+    hits = sum(c.value <= best * (1 + 1e-4) for c in solution.candidates)
+    rows = [
+        ("best found", f"rank {solution.candidates[0].rank}; {hits} of {len(solution.candidates)} candidates within 1e-4 of it")
+    ]
     named = [c for c in solution.candidates if c.name.endswith(" code")]
     rows += [(c.name, f"{c.value:.10g} (rank {c.rank}), {c.value - best:.1e} above the best found") for c in named]
     return rows

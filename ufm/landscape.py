@@ -3,12 +3,14 @@ r"""The landscape of the factored objective: where gradient descent can end.
 For ``f(W, H) = (1/N) sum_i l(W h_i) + lw/2 |W|^2 + lh/2 |H|^2`` with free features, d > K and balanced cross-entropy, every
 critical point is a global minimiser or a strict saddle (Zhu et al., arXiv 2105.02375). A critical point is classified by
 what can be proved about it here: the certified gap of its value, or the sign of an enclosed Rayleigh quotient
-``<v, H v> / <v, v>`` of the Hessian.
+``<v, H v> / <v, v>`` of the Hessian. The same is asked of other losses, class sizes and widths, where no theorem says what
+to expect.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +26,17 @@ from ufm.solvers.solution import check_options
 Floats = NDArray[np.float64]
 UNIT = np.finfo(np.float64).eps / 2
 MAX_ENTRIES = 200_000
+LARGEST = 1e6
+CRITICAL = 1e-4
+"""Gradient, relative to that of the decay alone, up to which a point counts as critical."""
 
 
 @dataclass(frozen=True, eq=False)
 class CriticalPoint:
     """A point of the factored objective and what is proved about it.
 
-    kind : {"global minimiser", "strict saddle", "undecided"}
+    kind : {"global minimiser", "strict saddle", "undecided", "not critical"}
+        The last where the gradient is not small: decay and loss pull apart by more than 1e-4 of either.
     value : float, the objective there
     gap : float, value minus the certified lower bound on the global minimum
     slope : float, norm of the gradient (zero at a critical point)
@@ -90,11 +96,11 @@ def landscape(
     >>> import ufm
     >>> problem = ufm.Problem([3] * 3, regularizer=ufm.WeightDecay(3e-2, 3e-2), dim=4)
     >>> ufm.landscape(problem, starts=3).kinds
-    {'global minimiser': 3, 'strict saddle': 0, 'undecided': 0}
+    {'global minimiser': 3, 'strict saddle': 0, 'undecided': 0, 'not critical': 0}
     """
     check_options(tolerance, starts=starts, seed=seed, max_iterations=max_iterations)
-    if not 0 < scale < 1e6:
-        raise InputError(f"scale is {scale!r}; give a positive number below 1e6: from zero gradient descent does not move")
+    if not (isinstance(scale, Real) and 0 < scale < 1e3):
+        raise InputError(f"scale is {scale!r}; give a positive number below 1e3: from zero gradient descent does not move")
     work = _Work(problem)
     points = []
     for number in range(seed, seed + starts):
@@ -120,18 +126,7 @@ def classify(problem: Problem, weight: Floats, features: Floats, *, tolerance: f
     """
     check_options(tolerance)
     work = _Work(problem)
-    weight, features = np.asarray(weight, dtype=np.float64), np.asarray(features, dtype=np.float64)
-    classes, total = len(work.model.sizes), work.model.total
-    if features.ndim == 2 and features.shape[1] == classes != total:
-        features = features[:, work.model.labels]
-    if weight.ndim != 2 or features.shape != (weight.shape[1], total) or len(weight) != classes:
-        raise InputError(
-            f"weight and features have shapes {weight.shape} and {features.shape}; give (K, d) and (d, N) or (d, K) "
-            f"with K={classes}, N={total}"
-        )
-    if not (np.isfinite(weight).all() and np.isfinite(features).all()):
-        raise InputError("weight and features must be finite numbers")
-    return work.classified(State(weight, features, (), None), tolerance)
+    return work.classified(work.state(weight, features), tolerance)
 
 
 def spectrum(problem: Problem, weight: Floats, features: Floats) -> Floats:
@@ -146,11 +141,8 @@ def spectrum(problem: Problem, weight: Floats, features: Floats) -> Floats:
     True
     """
     work = _Work(problem)
-    features = np.asarray(features, dtype=np.float64)
-    if features.shape[1] == len(work.model.sizes) != work.model.total:
-        features = features[:, work.model.labels]
-    state = State(np.asarray(weight, dtype=np.float64), features, (), None)
-    size = state.weight.size + features.size
+    state = work.state(weight, features)
+    size = state.weight.size + state.features.size
     if size > 3000:
         raise InputError(f"the Hessian would be {size} x {size}; up to 3000 parameters are written out")
     matrix = np.empty((size, size))
@@ -162,7 +154,7 @@ def spectrum(problem: Problem, weight: Floats, features: Floats) -> Floats:
 
 
 def _kinds(points: list[CriticalPoint]) -> dict[str, int]:
-    names = ("global minimiser", "strict saddle", "undecided")
+    names = ("global minimiser", "strict saddle", "undecided", "not critical")
     return {name: sum(p.kind == name for p in points) for name in names}
 
 
@@ -170,6 +162,8 @@ class _Work:
     """The factored objective of one problem, with its Hessian."""
 
     def __init__(self, problem: Problem) -> None:
+        if not isinstance(problem, Problem):
+            raise InputError(f"problem is {problem!r}; give a ufm.Problem")
         explicit = problem.head.gain == 1.0 and not problem.head.certificate().get("rho")
         if not explicit or not isinstance(problem.regularizer, WeightDecay) or problem.regularizer.bias is not None:
             raise InputError(
@@ -185,6 +179,24 @@ class _Work:
         # The lower bound holds for every width, so the wide problem's certificate serves narrow ones too.
         wide = Problem(problem.counts, regularizer=problem.regularizer, loss=problem.loss)
         self.lower = solve(wide).certificate.lower
+
+    def state(self, weight: Floats, features: Floats) -> State:
+        """W (K, d) and H (d, N) or class means (d, K), checked."""
+        classes, total = len(self.model.sizes), self.model.total
+        try:
+            w, h = np.array(weight, dtype=np.float64), np.array(features, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError("weight and features must be arrays of real numbers, (K, d) and (d, N) or (d, K)") from None
+        if h.ndim == 2 and h.shape[1] == classes != total:
+            h = h[:, self.model.labels]
+        if w.ndim != 2 or not w.size or h.shape != (w.shape[1], total) or len(w) != classes:
+            raise InputError(
+                f"weight and features have shapes {np.shape(weight)} and {np.shape(features)}; "
+                f"give (K, d) and (d, N) or (d, K) with K={classes}, N={total}"
+            )
+        if not (np.abs(w).max() < LARGEST and np.abs(h).max() < LARGEST):
+            raise InputError(f"weight and features must be finite numbers below {LARGEST:g}")
+        return State(w, h, (), None)
 
     def descended(self, state: State, tolerance: float, max_iterations: int) -> State:
         """Gradient descent with steps 1 / L at the current point, halved for good where the value rises."""
@@ -210,9 +222,13 @@ class _Work:
         slope = float(np.sqrt(np.sum(gradient.weight**2) + np.sum(gradient.features**2)))
         if gap <= tolerance * abs(value):
             return CriticalPoint("global minimiser", value, gap, slope, None, state.weight, state.features, None)
+        pull = self.decay.weight**2 * np.sum(state.weight**2)
+        pull += np.sum((self.decay.features * self.model.feature_weights * state.features) ** 2)
         direction = self.lowest(state)
         curvature = self.rayleigh(state, *direction)
         kind = "strict saddle" if curvature[1] < 0 else "undecided"
+        if slope > CRITICAL * float(np.sqrt(pull)):
+            kind = "not critical"
         return CriticalPoint(kind, value, gap, slope, curvature, state.weight, state.features, direction)
 
     def hessian(self, state: State, dw: Floats, dh: Floats) -> tuple[Floats, Floats, float]:

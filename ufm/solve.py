@@ -8,8 +8,11 @@ from ufm.certify.certificate import check_level
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers import METHODS, Solver, solver
-from ufm.solvers.solution import Solution
+from ufm.solvers.solution import Solution, Status
+from ufm.spectral.penalties import ColumnPenalty
 
+PROVED = 1e-6
+"""Rigorous relative gap above which a solution no longer counts as solved."""
 AUTOMATIC = ("separable", "symmetric", "factored", "multistart")
 """Methods that ``auto`` tries, fastest first; what is convex ends with `factored`, the rest with `multistart`."""
 
@@ -20,7 +23,7 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
     Parameters
     ----------
     problem : Problem
-    method : {"auto", "symmetric", "factored", "gradient", "convex"} or a solver object
+    method : {"auto", "separable", "symmetric", "factored", "multistart", "gradient", "convex"} or a solver object
         A name runs the solver with its defaults; for options pass the object, such as
         ``ufm.solvers.Gradient(rule="adam", seed=3)``. ``auto`` takes the first that fits and says which in
         ``solution.choice``.
@@ -47,29 +50,49 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
     check_level(level)
     if not isinstance(problem, Problem):
         raise InputError(f"problem is {problem!r}; give a ufm.Problem")
-    choice = ""
     if method == "auto":
-        chosen, choice = _choose(problem)
+        solution = _automatic(problem)
     elif isinstance(method, str):
-        chosen = solver(method)
+        solution = solver(method)(problem)
     elif isinstance(method, type) or not (callable(method) and hasattr(method, "unfit")):
         raise InputError(f"method is {method!r}; give a name or a solver object such as ufm.solvers.Gradient()")
     else:
-        chosen = method
-    solution = chosen(problem)
-    if level == "rigorous":
-        solution = replace(solution, certificate=solution.certificate.rigorous())
-    return replace(solution, choice=choice) if choice else solution
+        solution = method(problem)
+    return _proved(solution) if level == "rigorous" else solution
 
 
-def _choose(problem: Problem) -> tuple[Solver, str]:
-    refusals = []
+def _automatic(problem: Problem) -> Solution:
+    """The first method that fits; where it ends open, the next one too, and the better certificate of both."""
+    refusals: list[tuple[str, str]] = []
+    best: Solution | None = None
     for name in AUTOMATIC:
         candidate = METHODS[name]()
         reason = candidate.unfit(problem)
-        if reason is None:
-            # Closed forms are the exception, so their absence needs no word.
-            passed = [f"{other} does not fit: {why}; " for other, why in refusals if other != "separable"]
-            return candidate, f"{''.join(passed[:1])}{name} fits"
-        refusals.append((name, reason))
-    raise InputError("no method fits this problem: " + "; ".join(f"{n}: {why}" for n, why in refusals))
+        if reason is not None:
+            refusals.append((name, reason))
+            continue
+        # Closed forms are the exception, so their absence needs no word.
+        passed = [f"{other} does not fit: {why}; " for other, why in refusals if other != "separable"]
+        found = candidate(problem)
+        if best is None:
+            best = replace(found, choice=f"{''.join(passed[:1])}{name} fits")
+        elif found.certificate.gap < best.certificate.gap:
+            best = replace(found, choice=f"{best.method} ended open; {name} fits too")
+        if best.status is not Status.OPEN:
+            return best
+    if best is not None:
+        return best
+    # What the head is for says most: column penalties have one method, prices that are not convex another.
+    penalty = problem.program().penalty
+    last = "separable" if isinstance(penalty, ColumnPenalty) else "factored" if penalty.convex else "multistart"
+    raise InputError(f"no method fits this problem: {last}: {dict(refusals)[last]}")
+
+
+def _proved(solution: Solution) -> Solution:
+    """The solution with its rigorous certificate, and no better a status than that proves."""
+    certificate = solution.certificate.rigorous()
+    status = solution.status
+    scale = certificate.upper if solution.program.loss.shift_invariant else max(certificate.upper, 0.5)
+    if status in (Status.OPTIMAL, Status.ZERO) and not certificate.gap <= PROVED * scale:
+        status = Status.OPEN if solution.program.penalty.convex else Status.BEST
+    return replace(solution, certificate=certificate, status=status)

@@ -26,7 +26,7 @@ def parse_head(text: str) -> Head:
         if not rest:
             return Explicit()
         depth = _number("head", text, rest)
-        return Explicit(int(depth) if depth == int(depth) else depth)  # type: ignore[arg-type]
+        return Explicit(int(depth) if depth.is_integer() else depth)  # type: ignore[arg-type]
     options = _options("head", text, rest, flags=("average",))
     names = set(options)
     numbers = {name: _number("head", text, value) for name, value in options.items() if name != "average"}
@@ -67,8 +67,9 @@ def _options(option: str, text: str, rest: str, flags: tuple[str, ...] = ()) -> 
     found: dict[str, str] = {}
     for item in filter(None, rest.split(",")):
         name, equals, value = item.partition("=")
-        if name in found or (not equals and name not in flags):
-            raise InputError(f"--{option} has {item!r} in {text!r}; write each option once, as name=value")
+        if name in found or bool(equals) == (name in flags):
+            shape = "a flag without a value" if name in flags else "name=value"
+            raise InputError(f"--{option} has {item!r} in {text!r}; write each option once, {name} as {shape}")
         found[name] = value
     return found
 

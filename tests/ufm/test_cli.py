@@ -77,7 +77,7 @@ def test_jump_on_the_command_line():
 
 def test_threshold():
     found = answer("threshold", "--classes", "5,5", "--budget", "1,5", "--level", "rigorous")
-    assert set(found) == {"quantity", "value", "lower", "upper", "level", "transition"}
+    assert set(found) == {"quantity", "value", "lower", "upper", "level", "transition", "note"}
     assert found["lower"] <= 12.19244708033 <= found["upper"] + 1e-11
     assert found["upper"] - found["lower"] <= 1e-9
     found = answer("threshold", "--classes", "5,5", "--decay", "2.5e-3,2.5e-3", "--minority-count", "100")

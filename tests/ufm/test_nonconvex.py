@@ -198,7 +198,7 @@ def test_depth_of_the_pair_code():
 def test_gradient_descent_ends_at_global_minimisers_only():
     problem = ufm.Problem([4] * 4, regularizer=ufm.WeightDecay(1.2e-2, 1.2e-2), dim=6)
     found = ufm.landscape(problem, starts=12, tolerance=1e-7)
-    assert found.kinds == {"global minimiser": 12, "strict saddle": 0, "undecided": 0}
+    assert found.kinds == {"global minimiser": 12, "strict saddle": 0, "undecided": 0, "not critical": 0}
     assert all(point.value >= ufm.solve(problem).certificate.lower for point in found.points)
 
 
@@ -267,3 +267,131 @@ def test_bad_points():
         ufm.classify(problem, np.zeros((4, 5)), np.zeros((4, 16)))
     with pytest.raises(ufm.InputError, match="finite"):
         ufm.classify(problem, np.full((4, 4), np.nan), np.zeros((4, 16)))
+
+
+# What a review found
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5, 9])
+@pytest.mark.parametrize("head", [ufm.Explicit(2), ufm.DecayedDEQ(0.05, 0.5)])
+def test_narrow_models_return_what_their_width_attains(head, dim):
+    problem = ufm.Problem([20] * 10, regularizer=ufm.WeightDecay(5e-3, 5e-3), head=head, dim=dim)
+    solution = ufm.solve(problem, method=Multistart(starts=4, effort=10))
+    assert solution.status is ufm.Status.BEST
+    assert problem.objective(solution.parameters) == pytest.approx(solution.value, rel=1e-9)
+    assert all(c.rank <= dim for c in solution.candidates)
+    assert solution.value <= solution.candidates[0].value * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("problem", "method"),
+    [
+        (ufm.Problem([3] * 4, regularizer=ufm.WeightDecay(0.02, 0.02), head=ufm.Explicit(3), dim=3), "auto"),
+        (ufm.Problem([1, 1, 2, 2], regularizer=ufm.WeightDecay(0.02, 0.02), dim=3), "multistart"),
+        (ufm.Problem([83, 11, 11, 11], regularizer=ufm.WeightDecay(0.0175, 0.05), dim=3), "convex"),
+        (ufm.Problem([2] * 3, regularizer=ufm.WeightDecay(0.05, 0.05), head=ufm.FixedETF(), dim=2), "auto"),
+    ],
+)
+def test_rounding_noise_is_no_rank(problem, method):
+    solution = ufm.solve(problem, method=method)
+    assert problem.objective(solution.parameters) == pytest.approx(solution.value, rel=1e-9)
+    assert solution.certificate.rigorous().upper == pytest.approx(solution.value, rel=1e-9)
+    assert ufm.collapse(solution).verdict in ("yes", "no", "undecided")
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "loss", "head"),
+    [
+        (ufm.NormBudget(2.7, 0.27), ufm.CrossEntropy(smoothing=0.87), ufm.Explicit(4)),
+        (ufm.NormBudget(4.1, 4.5), ufm.CrossEntropy(smoothing=0.09), ufm.FrobeniusDEQ(0.75)),
+        (ufm.NormBudget(2.8, 1.3), ufm.SquaredError(), ufm.FrobeniusDEQ(0.9)),
+    ],
+)
+def test_budgets_need_not_be_used_up(regularizer, loss, head):
+    """Where more logit hurts, the optimum lies inside; here the convex bound proves it."""
+    problem = ufm.Problem([3, 3], regularizer=regularizer, loss=loss, head=head)
+    solution = ufm.solve(problem)
+    explicit = ufm.solve(ufm.Problem([3, 3], regularizer=regularizer, loss=loss))
+    assert solution.certificate.gap < 1e-8
+    if isinstance(head, ufm.FrobeniusDEQ):
+        assert solution.value <= explicit.value + 1e-9
+
+
+def test_one_multiplier_does_not_solve_a_ball():
+    """Squared error under a Schatten ball: singular values compete, and shrinking all of them alike ends at zero."""
+    problem = ufm.Problem([3, 3], regularizer=ufm.NormBudget(0.175, 0.308), loss=ufm.SquaredError(), head=ufm.Explicit(3))
+    solution = ufm.solve(problem)
+    assert solution.method == "multistart"
+    assert solution.value == pytest.approx(0.4253, abs=1e-3)
+
+
+def test_scalar_proofs_at_the_knee():
+    """Squared error with decay on A where the convex part is least at the knee."""
+    problem = ufm.Problem(
+        [7251837] * 4,
+        regularizer=ufm.WeightDecay(0.0024186, 0.01288),
+        loss=ufm.SquaredError(),
+        head=ufm.DecayedDEQ(0.207807, 0.672703),
+    )
+    solution = ufm.solve(problem, level="rigorous")
+    assert solution.certificate.relative_gap < 1e-12
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        head = ufm.DecayedDEQ(10.0 ** rng.uniform(-4, 1), rng.uniform(0.05, 0.95))
+        decay = ufm.WeightDecay(10.0 ** rng.uniform(-5, -1), 10.0 ** rng.uniform(-5, -1))
+        sizes = [int(10.0 ** rng.uniform(0, 6)) for _ in range(3)]
+        found = ufm.solve(ufm.Problem(sizes, regularizer=decay, loss=ufm.SquaredError(), head=head), level="rigorous")
+        assert found.certificate.relative_gap < 1e-9, (sizes, head, decay)
+        assert found.status is not ufm.Status.OPEN
+
+
+def test_auto_falls_through_where_a_method_ends_open():
+    problem = ufm.Problem([9, 2], regularizer=ufm.WeightDecay(5e-3, 5e-3, 0.0), loss=ufm.SquaredError())
+    assert ufm.solve(problem).status is ufm.Status.OPTIMAL
+
+
+def test_interpolating_squared_error_is_optimal():
+    problem = ufm.Problem([10] * 2 + [3] * 3, regularizer=ufm.NormBudget(2, 2), loss=ufm.SquaredError())
+    solution = ufm.solve(problem)
+    assert solution.status is ufm.Status.OPTIMAL
+    assert solution.value < 1e-12
+
+
+def test_a_point_that_is_not_critical_is_called_so():
+    problem = ufm.Problem([4] * 4, regularizer=ufm.WeightDecay(1.2e-2, 1.2e-2), dim=6)
+    rng = np.random.default_rng(0)
+    assert ufm.classify(problem, rng.standard_normal((4, 6)), rng.standard_normal((6, 16))).kind == "not critical"
+    cut_short = ufm.landscape(problem, starts=2, max_iterations=5)
+    assert cut_short.kinds["not critical"] == 2
+
+
+def test_thresholds_follow_solutions_that_a_fresh_search_would_miss():
+    """Two linear layers: the separated solution that wins last is found at smaller ratios only."""
+    found = ufm.threshold(classes=(5, 5), regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), minority_count=100, head=ufm.Explicit(2))
+    assert found.transition == "jump"
+    assert found.value == pytest.approx(30.4847, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ufm.CrossEntropy(weights=1e5).bind(ufm.ClassCounts.parse("100,10")),
+        lambda: ufm.CrossEntropy(adjustment=1e300).bind(ufm.ClassCounts.parse("100,10")),
+        lambda: ufm.CrossEntropy(temperatures=(1e200, 1.0)).bind(ufm.ClassCounts.parse("100,10")),
+        lambda: ufm.DecayedDEQ(1e299, 0.5),
+        lambda: ufm.FixedETF(average="no"),
+        lambda: ufm.etf_window(classes=4, size=5, regularizer=ufm.NormBudget(1, 1), contraction=0.5),
+        lambda: ufm.etf_window(classes="4", size=5, regularizer=TINY, contraction=0.5),
+        lambda: ufm.pair_depth("4"),
+        lambda: ufm.landscape(None),
+        lambda: ufm.landscape(ufm.Problem([4] * 4, regularizer=TINY), scale="a"),
+        lambda: ufm.spectrum(ufm.Problem([4] * 4, regularizer=TINY), np.zeros(4), np.zeros((4, 4))),
+        lambda: ufm.classify(ufm.Problem([4] * 4, regularizer=TINY), "W", [[1], [1, 2]]),
+        lambda: ufm.solve(ufm.Problem([5] * 10**5, regularizer=TINY, head=ufm.ReLU())),
+        lambda: ufm.threshold(classes=(20, 20), regularizer=TINY, minority_count=5, head=ufm.Explicit(2)),
+    ],
+)
+def test_odd_input_gets_one_sentence(make):
+    with pytest.raises(ufm.InputError) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -37,7 +37,7 @@ def test_rho_outside_the_unit_interval(rho):
 
 
 def test_budgets_beyond_float64_are_refused():
-    with pytest.raises(ufm.InputError, match="beyond float64"):
+    with pytest.raises(ufm.InputError, match="beyond what float64"):
         ufm.Problem([5] * 3, regularizer=ufm.NormBudget(1e5, 1e5)).program()
 
 

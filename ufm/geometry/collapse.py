@@ -96,14 +96,14 @@ def _beyond(solution: Solution) -> str:
 
 def _found(solution: Solution) -> float:
     """Contrast of the smallest classes at the solution itself: own logit minus the mean of the others of that size."""
-    logits = np.asarray(solution.logits)
-    sizes = np.array(list(solution.problem.counts))
-    members = np.flatnonzero(sizes == sizes.min())
-    block = logits[np.ix_(members, members)]
-    if len(members) < 2:
+    logits, sizes = solution.logits, np.array(solution.program.sizes)
+    groups = np.flatnonzero(sizes == sizes.min())
+    m = logits.multiplicity[groups]
+    if m.sum() < 2:
         return 0.0
-    own = np.diag(block)
-    return float(np.min(own - (block.sum(axis=0) - own) / (len(members) - 1)))
+    block = np.where(logits.pairs()[np.ix_(groups, groups)] > 0, logits.other[np.ix_(groups, groups)], 0.0)
+    others = (m @ block - np.diag(block)) / (m.sum() - 1.0)
+    return float(np.min(logits.own[groups] - others))
 
 
 def _enclosure(solution: Solution) -> tuple[float, float]:

@@ -77,6 +77,7 @@ class Problem:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self.loss.bind(self.counts)
+        self.head.penalty(self.regularizer, self.counts.classes)
         reason = self.head.refuses(self)
         if reason is not None:
             raise InputError(reason)
@@ -95,6 +96,11 @@ class Problem:
     def wide(self) -> bool:
         """Whether ``dim >= needed``, so that the program over logits loses nothing."""
         return self.dim is None or self.dim >= self.needed
+
+    def fits(self, rank: int) -> bool:
+        """Whether factors of that rank have parameters in ``dim`` dimensions."""
+        needed = self.head.width(self.counts.classes) if self.head.columns else rank
+        return self.dim is None or needed <= self.dim
 
     @cached_property
     def _program(self) -> LogitProgram:
@@ -128,9 +134,9 @@ class Problem:
                 f"counts has K={counts.classes} classes: W alone would not fit; read the block form in solution.logits"
             )
         needed = factors.width(program.multiplicity)
-        width = needed if self.dim is None else self.dim
-        if needed > width:
+        if not self.fits(needed):
             raise InputError(f"dim={self.dim} is too small for these logits: they need {needed} dimensions")
+        width = max(needed, self.dim or 0)
         group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
         scale = program.scale[group]
         width = max(width, self.head.width(len(group)))
@@ -152,6 +158,9 @@ class Problem:
             right[column:stop, members] = np.sign(factors.contrast[g]) * frame.T / program.scale[g]
             column = stop
         found = self.head.recover(left, singular, right, scale, self.regularizer)
+        if self.dim is not None and found.weight.shape[1] > self.dim:
+            # Heads that act on columns build their own few dimensions; what is cut here is empty.
+            found = replace(found, weight=found.weight[:, : self.dim], features=found.features[: self.dim])
         return found if program.bias_decay is None else replace(found, bias=factors.bias[group])
 
     def objective(self, parameters: Parameters) -> float:

@@ -173,8 +173,8 @@ class NormBudget:
         """Refuse budgets that let logits grow beyond `LARGEST_LOGIT`."""
         if not logit <= LARGEST_LOGIT:
             raise InputError(
-                f"{self} lets logits grow to {logit:.3g} and the loss fall below 1e-80, beyond float64; "
-                "lower the budgets (or rho)"
+                f"{self} lets logits grow to {logit:.3g} with this head, beyond what float64 arithmetic can certify "
+                "(200); lower the budgets, or the head's own"
             )
 
     def column_scale(self, sizes: Floats) -> Floats:

@@ -51,14 +51,12 @@ def best_scale(program: LogitProgram, code: Floats) -> tuple[float, Point]:
     def point(t: float) -> Point:
         return Point(zero, t * core, zero)
 
-    if penalty.ball:
-        t = 1.0 / penalty.gauge(sigma, ones)
-        return program.smooth(point(t)).value, point(t)
+    largest = 1.0 / penalty.gauge(sigma, ones) if penalty.ball else 400.0
 
     def value(t: float) -> float:
-        return program.smooth(point(t)).value + penalty.value(t * sigma, ones)
+        return program.smooth(point(t)).value + (0.0 if penalty.ball else penalty.value(t * sigma, ones))
 
-    grid = np.concatenate([[0.0], np.geomspace(1e-3, 400.0, 60)])
+    grid = np.concatenate([[0.0], np.geomspace(2.5e-6 * largest, largest, 60)])
     values = [value(float(t)) for t in grid]
     place = int(np.argmin(values))
     low, high = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]

@@ -83,10 +83,13 @@ class Convex:
         start = perf_counter()
         reason = self.unfit(problem)
         if reason is not None:
-            raise InputError(f"method 'convex' does not fit: {reason}; use method='factored'")
+            raise InputError(f"method 'convex' does not fit: {reason}; use method='auto'")
         program = problem.program().split()
         point, iterations = self._conic(program)
-        factors = program.factors(point)
+        # A conic solver's zeros are not zero; the optimum needs no more dimensions than these.
+        u, sigma, vt = np.linalg.svd(point.core)
+        rank = min(problem.needed, problem.width)
+        factors = program.factors(point, (u[:, :rank], sigma[:rank], vt[:rank]))
         stats = Stats(iterations, iterations, perf_counter() - start)
         return conclude(problem, self.name, program, factors, None, stats, self.tolerance)
 

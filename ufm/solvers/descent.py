@@ -2,7 +2,7 @@
 
 The core is a product ``L R`` of thin factors and the penalty a smooth function of its positive singular values, so L-BFGS
 applies as long as they stay positive. Between two runs vanishing ones are dropped, and a proximal step adds those that
-the loss pays for. Under a ball every point is scaled onto its boundary.
+the loss pays for. Under a ball points outside are scaled onto its boundary.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Descent:
         self.evaluations = 0
 
     def objective(self, point: Point) -> tuple[float, Point]:
-        """Value and gradient at a point (scaled onto the boundary of a ball)."""
+        """Value and gradient at a point (scaled onto the boundary of a ball from outside)."""
         self.evaluations += 1
         program, penalty, g = self.program, self.penalty, self.program.groups
         u, sigma, vt = np.linalg.svd(point.core)
@@ -52,6 +52,9 @@ class Descent:
             value = at.value + penalty.value(singular, self.copies)
             return value, Point(gradient.contrast + normal.contrast, gradient.core + normal.core, gradient.bias)
         size = penalty.gauge(singular, self.copies)
+        if size <= 1.0:
+            at = program.smooth(point)
+            return at.value, at.gradient
         at = program.smooth(Point(point.contrast / size, point.core / size, point.bias))
         gradient = at.gradient
         along = float(gradient.contrast @ point.contrast + np.vdot(gradient.core, point.core)) / size
@@ -62,11 +65,11 @@ class Descent:
         )
 
     def scaled(self, point: Point) -> Point:
-        """The point on the boundary of a ball, or as it is."""
+        """The point, on the boundary of a ball where it lies outside."""
         if not self.penalty.ball:
             return point
         singular = np.concatenate([point.contrast, np.linalg.svd(point.core)[1]])
-        size = max(self.penalty.gauge(singular, self.copies), 1e-300)
+        size = max(self.penalty.gauge(singular, self.copies), 1.0)
         return Point(point.contrast / size, point.core / size, point.bias)
 
     def run(self, point: Point, max_iterations: int, *, rough: bool = False, adapt: bool = True) -> Found:

@@ -9,7 +9,8 @@ The variables are W (K x d) and G (d x K) in balanced scaling, ``min f(W G) + mu
    where it is met. Between two of them a proximal-gradient step on the logits adds or drops singular values, so that no
    direction stays empty by accident. The certificate, not the gradient norm, decides when to stop.
 
-For d < K - 1 the problem is not convex; the lower bound is still valid, and the status says what is known.
+For d < K - 1 the problem is not convex; the lower bound is still valid, and the status says what is known. Where label
+smoothing or squared error is least inside a large budget, the search on the sphere ends open.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Factored:
         start = perf_counter()
         reason = self.unfit(problem)
         if reason is not None:
-            raise InputError(f"method 'factored' does not fit: {reason}; use method='symmetric'")
+            raise InputError(f"method 'factored' does not fit: {reason}; use method='auto'")
         program = problem.program().split()
         work = _Descent(program, problem.width, problem.wide)
         best = work.run(work.structured(), self.tolerance, self.max_iterations)

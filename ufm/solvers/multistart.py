@@ -20,7 +20,7 @@ from ufm.certify.moments import balanced_bound
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.codes import best_scale, names
-from ufm.solvers.descent import Descent, Found
+from ufm.solvers.descent import VANISHING, Descent, Found
 from ufm.solvers.solution import Candidate, Solution, Stats, check_options, conclude
 from ufm.solvers.symmetric import MAX_GROUPS, minimise
 from ufm.spectral.penalties import ColumnPenalty
@@ -29,6 +29,10 @@ from ufm.spectral.program import Factors, LogitProgram, Point
 Floats = NDArray[np.float64]
 MAX_CLASSES = 64
 """Largest K for which the full K x K program is searched too."""
+POLISHED = 5
+"""Random starts whose descent is taken to the end."""
+MAX_CODES = 400
+"""Largest K for which, on balanced classes, the multiples of named codes are tried at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,46 +92,75 @@ class Multistart:
 
     def _search(self, problem: Problem) -> tuple[LogitProgram, Factors, list[Candidate], int]:
         program = problem.program()
-        candidates: list[Candidate] = []
-        evaluations = 0
-        best: tuple[float, LogitProgram, Point] = (np.inf, program, program.zero())
-
-        def enter(name: str, where: LogitProgram, found: Found) -> None:
-            nonlocal best, evaluations
-            evaluations += found.evaluations
-            candidates.append(Candidate(name, found.value, _rank(where, found.point)))
-            # A later candidate must be better by more than the accuracy of descent, so that named ones keep their place.
-            if found.value < best[0] - 1e-11 * abs(best[0]) or best[0] == np.inf:
-                best = found.value, where, found.point
-
+        found = _Collection(problem)
         reduced = Descent(program, problem.width)
-        for name, point in _invariant(program):
-            enter(name, program, reduced.run(point, self.max_iterations))
-        if program.classes <= MAX_CLASSES and program.classes > 2:
+        for name, point in (*_invariant(program), *_relaxed(program)):
+            found.enter(name, program, reduced.run(point, self.max_iterations))
+        balanced = program.groups == 1
+        if program.classes > 2 and (program.classes <= MAX_CLASSES or (balanced and program.classes <= MAX_CODES)):
             full = program.split()
             descent = Descent(full, problem.width)
-            rank = min(problem.width, problem.needed)
             for name, code in names(full.classes):
                 value, point = best_scale(full, code)
-                if problem.counts.groups[0][0] == full.classes:
-                    candidates.append(Candidate(f"{name} code", value, _rank(full, point)))
-                    if value < best[0] - 1e-11 * abs(best[0]) and _rank(full, point) <= problem.width:
-                        best = value, full, point
-                enter(f"from {name}", full, descent.run(point, self.max_iterations))
-            rng = np.random.default_rng(self.seed)
-            size = max(float(np.linalg.norm(full.factors(best[2]).contrast)), 1.0) if best[1] is full else 1.0
-            for start in range(self.starts):
-                chosen = 1 + (start * 7919) % rank if start % 2 else rank
-                left = rng.standard_normal((full.groups, chosen))
-                right = left.T + 0.3 * rng.standard_normal((chosen, full.groups))
-                core = left @ right * full.scale
-                height = 4.0 * size * float(rng.uniform(0.3, 2.0)) * float(full.scale.mean())
-                point = Point(np.zeros(full.groups), core * (height / np.linalg.norm(core, 2)), np.zeros(full.groups))
-                found = descent.run(point, self.max_iterations, rough=True)
-                if found.value < 1.0003 * best[0]:
-                    found = descent.run(found.point, self.max_iterations)
-                enter(f"random, rank {chosen}", full, found)
-        return best[1], best[1].factors(best[2]), candidates, evaluations
+                if balanced:
+                    found.enter(f"{name} code", full, Found(value, point, 0))
+                if program.classes <= MAX_CLASSES:
+                    found.enter(f"from {name}", full, descent.run(point, self.max_iterations))
+            if program.classes <= MAX_CLASSES:
+                self._random(problem, full, descent, found)
+        _, where, point = found.best
+        return where, _clean(where, point), found.candidates, found.evaluations
+
+    def _random(self, problem: Problem, full: LogitProgram, descent: Descent, found: _Collection) -> None:
+        """Rough descents from Gaussian factors of every rank; the best few of them to the end."""
+        rng = np.random.default_rng(self.seed)
+        rank = min(problem.width, problem.needed)
+        ends = []
+        for start in range(self.starts):
+            chosen = 1 + (start * 7919) % rank if start % 2 else rank
+            left = rng.standard_normal((full.groups, chosen))
+            right = left.T + 0.3 * rng.standard_normal((chosen, full.groups))
+            core = left @ right * full.scale
+            height = 4.0 * float(rng.uniform(0.3, 2.0)) * float(full.scale.mean())
+            point = Point(np.zeros(full.groups), core * (height / np.linalg.norm(core, 2)), np.zeros(full.groups))
+            ends.append((descent.run(point, self.max_iterations, rough=True), f"random, rank {chosen}"))
+        ends.sort(key=lambda end: end[0].value)
+        for place, (end, name) in enumerate(ends):
+            if place < POLISHED and end.value < found.best[0] * 1.001:
+                more = descent.run(end.point, self.max_iterations)
+                end = Found(more.value, more.point, end.evaluations + more.evaluations)
+            found.enter(name, full, end)
+
+
+class _Collection:
+    """Candidates that fit into the width, the best of them, and evaluations spent."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.candidates: list[Candidate] = []
+        self.evaluations = 0
+        program = problem.program()
+        self.best: tuple[float, LogitProgram, Point] = (np.inf, program, program.zero())
+
+    def enter(self, name: str, program: LogitProgram, found: Found) -> None:
+        """Count a candidate in, unless it needs more dimensions than there are."""
+        self.evaluations += found.evaluations
+        rank = _rank(program, found.point)
+        if not self.problem.fits(rank):
+            return
+        self.candidates.append(Candidate(name, found.value, rank))
+        # A later candidate must be better by more than the accuracy of descent, so that named ones keep their place.
+        if found.value < self.best[0] - 1e-11 * abs(self.best[0]) or self.best[0] == np.inf:
+            self.best = found.value, program, found.point
+
+
+def _clean(program: LogitProgram, point: Point) -> Factors:
+    """Factors of a point without the singular values that descent counts as vanishing."""
+    u, sigma, vt = np.linalg.svd(point.core)
+    largest = max(float(sigma.max()), float(point.contrast.max()), 1e-300)
+    keep = sigma > VANISHING * largest
+    contrast = np.where(point.contrast > VANISHING * largest, point.contrast, 0.0)
+    return program.factors(Point(contrast, point.core, point.bias), (u[:, keep], sigma[keep], vt[keep]))
 
 
 def _globally(problem: Problem, program: LogitProgram, factors: Factors, effort: int) -> Bounds:
@@ -154,14 +187,26 @@ def _globally(problem: Problem, program: LogitProgram, factors: Factors, effort:
 def _rank(program: LogitProgram, point: Point) -> int:
     """Number of positive singular values."""
     sigma = np.linalg.svd(point.core, compute_uv=False)
-    largest = max(float(sigma.max()), float(point.contrast.max()))
-    return int(np.sum(sigma > 1e-6 * largest) + program.copies @ (point.contrast > 1e-6 * largest)) if largest > 0 else 0
+    least = VANISHING * max(float(sigma.max()), float(point.contrast.max()), 1e-300)
+    return int(np.sum(sigma > least) + program.copies @ (point.contrast > least))
+
+
+def _relaxed(program: LogitProgram) -> list[tuple[str, Point]]:
+    """The optimum of the convex program that the penalty's relaxation makes, from the value at zero."""
+    if program.groups > MAX_GROUPS:
+        return []
+    convex = replace(program, penalty=program.penalty.relaxed(program.smooth(program.zero()).value))
+    try:
+        factors = minimise(convex, 1e-6, 60)[0]
+    except np.linalg.LinAlgError:
+        return []
+    return [("convex relaxation", program.point(factors))]
 
 
 def _invariant(program: LogitProgram) -> list[tuple[str, Point]]:
     """Starts in the reduced program: heights of two sizes, each set of groups collapsed or not, and zero."""
     zero = program.zero()
-    starts = [] if program.penalty.ball else [("zero", zero)]
+    starts = [("zero", zero)]
     alive = program.copies > 0
     m, classes = program.multiplicity, program.classes
     for height in (3.0, 10.0):
@@ -170,8 +215,6 @@ def _invariant(program: LogitProgram) -> list[tuple[str, Point]]:
         for kept in product((True, False), repeat=int(alive.sum())):
             contrast = np.zeros(program.groups)
             contrast[alive] = np.where(kept, height * program.scale[alive], 0.0)
-            if program.penalty.ball and not contrast.any() and not core.any():
-                continue
             label = "invariant" if all(kept) else "invariant, " + _label(program, alive, kept)
             starts.append((label, Point(contrast, core, zero.bias)))
     return starts

@@ -107,7 +107,8 @@ class _System:
         if self.radius is None:
             self.mu = penalty.weight  # type: ignore[attr-defined]
         else:
-            self.mu = max(-smooth.dot(position) / (2.0 * self.radius), 0.0)
+            # Positive even inside the ball, where the multiplier vanishes: it divides.
+            self.mu = max(-smooth.dot(position) / (2.0 * self.radius), 1e-150)
         self.slope = smooth.plus(self.mu, position)
         self._prepare()
 
@@ -158,7 +159,7 @@ class _System:
         # (P+_ij, P+_ji): curvature 2 h along (root_j, root_i), none along the rotation orthogonal to it.
         along = inner_plus * root + inner_plus.T * root[:, None]
         stiff = h * total
-        inner_plus = along * root / (stiff * total) + (inner_plus - along * root / total) / (mu + stiff)
+        inner_plus = along * root / np.maximum(stiff * total, 1e-300) + (inner_plus - along * root / total) / (mu + stiff)
         across = inner_minus * root - inner_minus.T * root[:, None]
         inner_minus = (inner_minus - across * root * h / (2.0 * mu + stiff)) / (2.0 * mu)
         plus = np.concatenate([inner_plus, plus[rank:] / self.outer_plus])

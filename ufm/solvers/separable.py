@@ -55,6 +55,8 @@ class Separable:
         if program.bias_decay is not None:
             return "it solves squared error without a bias only"
         ratio = program.share / program.scale**2
+        if program.penalty.ball and not program.penalty.convex:
+            return f"the budgets of the head {problem.head} are not convex and tie the singular values together"
         if (program.penalty.ball and program.groups > 1) or np.any(np.abs(ratio - ratio[0]) > 1e-12 * ratio[0]):
             return "classes of unequal size bend the loss differently there (only decay per sample evens it out)"
         if not problem.wide:

@@ -136,9 +136,11 @@ def conclude(
     factors = program.inside(factors, rounding_terms(program, factors) * UNIT)
     found = bounds(program, factors) if found is None else found
     certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.slopes)
-    fits = problem.wide or factors.width(program.multiplicity) <= problem.width
+    fits = problem.fits(factors.width(program.multiplicity))
+    # A squared error may be zero at the optimum, so that its gap is also measured against the value 1/2 at zero.
+    scale = found.upper if program.loss.shift_invariant else max(found.upper, 0.5)
     # Phrased so that a NaN anywhere counts as not solved.
-    if not (found.upper - found.lower <= tolerance * found.upper and fits):
+    if not (found.upper - found.lower <= tolerance * scale and fits):
         status = Status.OPEN if problem.wide else Status.LOOSE
         if not program.penalty.convex and fits:
             status = Status.BEST

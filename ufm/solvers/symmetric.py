@@ -85,7 +85,7 @@ class Symmetric:
         start = perf_counter()
         reason = self.unfit(problem)
         if reason is not None:
-            raise InputError(f"method 'symmetric' does not fit: {reason}; use method='factored'")
+            raise InputError(f"method 'symmetric' does not fit: {reason}; use method='auto'")
         program = problem.program()
         factors, found, iterations, evaluations = minimise(program, 0.01 * self.tolerance, self.max_iterations)
         stats = Stats(iterations, evaluations, perf_counter() - start)

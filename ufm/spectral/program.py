@@ -218,7 +218,8 @@ class LogitProgram:
     def factors(self, point: Point, thin: tuple[Floats, Floats, Floats] | None = None) -> Factors:
         """Balanced factors of a point; ``thin`` is the core's reduced SVD where it is known."""
         u, sigma, vt = np.linalg.svd(point.core) if thin is None else thin
-        keep = sigma > 0
+        # Rounding noise is no rank: the bounds are those of the factors that are kept.
+        keep = sigma > 4e-16 * len(sigma) * float(sigma.max(initial=0.0))
         root = np.sqrt(sigma[keep])
         left = u[:, : len(sigma)][:, keep] * root / self._root[:, None]
         right = root[:, None] * vt[: len(sigma)][keep] / (self._root * self.scale)

@@ -13,6 +13,7 @@ a very small decay every singular value is on the linear part of slope ``mu (1 -
 from __future__ import annotations
 
 from math import sqrt
+from numbers import Integral
 
 import numpy as np
 
@@ -23,11 +24,12 @@ from ufm.problem.problem import Problem
 from ufm.problem.regularizers import WeightDecay
 from ufm.solvers.codes import best_scale, blocks, names
 from ufm.solvers.descent import Descent
+from ufm.solvers.solution import check_options
 from ufm.spectral.program import Point
 from ufm.thresholds.threshold import Threshold
 
 RELATIVE = 5e-7
-MAX_CLASSES = 40
+MAX_CLASSES = 20
 STARTS = 12
 
 
@@ -37,7 +39,7 @@ def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction
     Parameters
     ----------
     classes, size : int
-        K (3 to 40) classes of n samples.
+        K (3 to 20) classes of n samples.
     regularizer : WeightDecay
     contraction : float in (0, 1)
     seed : int, of the random starts that look for better codes
@@ -60,8 +62,11 @@ def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction
     >>> edge.quantity, edge.upper - edge.lower < 1e-5 * edge.value
     ('decay on A', True)
     """
-    if not 3 <= classes <= MAX_CLASSES:
+    if not (isinstance(classes, Integral) and 3 <= classes <= MAX_CLASSES):
         raise InputError(f"classes is {classes!r}; other codes are searched for with 3 to {MAX_CLASSES} classes")
+    if not isinstance(regularizer, WeightDecay) or regularizer.bias is not None:
+        raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) without a bias")
+    check_options(0.5, seed=seed)
     from threadpoolctl import threadpool_limits
 
     rivals = _Rivals(classes, size, regularizer, contraction, seed)
@@ -79,8 +84,8 @@ def pair_depth(classes: int) -> int | None:
     >>> [pair_depth(k) for k in (2, 4, 6, 10)]
     [None, 3, 2, 2]
     """
-    if classes < 2 or classes % 2:
-        raise InputError(f"classes is {classes!r}; pairs need an even number of classes")
+    if not isinstance(classes, Integral) or classes < 2 or classes % 2:
+        raise InputError(f"classes is {classes!r}; pairs need an even whole number of classes")
     # K 2^{2/(L+1)} < 2 (K-1) iff 2^2 K^{L+1} < (2 (K-1))^{L+1}, in whole numbers.
     for layers in range(1, 60):
         if 4 * classes ** (layers + 1) < (2 * (classes - 1)) ** (layers + 1):

@@ -32,9 +32,11 @@ from ufm.thresholds.threshold import Threshold
 Floats = NDArray[np.float64]
 SEPARATED = 1e-3
 """Logit contrast (nats) from which minority classes count as separated."""
-MAX_CLASSES = 40
+MAX_CLASSES = 20
 RELATIVE = 5e-7
-STARTS = 8
+STARTS = 4
+SEARCHES = 4
+"""Bisections that look for new solutions; after them known ones are followed."""
 NOISE = 1e-11
 """Differences of values below this mean nothing."""
 MAX_RATIO = 1e5
@@ -46,7 +48,7 @@ def jump_threshold(majority: int, minority: int, count: int, regularizer: Weight
     Raises
     ------
     InputError
-        K above 40, or no exchange at ratios from 1 to 1e5.
+        K above 20, or no exchange at ratios from 1 to 1e5.
     """
     if majority + minority > MAX_CLASSES:
         raise InputError(
@@ -119,12 +121,17 @@ class _Tracker:
     def __init__(self, family: _Family, seed: int) -> None:
         self.family = family
         self.rng = np.random.default_rng(seed)
+        # Starts from the last ratio, and from the largest ratio so far at which separation won: a solution that is lost
+        # at some larger ratio must not be forgotten for those between.
         self.pools: dict[str, list[Point]] = {"collapsed": [], "separated": []}
+        self.anchors: dict[str, list[Point]] = {"collapsed": [], "separated": []}
 
     def excess(self, ratio: float, search: bool) -> float:
         """Separated minus collapsed value: positive where collapse wins (infinite where nothing separated exists)."""
         apart = self._best("separated", self.family.program(ratio).split(), search)
         together = self._best("collapsed", self.family.one_minority(ratio), search)
+        if apart < together - NOISE:
+            self.anchors = {kind: list(points) for kind, points in self.pools.items()}
         return apart - together
 
     def _best(self, kind: str, program: LogitProgram, search: bool) -> float:
@@ -133,11 +140,13 @@ class _Tracker:
         adapt = kind == "separated"
         groups, m = program.groups, program.multiplicity
         zero = np.zeros(groups)
-        found = [descent.run(point, 1500, adapt=adapt) for point in self.pools[kind]]
+        found = [descent.run(point, 1500, adapt=adapt) for point in (*self.pools[kind], *self.anchors[kind])]
         starts = []
         if search:
             starts = [Point(zero, h * (np.diag(1.0 / m) - 1.0 / m.sum()) / program._unit, zero) for h in (3.0, 8.0)]
             starts.append(Point(zero, np.zeros((groups, groups)), zero))
+            if adapt:
+                starts += self._partial(program)
             for _ in range(STARTS):
                 left = self.rng.standard_normal((groups, groups - 1))
                 core = left @ (left.T + 0.3 * self.rng.standard_normal((groups - 1, groups))) * program.scale
@@ -151,6 +160,18 @@ class _Tracker:
         if distinct:
             self.pools[kind] = [f.point for f in distinct[:2]]
         return distinct[0].value if distinct else np.inf
+
+    def _partial(self, program: LogitProgram) -> list[Point]:
+        """Majority separated, j of the minority classes separated, the others collapsed onto one classifier."""
+        first, classes = self.family.majority, program.groups
+        zero = np.zeros(classes)
+        starts = []
+        for kept in range(2, self.family.minority):
+            block = np.eye(classes)
+            rest = slice(first + kept, classes)
+            block[rest, rest] = 1.0 / (self.family.minority - kept)
+            starts.append(Point(zero, 5.0 * (block - 1.0 / classes) * program.scale, zero))
+        return starts
 
     def _apart(self, program: LogitProgram, point: Point) -> bool:
         """Whether some minority class is told from another."""
@@ -183,28 +204,34 @@ def _search(family: _Family, seed: int) -> Threshold:
     at = max(first * (1 + 1e-4), 1.0)
     if tracker.excess(at, True) >= -NOISE:
         return _continuous(family)
-    low, high = at, last if last is not None else 2.0 * at
+    low, high = at, last if last is not None else 4.0 * at
     while last is None and tracker.excess(high, True) < -NOISE:
-        low, high = high, 2.0 * high
+        low, high = high, 4.0 * high
         if high > MAX_RATIO:
             raise InputError(
                 f"head is {family.head}: separated solutions stay better up to a ratio of {high:.3g}, "
                 "so no collapse was found; raise the decay"
             )
-    for _ in range(5):
+    for _ in range(SEARCHES):
         middle = sqrt(low * high)
         low, high = (middle, high) if tracker.excess(middle, True) < -NOISE else (low, middle)
+    low, high = _narrowed(tracker, low, high)
+    symmetric = _exchange(tracker, at, high)
+    shown = f"the exchange is at R = {symmetric:.4g}" if symmetric is not None else "collapse is best from the start"
+    note = f"best found, not proved: the program is not convex; among solutions that treat equal classes alike {shown}"
+    if last is not None:
+        note += f"; collapse is proved from R = {last:.6g}"
+    return Threshold("ratio", 0.5 * (low + high), low, high, "numeric", "jump", note)
+
+
+def _narrowed(tracker: _Tracker, low: float, high: float) -> tuple[float, float]:
+    """The bracket down to the wanted width, by secants between warm-started values."""
     a, b = tracker.excess(low, False), tracker.excess(high, False)
     while high / low > 1 + 2 * RELATIVE:
         middle = _secant(low, high, a, b)
         value = tracker.excess(middle, False)
         low, high, a, b = (middle, high, value, b) if value < -NOISE else (low, middle, a, value)
-    symmetric = _exchange(tracker, at, high)
-    shown = f"the exchange is at R = {symmetric:.6g}" if symmetric is not None else "collapse is best from the start"
-    note = f"best found, not proved: the program is not convex; among solutions that treat equal classes alike {shown}"
-    if last is not None:
-        note += f"; collapse is proved from R = {last:.6g}"
-    return Threshold("ratio", 0.5 * (low + high), low, high, "numeric", "jump", note)
+    return low, high
 
 
 def _secant(low: float, high: float, a: float, b: float) -> float:
@@ -220,10 +247,10 @@ def _secant(low: float, high: float, a: float, b: float) -> float:
 
 
 def _exchange(tracker: _Tracker, low: float, high: float) -> float | None:
-    """Where symmetric separated solutions stop being better than collapsed ones, to five digits; None if at no ratio."""
+    """Where symmetric separated solutions stop being better than collapsed ones, to four digits; None if at no ratio."""
     if tracker.symmetric_excess(low) >= -NOISE:
         return None
-    while high / low > 1 + 1e-5:
+    while high / low > 1 + 1e-4:
         middle = sqrt(low * high)
         low, high = (middle, high) if tracker.symmetric_excess(middle) < -NOISE else (low, middle)
     return sqrt(low * high)

@@ -30,7 +30,8 @@ def threshold(
     regularizer : WeightDecay or NormBudget
     minority_count : int
         n_B, samples per minority class; needed under decay per sample only.
-    head : Explicit (default) or LinearDEQ
+    head : Explicit (default, of any depth), LinearDEQ or DecayedDEQ
+        Heads that are not convex are searched (K up to 20, level "numeric"); see `ufm.thresholds.jump`.
     level : {"float", "rigorous"}
         Enclosure by float64 with a-priori rounding terms, or by ball arithmetic (a theorem).
 

@@ -180,19 +180,21 @@ def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
 
     start = curvature * target**2 / 2
     turn = charge.turn(curvature)
-    low, high = float(turn.upper().mid()), float(target.mid())
     best = start
     if turn > 0:
         # Both ends of the concave part; its upper end is bounded where the balls of the turn end.
         best = _least(best, value(turn))
-    if low < high:
+    if not turn >= target:
+        low, high = float(turn.upper().mid()), float(target.upper().mid())
         for _ in range(200):
             middle = (low + high) / 2
             low, high = (middle, high) if slope(arb(middle)) < 0 else (low, middle)
         at = arb(high)
         tilt = slope(at)
-        reach = (at - turn).max(target - at)
-        best = _least(best, value(at) - abs(tilt) * reach)
+        # The tangent at a point of the convex part falls towards the turn if it rises there, and towards the target if not.
+        below = tilt.upper().max(arb(0)) * (at - turn).upper().max(arb(0))
+        above = (-tilt).upper().max(arb(0)) * (target - at).upper().max(arb(0))
+        best = _least(best, value(at) - below - above)
     return best
 
 

@@ -155,7 +155,8 @@ class Minimax:
         elif upper < corner:
             largest = self.decay / self.mu * (1 - (1 - 2 * upper / self.decay).sqrt())
         else:
-            largest = self.knee
+            # Too close to tell: the larger range and the smaller price serve both cases.
+            largest = self.knee + (upper - corner).upper().max(arb(0)) / (self.mu * (1 - self.contraction))
             upper = corner.lower()
         return Convex(upper / largest if largest > 0 else self.mu * (1 - self.contraction), False)
 

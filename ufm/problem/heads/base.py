@@ -58,9 +58,13 @@ class Parameters:
 class Head(ABC):
     """A last-layer architecture above free features. Adding one is one new file with these members.
 
+    columns : whether the penalty acts on columns of the logits instead of their singular values
+
     The optimum sees a head only through its penalty. Gradient methods and recovery see its own arrays (the map A, linear
     layers), besides W and H.
     """
+
+    columns = False
 
     def refuses(self, problem: Problem) -> str | None:
         """Why this head cannot stand in that problem (argument, value, remedy), or None."""

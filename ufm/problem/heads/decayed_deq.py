@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,9 @@ class DecayedDEQ(Equilibrium):
 
     The penalty is minimax concave, ``mu s (1 - a) + decay a^2 / 2`` with ``a = min(mu s / decay, contraction)``: the
     singular values of ``(I - A)^{-1}`` are those of ``I - A`` inverted, and ``sum (1 - sigma_i(I - A))^2 <= ||A||_F^2``
-    (Mirsky), with equality for A aligned with the logits. Not convex. As decay grows it becomes the explicit head.
+    (Mirsky), with equality for A aligned with the logits. That no other arrangement is cheaper follows from
+    ``sum_i s_i (1 - a_i) <= sum_i w_i h_i`` for the singular values of W and H, the Gelfand-Naimark inequalities applied to
+    ``W (I - A)^{-1} H = Z`` on every set of indices. Not convex. As decay grows it becomes the explicit head.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ class DecayedDEQ(Equilibrium):
     contraction: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.decay, Real) and isfinite(self.decay) and 1e-300 < self.decay < 1e300):
-            raise InputError(f"decay on A is {self.decay!r}: give a finite positive number such as 0.05")
+        if not (isinstance(self.decay, Real) and not isinstance(self.decay, bool) and 1e-100 < self.decay < 1e100):
+            raise InputError(f"decay on A is {self.decay!r}: give a positive number such as 0.05 (1e-100 to 1e100)")
         if self.contraction is None:
             raise InputError(
                 "contraction is missing: with decay on A alone the infimum is not attained (as ||A||_2 -> 1 the logits grow "

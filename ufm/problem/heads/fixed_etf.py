@@ -44,10 +44,19 @@ class FixedETF(Head):
     average: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.average, bool):
+            raise InputError(f"average is {self.average!r}; give True (mean over classes) or False (every feature)")
         if self.norm is not None:
-            if not (isinstance(self.norm, Real) and isfinite(self.norm) and 1e-150 < self.norm < 1e150):
+            if not (
+                isinstance(self.norm, Real)
+                and not isinstance(self.norm, bool)
+                and isfinite(self.norm)
+                and 1e-150 < self.norm < 1e150
+            ):
                 raise InputError(f"norm is {self.norm!r}: give |w_k|^2 as a finite positive number, or leave it out")
             object.__setattr__(self, "norm", float(self.norm))
+
+    columns = True
 
     def refuses(self, problem: Problem) -> str | None:
         classes, regularizer = problem.counts.classes, problem.regularizer

@@ -28,6 +28,8 @@ class ReLU(Head):
     0.002
     """
 
+    columns = True
+
     def refuses(self, problem: Problem) -> str | None:
         classes = problem.counts.classes
         if problem.dim is not None and problem.dim < classes:

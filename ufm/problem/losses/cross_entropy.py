@@ -76,7 +76,13 @@ class CrossEntropy:
     @property
     def plain(self) -> bool:
         """Whether it is the ordinary cross-entropy."""
-        return self == CrossEntropy()
+        neutral = {"weights": 1.0, "adjustment": 0.0, "temperatures": 1.0}
+        listed = all(
+            not value or (isinstance(value, tuple) and all(v == neutral[name] for v in value))
+            for name in neutral
+            for value in (getattr(self, name),)
+        )
+        return listed and not self.smoothing
 
     def bind(self, counts: ClassCounts) -> BoundCrossEntropy:
         weights, offsets, temperatures = self._by_group(counts)
@@ -97,11 +103,18 @@ class CrossEntropy:
                 raise InputError(f"{name} has {len(value)} numbers for {len(sizes)} distinct class sizes; give one for each")
             return list(value)
 
-        weights = read("weights", self.weights, lambda n, a: (sizes[0] / n) ** a)
-        offsets = read("adjustment", self.adjustment, lambda n, t: t * log(n / counts.total))
-        temperatures = read("temperatures", self.temperatures, lambda n, g: (n / sizes[0]) ** g)
-        if not (min(weights) > 1e-100 and max(weights) < 1e100 and min(temperatures) > 1e-100):
-            raise InputError(f"{self} makes weights or temperatures beyond float64 for these class sizes; lower the exponents")
+        try:
+            weights = read("weights", self.weights, lambda n, a: (sizes[0] / n) ** a)
+            offsets = read("adjustment", self.adjustment, lambda n, t: t * log(n / counts.total))
+            temperatures = read("temperatures", self.temperatures, lambda n, g: (n / sizes[0]) ** g)
+        except OverflowError:
+            weights = offsets = temperatures = [float("inf")]
+        moderate = all(1e-100 < w < 1e100 for w in weights) and all(1e-10 < t < 1e10 for t in temperatures)
+        if not (moderate and all(abs(v) < 1e4 for v in offsets)):
+            raise InputError(
+                f"loss {self} has weights, offsets or temperatures beyond float64 for these class sizes; "
+                "give numbers closer to 1 (offsets: to 0)"
+            )
         return weights, offsets, temperatures
 
     def certificate(self, counts: ClassCounts) -> dict[str, object]:
