@@ -75,8 +75,8 @@ def _routes(rows: list[Row]) -> Table:
 
 
 def _searches(rows: list[Found]) -> Table:
-    title = "Not convex: evaluations, best value, starts that reach it, certified gap to the global optimum, time"
-    table = _table(title, "problem", "route", "evaluations", "value", "hits", "gap", "time", "ratio")
+    title = "Not convex (K = 10): evaluations, best value, starts that reach it, certified gap to the global optimum"
+    table = _table(title, "problem", "route", "evals", "value", "hits", "gap", "time", "ratio")
     best: dict[str, float] = {}
     for row in rows:
         best.setdefault(row.problem, row.seconds)

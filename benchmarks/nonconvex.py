@@ -86,7 +86,7 @@ def peers(name: str, run: Callable[[list[Floats], int], float]) -> Found:
         values.append(run([0.5 * rng.standard_normal((CLASSES, CLASSES)) for _ in range(3)], STEPS))
     best = min(values)
     hits = float(np.mean(np.array(values) <= best * (1 + 1e-4)))
-    return Found("10 classes, two layers", name, SEEDS * STEPS, best, hits, None, perf_counter() - start)
+    return Found("two layers", name, SEEDS * STEPS, best, hits, None, perf_counter() - start)
 
 
 def ours(name: str, problem: ufm.Problem, method: str | Multistart, runs: int) -> Found:
@@ -110,15 +110,15 @@ def searches(progress: Callable[[str], None]) -> list[Found]:
     deq = ufm.Problem([900] * 5 + [100] * 5, regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), head=ufm.DecayedDEQ(0.05, 0.5))
     squared = ufm.Problem([30, 20, 10, 5], regularizer=small, loss=ufm.SquaredError(), head=ufm.Explicit(3))
     progress("20 starts, two layers")
-    rows = [ours("10 classes, two layers", layers, Multistart(), 3)]
+    rows = [ours("two layers", layers, Multistart(), 3)]
     progress("Adam, two layers")
     rows.append(peers("Adam", adam))
     progress("gradient descent, two layers")
     rows.append(peers("gradient descent", descent))
     progress("20 starts, decayed DEQ")
-    rows.append(ours("10 classes, R=9, decayed DEQ", deq, Multistart(), 3))
+    rows.append(ours("decayed DEQ, R=9", deq, Multistart(), 3))
     progress("squared error")
-    rows.append(ours("squared error, 3 layers", squared, "auto", 200))
+    rows.append(ours("mse, 3 layers", squared, "auto", 200))
     return rows
 
 
