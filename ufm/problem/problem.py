@@ -78,7 +78,7 @@ class Problem:
             object.__setattr__(self, name, value)
         self.loss.bind(self.counts)
         self.head.penalty(self.regularizer, self.counts.classes)
-        reason = self.head.refuses(self)
+        reason = self.head.refuses(self.counts, self.loss, self.regularizer, self.dim)
         if reason is not None:
             raise InputError(reason)
 

@@ -11,7 +11,7 @@ from ufm.problem.heads import FixedETF, Parameters, ReLU
 from ufm.problem.heads.base import Arrays
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
-from ufm.spectral.program import ColumnLoss
+from ufm.spectral.loss import ColumnLoss
 
 Floats = NDArray[np.float64]
 

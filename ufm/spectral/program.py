@@ -19,32 +19,16 @@ A program whose groups are single classes is the full K x K program; nothing els
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ufm.spectral.blocks import BlockMatrix
+from ufm.spectral.loss import BoundLoss
 from ufm.spectral.penalties import ColumnPenalty, Penalty
 
-if TYPE_CHECKING:
-    from ufm.problem.losses.base import BoundLoss
-
 Floats = NDArray[np.float64]
-
-
-class ColumnLoss(NamedTuple):
-    """A loss of each column of logits with its derivatives.
-
-    values : (G,) the loss of one sample of each group's classes
-    gradient : (G + 1, G) derivative by the logit rows, multiplicities included
-    diagonal, rank_one : (G + 1, G) second derivative ``diag(diagonal) - rank_one rank_one'`` per column
-    """
-
-    values: Floats
-    gradient: Floats
-    diagonal: Floats
-    rank_one: Floats
 
 
 class Point(NamedTuple):
@@ -167,7 +151,7 @@ class LogitProgram:
         return Point(np.zeros(g), np.zeros((g, g)), np.zeros(g))
 
     def spread(self, point: Point) -> Floats:
-        """(G + 1, G) tempered logits of a point: linear; see `ufm.problem.losses.base` for the rows."""
+        """(G + 1, G) tempered logits of a point: linear; see `BoundLoss` for the rows."""
         logits = np.empty((self.groups + 1, self.groups))
         others = logits[:-1]
         np.multiply(point.core, self._core, out=others)

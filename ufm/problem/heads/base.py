@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm.problem.counts import ClassCounts
+from ufm.problem.losses.base import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import ColumnPenalty, Penalty
-
-if TYPE_CHECKING:
-    from ufm.problem.problem import Problem
 
 Floats = NDArray[np.float64]
 Arrays = tuple[Floats, ...]
@@ -66,8 +64,8 @@ class Head(ABC):
 
     columns = False
 
-    def refuses(self, problem: Problem) -> str | None:
-        """Why this head cannot stand in that problem (argument, value, remedy), or None."""
+    def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
+        """Why this head cannot stand in a problem of these parts (argument, value, remedy), or None."""
         return None
 
     @abstractmethod

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ufm.errors import InputError
+from ufm.problem.counts import ClassCounts
 from ufm.problem.heads.base import Arrays, Floats, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
+from ufm.problem.losses import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import MinimaxConcave, Penalty
-
-if TYPE_CHECKING:
-    from ufm.problem.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ class DecayedDEQ(Equilibrium):
         for name in ("decay", "contraction"):
             object.__setattr__(self, name, float(getattr(self, name)))
 
-    def refuses(self, problem: Problem) -> str | None:
-        if isinstance(problem.regularizer, NormBudget):
+    def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
+        if isinstance(regularizer, NormBudget):
             return f"head {self} prices its map A and needs decay on W and H too: give WeightDecay (--decay), not budgets"
         return None
 

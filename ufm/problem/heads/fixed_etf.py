@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite, sqrt
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ufm.errors import InputError
+from ufm.problem.counts import ClassCounts
 from ufm.problem.heads.base import Floats, Head, Parameters
-from ufm.problem.losses import CrossEntropy
+from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.blocks import centred_frame
 from ufm.spectral.penalties import ColumnPenalty
-
-if TYPE_CHECKING:
-    from ufm.problem.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -58,12 +55,12 @@ class FixedETF(Head):
 
     columns = True
 
-    def refuses(self, problem: Problem) -> str | None:
-        classes, regularizer = problem.counts.classes, problem.regularizer
-        if problem.dim is not None and problem.dim < classes - 1:
-            return f"dim={problem.dim} is too small for the head etf: a simplex ETF of K={classes} needs dim >= {classes - 1}"
-        if not isinstance(problem.loss, CrossEntropy) or not problem.loss.plain:
-            return f"loss {problem.loss} does not go with the head etf; only plain cross-entropy (ce) is solved there"
+    def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
+        classes = counts.classes
+        if dim is not None and dim < classes - 1:
+            return f"dim={dim} is too small for the head etf: a simplex ETF of K={classes} needs dim >= {classes - 1}"
+        if not isinstance(loss, CrossEntropy) or not loss.plain:
+            return f"loss {loss} does not go with the head etf; only plain cross-entropy (ce) is solved there"
         if regularizer.bias_decay() is not None:
             return "a bias does not go with the head etf; leave the bias decay out"
         if isinstance(regularizer, NormBudget) and self.norm not in (None, regularizer.weight):

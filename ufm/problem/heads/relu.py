@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ufm.problem.counts import ClassCounts
 from ufm.problem.heads.base import Floats, Head, Parameters, split_sizes
-from ufm.problem.losses import CrossEntropy
+from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import ColumnPenalty
-
-if TYPE_CHECKING:
-    from ufm.problem.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,13 @@ class ReLU(Head):
 
     columns = True
 
-    def refuses(self, problem: Problem) -> str | None:
-        classes = problem.counts.classes
-        if problem.dim is not None and problem.dim < classes:
-            return f"dim={problem.dim} is too small for the head relu: it needs dim >= K={classes}, one for each class"
-        if not isinstance(problem.loss, CrossEntropy) or not problem.loss.plain:
-            return f"loss {problem.loss} does not go with the head relu; only plain cross-entropy (ce) is solved there"
-        if problem.regularizer.bias_decay() is not None:
+    def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
+        classes = counts.classes
+        if dim is not None and dim < classes:
+            return f"dim={dim} is too small for the head relu: it needs dim >= K={classes}, one for each class"
+        if not isinstance(loss, CrossEntropy) or not loss.plain:
+            return f"loss {loss} does not go with the head relu; only plain cross-entropy (ce) is solved there"
+        if regularizer.bias_decay() is not None:
             return "a bias does not go with the head relu; leave the bias decay out"
         return None
 

@@ -1,9 +1,9 @@
 """Losses of logits and labels."""
 
-from ufm.problem.losses.base import BoundLoss, Loss
+from ufm.problem.losses.base import Loss
 from ufm.problem.losses.cross_entropy import CrossEntropy
 from ufm.problem.losses.squared_error import SquaredError
 
 LOSSES = (CrossEntropy, SquaredError)
 
-__all__ = ["LOSSES", "BoundLoss", "CrossEntropy", "Loss", "SquaredError"]
+__all__ = ["LOSSES", "CrossEntropy", "Loss", "SquaredError"]

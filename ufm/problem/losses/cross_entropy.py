@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ufm.errors import InputError
 from ufm.problem.counts import ClassCounts
-from ufm.spectral.program import ColumnLoss
+from ufm.spectral.loss import ColumnLoss
 
 Floats = NDArray[np.float64]
 PerSize = float | tuple[float, ...]
@@ -136,7 +136,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True, eq=False)
 class BoundCrossEntropy:
-    """Cross-entropy on given class groups; see `ufm.problem.losses.base.BoundLoss` for the layout.
+    """Cross-entropy on given class groups; see `ufm.spectral.loss.BoundLoss` for the layout.
 
     floor : target probability of every other class, ``epsilon / K``
     """

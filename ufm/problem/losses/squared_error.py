@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm.problem.counts import ClassCounts
-from ufm.spectral.program import ColumnLoss
+from ufm.spectral.loss import ColumnLoss
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class SquaredError:
 
 @dataclass(frozen=True, eq=False)
 class BoundSquaredError:
-    """Squared error on given class groups; see `ufm.problem.losses.base.BoundLoss` for the layout."""
+    """Squared error on given class groups; see `ufm.spectral.loss.BoundLoss` for the layout."""
 
     share: Floats
     temperature: Floats
