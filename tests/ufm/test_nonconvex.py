@@ -317,6 +317,13 @@ def test_budgets_need_not_be_used_up(regularizer, loss, head):
         assert solution.value <= explicit.value + 1e-9
 
 
+def test_descent_from_a_vanishing_loss_stays_finite():
+    problem = ufm.Problem([4] * 5, regularizer=ufm.NormBudget(0.26, 1.45), loss=ufm.SquaredError(), head=ufm.FrobeniusDEQ(0.85))
+    solution = ufm.solve(problem, method=Multistart(starts=2, effort=5))
+    assert solution.status is ufm.Status.OPTIMAL
+    assert solution.value < 1e-9
+
+
 def test_one_multiplier_does_not_solve_a_ball():
     """Squared error under a Schatten ball: singular values compete, and shrinking all of them alike ends at zero."""
     problem = ufm.Problem([3, 3], regularizer=ufm.NormBudget(0.175, 0.308), loss=ufm.SquaredError(), head=ufm.Explicit(3))

@@ -137,10 +137,14 @@ class Descent:
             bias = middle[2 * g * rank :] if self.biased else np.zeros(g)
             return Point(contrast, left @ right, bias), left, right
 
-        unit = max(abs(self.objective(start)[0]), 1e-250)
+        begun = self.objective(start)[0]
+        # A squared error may vanish, and nothing is to be gained in units of its rounding errors.
+        unit = max(abs(begun), 1e-250 if self.program.loss.shift_invariant else 1e-6)
 
         def objective(theta: Floats) -> tuple[float, Floats]:
             point, left, right = unpack(theta)
+            if not np.isfinite(point.core).all():
+                return np.inf, np.zeros_like(theta)
             value, slope = self.objective(point)
             parts = [slope.contrast[live] * np.sign(theta[: len(live)])]
             parts += [(slope.core @ right.T).ravel(), (left.T @ slope.core).ravel()]
@@ -151,5 +155,5 @@ class Descent:
         options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "maxcor": 20, "ftol": tolerance, "gtol": 1e-10}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = minimize(objective, theta, jac=True, method="L-BFGS-B", options=options)
-        point = unpack(found.x)[0]
-        return float(found.fun) * unit, point
+        value = float(found.fun) * unit
+        return (value, unpack(found.x)[0]) if value <= begun else (begun, start)
