@@ -29,7 +29,7 @@ from ufm.spectral.program import Factors, LogitProgram, Point
 Floats = NDArray[np.float64]
 MAX_CLASSES = 64
 """Largest K for which the full K x K program is searched too."""
-POLISHED = 5
+POLISHED = 8
 """Random starts whose descent is taken to the end."""
 MAX_CODES = 400
 """Largest K for which, on balanced classes, the multiples of named codes are tried at least."""
@@ -125,10 +125,16 @@ class Multistart:
             point = Point(np.zeros(full.groups), core * (height / np.linalg.norm(core, 2)), np.zeros(full.groups))
             ends.append((descent.run(point, self.max_iterations, rough=True), f"random, rank {chosen}"))
         ends.sort(key=lambda end: end[0].value)
-        for place, (end, name) in enumerate(ends):
-            if place < POLISHED and end.value < found.best[0] * 1.001:
+        polished = 0
+        reached: list[float] = []
+        for end, name in ends:
+            # Ends of the same basin agree to the accuracy of a rough descent; one of them is enough.
+            known = any(abs(end.value - value) <= 1e-4 * abs(value) for value in reached)
+            if polished < POLISHED and not known and end.value < found.best[0] * 1.01:
                 more = descent.run(end.point, self.max_iterations)
+                reached += [end.value, more.value]
                 end = Found(more.value, more.point, end.evaluations + more.evaluations)
+                polished += 1
             found.enter(name, full, end)
 
 

@@ -15,6 +15,7 @@ from ufm.spectral.program import Factors, LogitProgram
 
 __all__ = ["balanced_bound", "moment_bound"]
 MAX_CLASSES = 64
+MULTIPLIERS = (0.35, 0.5, 0.7)
 
 
 def balanced_bound(program: LogitProgram, factors: Factors, upper: float, effort: int) -> float:
@@ -40,12 +41,16 @@ def balanced_bound(program: LogitProgram, factors: Factors, upper: float, effort
         point = whole.point(factors)
         gradient = whole.smooth(point).gradient
         falling = -float(gradient.contrast @ point.contrast + np.vdot(gradient.core, point.core))
-        multiplier = max(falling, 0.0) / (penalty.power * penalty.level)
-        if not multiplier > 0:
-            return 0.0
-        offset = multiplier * penalty.level
-        priced = Schatten(multiplier, penalty.power)
+        stationary = max(falling, 0.0) / (penalty.power * penalty.level)
         largest = penalty.level ** (1.0 / penalty.power) * (1 + 1e-12)
-        found = moment_bound(classes, scale, priced.each, upper + offset, largest, effort=effort)
-        return max(found - offset * (1 + 1e-15) - 1e-15, 0.0)
+        best = 0.0
+        # The program is not convex, so that the best multiplier lies below the one that makes the point stationary.
+        for multiplier in (stationary * factor for factor in MULTIPLIERS):
+            if multiplier > 0:
+                offset = multiplier * penalty.level
+                priced = Schatten(multiplier, penalty.power)
+                part = max(effort // len(MULTIPLIERS), 1)
+                found = moment_bound(classes, scale, priced.each, upper + offset, largest, effort=part)
+                best = max(best, found - offset * (1 + 1e-15) - 1e-15)
+        return best
     return 0.0
