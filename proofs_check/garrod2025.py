@@ -85,10 +85,10 @@ class DepthBoundary(Theorem):
         upper = Enclosure(solution.certificate.upper, solution.certificate.upper)
         depth = ufm.pair_depth(k)
         if depth is not None and instance.layers >= depth:
-            yield less(f"pair code below the ETF, {instance}", pair, etf, level=level)
-            yield less(f"explicit parameters below the ETF, {instance}", upper, etf, level=level)
+            yield less(f"pair code below the ETF, {instance}", pair, etf, level="float")
+            yield less(f"explicit parameters below the ETF, {instance}", upper, etf, level="float")
         else:
-            yield less(f"ETF below the pair code, {instance}", etf, pair, level=level)
+            yield less(f"ETF below the pair code, {instance}", etf, pair, level="float")
         codes = {c.name: c.value for c in solution.candidates}
         yield equal(f"ETF, {instance}", etf, self.near(codes["etf code"]), tolerance=1e-9, level="float")
         yield equal(f"pair code, {instance}", pair, self.near(codes["pair code"]), tolerance=1e-9, level="float")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm.errors import InputError
+from ufm.problem.heads import Explicit
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import WeightDecay
 from ufm.solve import solve
@@ -164,7 +165,7 @@ class _Work:
     def __init__(self, problem: Problem) -> None:
         if not isinstance(problem, Problem):
             raise InputError(f"problem is {problem!r}; give a ufm.Problem")
-        explicit = problem.head.gain == 1.0 and not problem.head.certificate().get("rho")
+        explicit = isinstance(problem.head, Explicit) and problem.head.layers == 1
         if not explicit or not isinstance(problem.regularizer, WeightDecay) or problem.regularizer.bias is not None:
             raise InputError(
                 f"the landscape is that of an explicit head of one layer under weight decay without bias, not of {problem}"

@@ -10,8 +10,7 @@ For cross-entropy ``Y = P - T`` with column-stochastic P and targets T, and ``d 
 ``d = -|y|^2/2 - y_k``. With ``nu = ||G||_2`` the weight-decay program is at least ``sum pi d`` whenever ``nu <= mu`` (Y may
 be scaled down to reach that: zero is always in the domain), and the norm-budget program at least
 ``sum pi d - radius nu``. Both hold for every feature dimension and every number of samples. A bias with decay lb
-subtracts ``||Delta Y pi||^2 / (2 lb)``; a free bias needs ``Delta Y pi = 0``, which a rank-one shift restores where the loss is
-plain cross-entropy.
+subtracts ``||Delta Y pi||^2 / (2 lb)``; a free bias needs ``Delta Y pi = 0``, which a rank-one shift restores.
 
 A penalty that is not convex is replaced by one below it (`Penalty.relaxed`): its chord on the range that the upper bound
 leaves to singular values. The lower bound is then still one on the *global* optimum.
@@ -57,7 +56,6 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     warm = float(np.max(program.loss.temperature))
     slip = terms * UNIT * float(np.max(np.abs(factors.left) @ np.abs(factors.right), initial=0.0)) * warm
     slip += 8 * UNIT * warm * float(np.max(np.abs(factors.contrast), initial=0.0) + np.max(np.abs(factors.bias), initial=0.0))
-    # Loss values are sums of terms as large as the offsets and the (smoothed) logits.
     loss = float(program.weight @ columns.values)
     value = loss
     if not program.penalty.ball:
@@ -67,6 +65,7 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     if program.loss.shift_invariant and not getattr(program.loss, "smoothing", 0.0) and not _offset(program):
         upper = value * (1 + 2 * terms * UNIT + 2 * slip)
     else:
+        # Here losses are sums of terms as large as the offsets and the (smoothed, or squared) logits.
         size = float(np.max(np.abs(logits), initial=0.0)) + 1.0
         upper = value + (2 * terms * UNIT + 2 * slip) * (abs(value) + size * (1.0 + size))
     lower, slopes = dual_bound(program, columns.gradient / np.maximum(program.others, 1.0), upper)
