@@ -1,7 +1,8 @@
 """ufm: a laboratory for neural-collapse theory, with a certificate attached to every answer."""
 
+from ufm import deq
 from ufm.certify import Certificate, Recheck, recheck
-from ufm.errors import InputError
+from ufm.errors import ConvergenceError, InputError
 from ufm.geometry import Collapse, collapse, geometry, measure, orthogonal_frame, seli, simplex_etf
 from ufm.landscape import CriticalPoint, Landscape, classify, landscape, spectrum
 from ufm.problem import (
@@ -32,6 +33,7 @@ __all__ = [
     "Certificate",
     "ClassCounts",
     "Collapse",
+    "ConvergenceError",
     "CriticalPoint",
     "CrossEntropy",
     "DecayedDEQ",
@@ -54,6 +56,7 @@ __all__ = [
     "balanced",
     "classify",
     "collapse",
+    "deq",
     "etf_window",
     "geometry",
     "landscape",

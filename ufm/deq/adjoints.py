@@ -1,0 +1,244 @@
+r"""Gradients through an equilibrium ``z* = f(z*; x, theta)``.
+
+With ``v = dL/dz*`` and the Jacobian J of f at z*, the implicit function theorem gives ``dL/dtheta = g df/dtheta`` where the
+row g solves ``g = v + g J`` for every sample: again a fixed point, of a linear map, with its own method, tolerance and
+status. A system that is not solved is never passed on in silence.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from numbers import Real
+
+import numpy as np
+
+from ufm.deq.fixed_point.anderson import Anderson
+from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status, lengths, share, whole
+from ufm.deq.fixed_point.splitting import Splitting
+from ufm.deq.maps.base import BatchMap, Floats, Gradients, Layer, Pullback, Rows
+from ufm.deq.maps.monotone import MonotoneMap
+from ufm.errors import ConvergenceError, InputError
+
+
+class AdjointWarning(UserWarning):
+    """An adjoint system was not solved to its tolerance."""
+
+
+@dataclass(frozen=True, eq=False)
+class AdjointMap(BatchMap):
+    """``g -> v + g J``."""
+
+    cotangent: Floats
+    pull: Pullback
+
+    def value(self, z: Floats) -> Floats:
+        return self.cotangent + self.pull(z)
+
+    def vjp(self, z: Floats, cotangent: Floats) -> Floats:
+        raise InputError("Newton does not fit an adjoint system, which is linear: use Dense() for a direct solution")
+
+    def restrict(self, rows: Rows) -> AdjointMap:
+        return AdjointMap(self.cotangent[rows], self.pull.restrict(rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adjoint(ABC):
+    """How ``g = v + g J`` is solved.
+
+    Parameters
+    ----------
+    failure : {"raise", "warn"}
+        A system that is not solved raises ConvergenceError (default), or warns with `AdjointWarning` and returns the best
+        rows found; the result's status says so either way.
+    """
+
+    failure: str = "raise"
+
+    def __post_init__(self) -> None:
+        if self.failure not in ("raise", "warn"):
+            raise InputError(f"failure is {self.failure!r}; choose 'raise' or 'warn'")
+
+    @abstractmethod
+    def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
+        """g, with its status."""
+        ...
+
+    def __call__(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
+        """Rows g of the adjoint system at an equilibrium.
+
+        Parameters
+        ----------
+        map_ : BatchMap
+        z : (B, d), its fixed points
+        cotangent : (B, d), ``dL/dz``
+
+        Raises
+        ------
+        ConvergenceError
+            The system is not solved to its tolerance and ``failure`` is "raise".
+        """
+        found = self.solve(map_, z, cotangent)
+        if found.status is not Status.CONVERGED:
+            failed = int(np.count_nonzero(~found.converged))
+            worst = float(found.relative.max())
+            message = (
+                f"the adjoint of {failed} of {len(z)} samples is not solved (worst relative residual {worst:.1e}): "
+                f"{found.status.value}"
+            )
+            if self.failure == "raise":
+                raise ConvergenceError(message)
+            warnings.warn(message, AdjointWarning, stacklevel=2)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Implicit(Adjoint):
+    """Matrix-free, by any fixed-point method with its own tolerance; splittings solve the adjoint of a monotone map.
+
+    Parameters
+    ----------
+    method : Method
+        Anderson (default), Broyden, Picard, ForwardBackward or PeacemanRachford.
+    """
+
+    method: Method = field(default_factory=Anderson)
+
+    def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
+        if isinstance(self.method, Splitting):
+            if not isinstance(map_, MonotoneMap):
+                raise InputError(f"{type(self.method).__name__} needs the map of a MonotoneLayer; use Anderson")
+            split = map_.split_adjoint(z, cotangent)
+            found = self.method.on(split, split.prox(cotangent))
+            # y = D (v + W'y) carries the projected rows; g = v + y W.
+            return replace(found, value=cotangent + found.value @ map_.weight)
+        return self.method(AdjointMap(cotangent, map_.linearised(z)), cotangent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense(Adjoint):
+    """Direct solution with the dense Jacobian of every sample (LU), checked by its residual.
+
+    Parameters
+    ----------
+    rtol : float > 0, relative residual above which a sample counts as not solved
+    """
+
+    rtol: float = 1e-8
+
+    def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
+        jacobian = map_.jacobian(z)
+        matrix = np.eye(z.shape[1]) - jacobian.transpose(0, 2, 1)
+        try:
+            solved = np.linalg.solve(matrix, cotangent[:, :, None])
+        except np.linalg.LinAlgError:
+            solved = np.linalg.pinv(matrix) @ cotangent[:, :, None]
+        g = np.asarray(solved[:, :, 0], dtype=np.float64)
+        f = cotangent + np.einsum("ba,bad->bd", g, jacobian)
+        stats = Stats(0, 0, jacobians=1)
+        return _checked(g, f, self.rtol, stats, Status.STAGNATED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gmres(Adjoint):
+    """Matrix-free GMRES (scipy) on the whole batch, repeated from its result until every sample meets the tolerance.
+
+    Parameters
+    ----------
+    rtol : float > 0, relative residual of every sample
+    restart : int, dimension of the Krylov space
+    max_calls : int, products with the Jacobian to stop at
+    """
+
+    rtol: float = 1e-6
+    restart: int = 40
+    max_calls: int = 400
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (isinstance(self.rtol, Real) and 0 < self.rtol < 1):
+            raise InputError(f"rtol is {self.rtol!r}; give a relative residual such as 1e-6")
+        whole("restart", self.restart)
+        whole("max_calls", self.max_calls)
+
+    def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
+        from scipy.sparse.linalg import LinearOperator, gmres
+
+        pull, shape, calls = map_.linearised(z), z.shape, 0
+
+        def apply(flat: Floats) -> Floats:
+            nonlocal calls
+            calls += 1
+            g = flat.reshape(shape)
+            return (g - pull(g)).ravel()
+
+        operator = LinearOperator((z.size, z.size), matvec=apply, dtype=np.float64)  # type: ignore[call-arg]
+        g, wanted = cotangent.ravel(), self.rtol
+        while True:
+            # A cycle costs at most ``restart`` products and one for its first residual.
+            cycles = max(1, (self.max_calls - calls) // (self.restart + 1))
+            size = min(self.restart, z.size)
+            g, _ = gmres(operator, cotangent.ravel(), g, rtol=wanted, atol=0.0, restart=size, maxiter=cycles)
+            rows = g.reshape(shape)
+            found = _checked(rows, cotangent + pull(rows), self.rtol, Stats(calls, calls * len(z)), Status.MAX_CALLS)
+            if found.converged.all() or calls + self.restart > self.max_calls or wanted < 1e-15:
+                return found
+            wanted *= 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phantom(Adjoint):
+    """A few terms only: ``g <- damping (v + g J) + (1 - damping) g`` from 0, ``steps`` times (Geng et al., NeurIPS 2021).
+
+    Not the gradient, by choice: the status is that of the choice, and ``relative`` says how far off the system is.
+    """
+
+    steps: int = 5
+    damping: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("steps", self.steps)
+        share("damping", self.damping)
+
+    def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
+        pull = map_.linearised(z)
+        g = self.damping * cotangent
+        for _ in range(self.steps - 1):
+            g = self.damping * (cotangent + pull(g)) + (1.0 - self.damping) * g
+        f = cotangent + pull(g)
+        stats = Stats(self.steps, self.steps * len(z))
+        return _checked(g, f, np.inf, stats, Status.NON_FINITE)
+
+
+def _checked(g: Floats, f: Floats, rtol: float, stats: Stats, otherwise: Status) -> FixedPoint:
+    """A result with its residuals, judged sample by sample."""
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        size, scale = lengths(f - g), lengths(f)
+        relative = np.where(size == 0.0, 0.0, size / scale)
+    relative = np.where(np.isfinite(relative), relative, np.inf)
+    met = np.isfinite(g).all(axis=1) & (relative <= rtol)
+    status = Status.CONVERGED if met.all() else Status.NON_FINITE if not np.isfinite(g).all() else otherwise
+    return FixedPoint(g, status, stats, size, relative, met, np.array([relative.max()]))
+
+
+def unrolled(layer: Layer, inputs: Floats, start: Floats, steps: int, cotangent: Floats) -> tuple[Floats, Floats, Gradients]:
+    """Differentiate ``steps`` Picard iterations from a start: (z_steps, gradient by inputs, gradients by parameters).
+
+    The independent route for tests: exact for the iteration, and the equilibrium's gradient as ``steps`` grows.
+    """
+    whole("steps", steps)
+    map_ = layer.at(inputs)
+    states = [start]
+    for _ in range(steps):
+        states.append(map_.value(states[-1]))
+    by_inputs = np.zeros_like(inputs)
+    total = {name: np.zeros_like(value) for name, value in layer.parameters.items()}
+    g = cotangent
+    for z in reversed(states[:-1]):
+        dx, gradients = layer.pull(z, inputs, g)
+        by_inputs = by_inputs + dx
+        total = {name: total[name] + gradients[name] for name in total}
+        g = map_.vjp(z, g)
+    return states[-1], by_inputs, total

@@ -1,0 +1,21 @@
+"""Fixed-point methods: one frozen value each, one driver for all."""
+
+from ufm.deq.fixed_point.anderson import Anderson
+from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status
+from ufm.deq.fixed_point.broyden import Broyden
+from ufm.deq.fixed_point.newton import Newton
+from ufm.deq.fixed_point.picard import Picard
+from ufm.deq.fixed_point.splitting import ForwardBackward, PeacemanRachford
+
+__all__ = [
+    "Anderson",
+    "Broyden",
+    "FixedPoint",
+    "ForwardBackward",
+    "Method",
+    "Newton",
+    "PeacemanRachford",
+    "Picard",
+    "Stats",
+    "Status",
+]

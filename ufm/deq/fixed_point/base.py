@@ -1,0 +1,264 @@
+"""One driver for all fixed-point methods: evaluate, freeze what is done, let the method propose, stop for a stated reason.
+
+A method is a frozen value with options; its memory lives in the driver's run. The driver counts map calls, keeps for every
+sample the iterate with the smallest relative residual, and stops evaluating samples that are done.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from numbers import Integral, Real
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ufm.deq.maps.base import BatchMap, Floats, Mask, Rows, batch
+from ufm.errors import InputError
+
+NORMS = ("l2", "max")
+COMPACT = 0.75
+"""Share of the evaluated samples that must still be active; below it the finished ones are dropped from the batch."""
+
+
+class Status(Enum):
+    """How a run ended, as a sentence; of several samples, the most serious."""
+
+    CONVERGED = "every sample meets the tolerance"
+    MAX_CALLS = "max_calls reached before every sample met the tolerance; allow more calls or another method"
+    STAGNATED = "residuals stopped falling above the tolerance; loosen rtol or choose another method"
+    DIVERGED = "residuals grew beyond the divergence limit; damp the method or shrink the map"
+    NON_FINITE = "the map returned NaN or infinity; its inputs or parameters are too large"
+
+
+class Stats(NamedTuple):
+    """Work: calls of the map on the batch, rows evaluated in all, batches of dense Jacobians, restarts of single samples."""
+
+    calls: int
+    rows: int
+    jacobians: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPoint:
+    """What a fixed-point method found.
+
+    Attributes
+    ----------
+    value : (B, d) float64, for each sample the iterate with the smallest relative residual
+    status : Status
+    stats : Stats
+    residual : (B,) float64, ``||f(z) - z||`` at the value, in the method's norm
+    relative : (B,) float64, the residual over ``||f(z)||`` (0 where both vanish)
+    converged : (B,) bool
+    trace : (calls,) float64, largest relative residual among the samples at each call
+    """
+
+    value: Floats
+    status: Status
+    stats: Stats
+    residual: Floats
+    relative: Floats
+    converged: Mask
+    trace: Floats
+
+
+class Memory(Protocol):
+    """What a method remembers of a batch."""
+
+    restarts: int
+    jacobians: int
+
+    def propose(self, map_: BatchMap, z: Floats, f: Floats, residual: Floats) -> Floats:
+        """The next states, given ``f = f(z)`` and the norms ``||f - z||_2``; a new array."""
+        ...
+
+    def keep(self, rows: Rows) -> None:
+        """Forget all other samples."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """Options that all methods share.
+
+    Parameters
+    ----------
+    rtol, atol : float >= 0
+        A sample is done when ``||f(z) - z|| <= atol + rtol ||f(z)||``. Scale-free with ``atol = 0`` (default); give an atol
+        where the fixed point may be zero.
+    norm : {"l2", "max"}
+        Norm of a sample's residual.
+    max_calls : int
+        Calls of the map (on the batch) to stop at.
+    patience : int
+        Looked at every ``patience`` calls: a sample whose best residual fell by less than 1 % since then has stagnated.
+    divergence : float > 1
+        Growth of a sample's residual over its first one at which it counts as diverged.
+    """
+
+    rtol: float = 1e-6
+    atol: float = 0.0
+    norm: str = "l2"
+    max_calls: int = 200
+    patience: int = 100
+    divergence: float = 1e6
+
+    def __post_init__(self) -> None:
+        for name in ("rtol", "atol"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= float(value) < 1e300) or isinstance(value, bool):
+                raise InputError(f"{name} is {value!r}; give a finite number >= 0 such as 1e-6")
+        if self.rtol == 0 and self.atol == 0:
+            raise InputError("rtol and atol are both 0; give one of them a positive value such as rtol=1e-6")
+        if self.norm not in NORMS:
+            raise InputError(f"norm is {self.norm!r}; choose one of {', '.join(NORMS)}")
+        whole("max_calls", self.max_calls)
+        whole("patience", self.patience)
+        if not (isinstance(self.divergence, Real) and self.divergence > 1):
+            raise InputError(f"divergence is {self.divergence!r}; give a growth factor above 1 such as 1e6")
+
+    @abstractmethod
+    def begin(self, z: Floats) -> Memory:
+        """Memory for a batch that starts at z."""
+        ...
+
+    def __call__(self, map_: BatchMap, start: ArrayLike) -> FixedPoint:
+        """Find a fixed point for every sample.
+
+        Parameters
+        ----------
+        map_ : BatchMap
+        start : (B, d) real, initial states (computed on as float64; never written to)
+
+        Raises
+        ------
+        InputError
+            A start that is not finite or has another shape.
+        """
+        return _Run(self, map_, batch("start", start)).finished()
+
+
+def whole(name: str, value: int, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least ``least``."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
+
+
+def share(name: str, value: float) -> None:
+    """Refuse what is not in (0, 1]."""
+    if not (isinstance(value, Real) and 0 < value <= 1) or isinstance(value, bool):
+        raise InputError(f"{name} is {value!r}; give a number above 0 and up to 1")
+
+
+def lengths(array: Floats, norm: str = "l2") -> Floats:
+    """(B,) norms of the rows."""
+    if norm == "max":
+        return np.abs(array).max(axis=1)
+    return np.sqrt(np.einsum("ij,ij->i", array, array))
+
+
+class _Run:
+    """One run. Arrays of the first block belong to all samples, those of the second to the evaluated ones (`rows`)."""
+
+    def __init__(self, method: Method, map_: BatchMap, start: Floats) -> None:
+        self.method, self.map, self.memory = method, map_, method.begin(start)
+        count = len(start)
+        self.value = np.array(start)
+        self.residual, self.relative = np.full(count, np.inf), np.full(count, np.inf)
+        self.reason = np.full(count, -1)
+        self.calls = self.evaluated = 0
+        self.trace: list[float] = []
+
+        self.rows: Rows = np.arange(count)
+        self.active = np.ones(count, dtype=bool)
+        self.z = self.best_z = start
+        self.best, self.size = np.full(count, np.inf), np.full(count, np.inf)
+        self.first, self.milestone = self.best, self.best
+
+    def finished(self) -> FixedPoint:
+        method = self.method
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            while True:
+                f = self.map.value(self.z)
+                self.calls += 1
+                self.evaluated += len(self.rows)
+                difference = f - self.z
+                euclidean = lengths(difference)
+                if method.norm == "l2":
+                    self._judge(euclidean, lengths(f))
+                else:
+                    self._judge(lengths(difference, method.norm), lengths(f, method.norm))
+                count = int(np.count_nonzero(self.active))
+                if not count:
+                    break
+                if self.calls >= method.max_calls:
+                    self._end(self.active.copy(), Status.MAX_CALLS)
+                    break
+                if count <= COMPACT * len(self.rows):
+                    f, euclidean = self._compact(f, euclidean)
+                self.z = self.memory.propose(self.map, self.z, f, euclidean)
+        stats = Stats(self.calls, self.evaluated, self.memory.jacobians, self.memory.restarts)
+        status = _ORDER[int(self.reason.max())]
+        trace = np.array(self.trace)
+        return FixedPoint(self.value, status, stats, self.residual, self.relative, self.reason == 0, trace)
+
+    def _judge(self, size: Floats, scale: Floats) -> None:
+        """Update what is known of the evaluated samples, and end those that are done or hopeless."""
+        method = self.method
+        bad = ~(size + scale < np.inf)
+        relative = size / scale
+        relative[size == 0.0] = 0.0
+        relative[bad] = np.inf
+        if self.calls == 1:
+            self.first = size
+        better = relative < self.best
+        if better.all():
+            self.best, self.size, self.best_z = relative, size, self.z
+        elif better.any():
+            self.best, self.size = np.where(better, relative, self.best), np.where(better, size, self.size)
+            self.best_z = np.where(better[:, None], self.z, self.best_z)
+        self.trace.append(float(relative.max(where=self.active, initial=0.0)))
+        done = size <= method.atol + method.rtol * scale
+        grown = size > method.divergence * self.first
+        if bad.any():
+            self._end(bad, Status.NON_FINITE)
+        if done.any():
+            # Where an absolute tolerance ends a sample, its last state need not be the one of least relative residual.
+            last = done & self.active & ~better
+            if last.any():
+                self.best, self.size = np.where(last, relative, self.best), np.where(last, size, self.size)
+                self.best_z = np.where(last[:, None], self.z, self.best_z)
+            self._end(done & ~bad, Status.CONVERGED)
+        if grown.any():
+            self._end(grown, Status.DIVERGED)
+        if self.calls % method.patience == 0:
+            self._end(self.best > 0.99 * self.milestone, Status.STAGNATED)
+            self.milestone = self.best
+
+    def _end(self, which: Mask, why: Status) -> None:
+        """Freeze these samples, as far as they are active."""
+        ended = which & self.active
+        rows = self.rows[ended]
+        self.reason[rows] = _ORDER.index(why)
+        self.value[rows] = self.best_z[ended]
+        self.residual[rows], self.relative[rows] = self.size[ended], self.best[ended]
+        self.active &= ~ended
+
+    def _compact(self, f: Floats, size: Floats) -> tuple[Floats, Floats]:
+        """Drop the samples that have ended, once enough have to pay for the copies."""
+        kept = np.flatnonzero(self.active)
+        self.map = self.map.restrict(kept)
+        self.memory.keep(kept)
+        same = self.best_z is self.z
+        self.rows, self.z, self.active = self.rows[kept], self.z[kept], self.active[kept]
+        self.best_z = self.z if same else self.best_z[kept]
+        self.best, self.size, self.first = self.best[kept], self.size[kept], self.first[kept]
+        self.milestone = self.milestone[kept]
+        return f[kept], size[kept]
+
+
+_ORDER = (Status.CONVERGED, Status.MAX_CALLS, Status.STAGNATED, Status.DIVERGED, Status.NON_FINITE)

@@ -1,0 +1,159 @@
+r"""The equilibrium layer ``z = sigma(W z + U x + b)`` with sigma = tanh, ReLU or the identity.
+
+With the identity it is the linear DEQ ``z = (I - W)^{-1} (U x + b)``, whose value and gradient one factorisation gives
+exactly (`LinearLayer`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ufm.deq.bounds import operator_norm, residual_bound
+from ufm.deq.maps.activations import Activation, activation
+from ufm.deq.maps.base import BatchMap, Floats, Gradients, Layer, Pullback, Rows, batch
+from ufm.errors import InputError
+from ufm.problem.heads.equilibrium import clip_spectrum
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMap(BatchMap):
+    """``z -> sigma(z W' + u)``, u (B, d) computed once from the inputs."""
+
+    weight: Floats
+    drive: Floats
+    sigma: Activation
+
+    def value(self, z: Floats) -> Floats:
+        found = z @ self.weight.T
+        found += self.drive
+        return self.sigma.apply(found, found)
+
+    def vjp(self, z: Floats, cotangent: Floats) -> Floats:
+        return (cotangent * self.sigma.slope(self.value(z))) @ self.weight
+
+    def linearised(self, z: Floats) -> Pullback:
+        return Pullback(lambda map_, slope, v: (v * slope) @ map_.weight, self, self.sigma.slope(self.value(z)))  # type: ignore[attr-defined]
+
+    def jacobian(self, z: Floats) -> Floats:
+        return self.sigma.slope(self.value(z))[:, :, None] * self.weight
+
+    def restrict(self, rows: Rows) -> AffineMap:
+        return AffineMap(self.weight, self.drive[rows], self.sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class AffineLayer(Layer):
+    r"""``z = sigma(W z + U x + b)``.
+
+    Parameters
+    ----------
+    weight : (d, d), W
+    injection : (d, p), U
+    bias : (d,), b
+    sigma : "tanh", "relu" or "linear"
+
+    ``||W||_2 < 1`` makes it a contraction with a unique equilibrium (all three activations are 1-Lipschitz); `projected`
+    moves W to the nearest matrix with ``||W||_2`` at most a limit.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, NaN or infinity.
+
+    Examples
+    --------
+    >>> import numpy as np, ufm
+    >>> layer = ufm.deq.AffineLayer(np.full((1, 1), 0.5), np.ones((1, 1)), np.zeros(1), "tanh")
+    >>> found = ufm.deq.Picard()(layer.at(np.ones((1, 1))), np.zeros((1, 1)))
+    >>> bool(layer.error(found.value, np.ones((1, 1)))[0] < 1e-5)
+    True
+    """
+
+    weight: Floats
+    injection: Floats
+    bias: Floats
+    sigma: str = "tanh"
+
+    def __post_init__(self) -> None:
+        activation(self.sigma)
+        for name in ("weight", "injection"):
+            object.__setattr__(self, name, batch(name, getattr(self, name)))
+        object.__setattr__(self, "bias", batch("bias", np.atleast_2d(self.bias))[0])
+        d = len(self.bias)
+        if self.weight.shape != (d, d) or len(self.injection) != d:
+            shapes = f"weight {self.weight.shape}, injection {self.injection.shape} and bias {self.bias.shape}"
+            raise InputError(f"{shapes} do not fit; give (d, d), (d, p) and (d,)")
+
+    @classmethod
+    def initial(cls, width: int, inputs: int, rng: np.random.Generator, *, sigma: str = "tanh", norm: float = 0.5):
+        """A random layer: W Gaussian of operator norm about ``norm``, U Gaussian with variance 1/p, b = 0."""
+        weight = rng.standard_normal((width, width)) * (norm / (2.0 * np.sqrt(width)))
+        return cls(weight, rng.standard_normal((width, inputs)) / np.sqrt(inputs), np.zeros(width), sigma)
+
+    @property
+    def parameters(self) -> Gradients:
+        return {"weight": self.weight, "injection": self.injection, "bias": self.bias}
+
+    def replaced(self, parameters: Gradients) -> AffineLayer:
+        return replace(self, **parameters)
+
+    @property
+    def width(self) -> int:
+        return len(self.bias)
+
+    @property
+    def matrix(self) -> Floats:
+        """W as it acts on the state."""
+        return self.weight
+
+    def drive(self, inputs: Floats) -> Floats:
+        """``U x + b`` for every sample, (B, d)."""
+        return inputs @ self.injection.T + self.bias
+
+    def at(self, inputs: Floats) -> AffineMap:
+        return AffineMap(self.matrix, self.drive(inputs), activation(self.sigma))
+
+    def pull(self, z: Floats, inputs: Floats, cotangent: Floats) -> tuple[Floats, Gradients]:
+        mass = cotangent * activation(self.sigma).slope(self.at(inputs).value(z))
+        return mass @ self.injection, {
+            **self.weight_gradient(mass.T @ z),
+            "injection": mass.T @ inputs,
+            "bias": mass.sum(axis=0),
+        }
+
+    def weight_gradient(self, slope: Floats) -> Gradients:
+        """Gradients of the parameters of W from the gradient by W."""
+        return {"weight": slope}
+
+    def projected(self, limit: float | None) -> AffineLayer:
+        if limit is None or np.linalg.norm(self.weight) <= limit:
+            return self
+        return replace(self, weight=clip_spectrum(self.weight, limit))
+
+    def error(self, z: Floats, inputs: Floats) -> Floats:
+        r"""``||z - z*||_2 <= ||f(z) - z||_2 / (1 - L)``, ``L >= ||W||_2`` certified; infinite where L >= 1.
+
+        Residual and L carry a-priori bounds of their rounding (level float).
+        """
+        norm = operator_norm(self.matrix)
+        if norm >= 1.0:
+            return np.full(len(z), np.inf)
+        return residual_bound(self.matrix, self.at(inputs), z) / (1.0 - norm)
+
+    def jacobian_penalty(self, z: Floats, inputs: Floats) -> tuple[float, Floats, Floats, Gradients]:
+        r"""``1/(2B) sum_i ||J_i||_F^2`` with its gradients by z, by the inputs and by the parameters.
+
+        ``J = diag(sigma'(a)) W``, so that ``||J||_F^2 = sum_j sigma'(a_j)^2 ||w_j||^2`` in closed form (Bai et al., ICML 2021,
+        estimate the same by random probes).
+        """
+        act, matrix = activation(self.sigma), self.matrix
+        t = self.at(inputs).value(z)
+        slope, count = act.slope(t), len(z)
+        rows = np.einsum("ij,ij->i", matrix, matrix)
+        value = 0.5 * float(np.sum(slope**2 @ rows)) / count
+        mass = slope * act.bend(t) * rows / count
+        direct = (np.einsum("bi,bi->i", slope, slope) / count)[:, None] * matrix
+        gradients = {**self.weight_gradient(mass.T @ z + direct), "injection": mass.T @ inputs, "bias": mass.sum(axis=0)}
+        return value, mass @ matrix, mass @ self.injection, gradients
