@@ -3,7 +3,7 @@
 from ufm import deq
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError
-from ufm.geometry import Collapse, collapse, geometry, measure, orthogonal_frame, seli, simplex_etf
+from ufm.geometry import Collapse, Prediction, collapse, geometry, measure, orthogonal_frame, predict, seli, simplex_etf
 from ufm.landscape import CriticalPoint, Landscape, classify, landscape, spectrum
 from ufm.problem import (
     ClassCounts,
@@ -45,6 +45,7 @@ __all__ = [
     "LinearDEQ",
     "NormBudget",
     "Parameters",
+    "Prediction",
     "Problem",
     "ReLU",
     "Recheck",
@@ -64,6 +65,7 @@ __all__ = [
     "measure",
     "orthogonal_frame",
     "pair_depth",
+    "predict",
     "recheck",
     "seli",
     "simplex_etf",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ufm.errors import InputError
+from ufm.geometry.metrics import pairs, written
 
 Floats = NDArray[np.float64]
 CONVENTIONS = ("zhu", "hong-ling")
@@ -35,7 +36,9 @@ def measure(
     -------
     dict of float
         ``nc1, nc2_means, equinorm_means, equiangular_means`` and, with a weight, ``nc2, equinorm, equiangular, nc3,
-        self_duality, nc4``; NaN where a vector vanishes.
+        self_duality, nc4``. For classifiers and, with the suffix ``_means``, for raw class means, ``cos_majority,
+        cos_minority, cos_cross`` (mean cosine within the classes of the largest size, within those of the smallest, and
+        between both) and ``norm_ratio``, as in `ufm.geometry.geometry`. NaN where a vector vanishes or there is no such pair.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def measure(
     >>> import numpy as np, ufm
     >>> frame = ufm.simplex_etf(3)
     >>> found = ufm.measure(np.repeat(frame, 2, axis=0), [0, 0, 1, 1, 2, 2], weight=frame)
-    >>> max(found.values()) < 1e-12
+    >>> max(found[name] for name in ("nc1", "nc2", "nc3", "self_duality", "nc4")) < 1e-12
     True
     """
     if convention not in CONVENTIONS:
@@ -84,7 +87,7 @@ def measure(
     noise = precision * max(between.shape) * float(np.abs(samples).max()) * float(np.sqrt(share.max()))
     result = {"nc1": _within_over_between(samples - means[targets], np.sqrt(share)[:, None] * between, classes, noise)}
     gram = centred @ centred.T
-    result |= {"nc2_means": _simplex_distance(gram), **_regularity(gram, "_means")}
+    result |= {"nc2_means": _simplex_distance(gram), **_regularity(gram, "_means"), **_pairs(means @ means.T, counts, "_means")}
     if classifier is None:
         return result
     if classifier.shape != (classes, samples.shape[1]) or not np.isfinite(classifier).all():
@@ -93,7 +96,7 @@ def measure(
     if offset.shape != (classes,) or not np.isfinite(offset).all():
         raise InputError(f"bias {offset.shape} must be finite and of shape {(classes,)}")
     gram = classifier @ classifier.T
-    result |= {"nc2": _simplex_distance(gram), **_regularity(gram, "")}
+    result |= {"nc2": _simplex_distance(gram), **_regularity(gram, ""), **_pairs(gram, counts, "")}
     result["nc3"] = _simplex_distance(classifier @ centred.T)
     sizes = np.linalg.norm(classifier), np.linalg.norm(centred)
     dual = classifier / sizes[0] - centred / sizes[1] if min(sizes) > 0 else np.full(1, np.nan)
@@ -142,3 +145,8 @@ def _regularity(gram: Floats, suffix: str) -> dict[str, float]:
     cosines = (gram / np.outer(norms, norms))[~np.eye(classes, dtype=bool)]
     angle = float(np.mean(np.abs(cosines + 1.0 / (classes - 1.0))))
     return {f"equinorm{suffix}": float(norms.std() / norms.mean()), f"equiangular{suffix}": angle}
+
+
+def _pairs(gram: Floats, counts: NDArray[np.intp], suffix: str) -> dict[str, float]:
+    found = pairs(written(gram), counts.astype(np.float64))
+    return {name + suffix: float("nan") if value is None else value for name, value in found.items()}

@@ -63,7 +63,7 @@ def geometry(solution: Solution) -> dict[str, float | None]:
         "equinorm_means": _equinorm(means_centred),
     }
     for suffix, gram in (("", weight), ("_means", means)):
-        for name, value in _pairs(gram, sizes).items():
+        for name, value in pairs(gram, sizes).items():
             result[name + suffix] = value
     return result
 
@@ -89,10 +89,13 @@ def _written_out(solution: Solution) -> tuple[BlockMatrix, BlockMatrix, BlockMat
     """Gram matrices of W and of the means, and W H, from explicit parameters."""
     found = solution.parameters
     outputs = found.outputs
-    dense = (found.weight @ found.weight.T, outputs.T @ outputs, found.weight @ outputs)
-    runs = tuple((k, 1) for k in range(len(found.weight)))
-    first, second, third = (BlockMatrix(np.diag(a).copy(), a - np.diag(np.diag(a)), runs) for a in dense)
-    return first, second, third
+    return written(found.weight @ found.weight.T), written(outputs.T @ outputs), written(found.weight @ outputs)
+
+
+def written(matrix: Floats) -> BlockMatrix:
+    """A (K, K) array as a block matrix of K groups of one class."""
+    own = np.diag(matrix).copy()
+    return BlockMatrix(own, matrix - np.diag(own), tuple((k, 1) for k in range(len(own))))
 
 
 def _gram(core: Floats, contrast: Floats, multiplicity: Floats, runs: tuple[tuple[int, int], ...]) -> BlockMatrix:
@@ -138,15 +141,15 @@ def _equinorm(gram: BlockMatrix) -> float | None:
     return sqrt(float(share @ (norms - mean) ** 2)) / mean if mean > 0 else None
 
 
-def _pairs(gram: BlockMatrix, sizes: Floats) -> dict[str, float | None]:
-    """Cosines within and between the largest and the smallest classes, and the ratio of their norms."""
+def pairs(gram: BlockMatrix, sizes: Floats) -> dict[str, float | None]:
+    """Mean cosines within and between the largest and the smallest classes, and the ratio of their norms; None: undefined."""
     norms = np.sqrt(np.maximum(gram.own, 0.0))
     tiny = 1e-12 * norms.max(initial=0.0)
-    pairs = gram.pairs()
+    counted = gram.pairs()
     majority, minority = sizes == sizes.max(), sizes == sizes.min()
 
     def cosine(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> float | None:
-        weight = pairs * np.outer(rows, columns)
+        weight = counted * np.outer(rows, columns)
         if not weight.any() or min(norms[rows].min(), norms[columns].min()) <= tiny:
             return None
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,0 +1,244 @@
+"""Training runs: determinism, resumption, certificates, causes of failure, files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import ufm
+from ufm.training import SGD, Dataset, Decay, Equilibrium, Network, Settings, Stack, digits, mixture, run, train
+from ufm.training.archive import read_arrays, write_arrays
+from ufm.training.run import RUN, history
+from ufm.training.train import CHECKPOINT
+
+SMALL = {"largest": 30, "width": 12, "epochs": 6, "batch": 32}
+
+
+def command(*arguments):
+    return [sys.executable, "-W", "error", "-m", "ufm", *arguments]
+
+
+@pytest.fixture(params=["deq", "explicit"])
+def model(request):
+    return request.param
+
+
+def test_mixture_and_digits_have_the_asked_sizes_and_repeat():
+    counts = ufm.step(majority=3, minority=7, n_majority=20, n_minority=4)
+    for make in (mixture, digits):
+        data, again, other = make(counts, seed=1), make(counts, seed=1), make(counts, seed=2)
+        assert np.bincount(data.y).tolist() == list(counts)
+        assert len(set(np.bincount(data.y_test))) == 1
+        assert (data.x == again.x).all()
+        assert not (data.x == other.x).all()
+        assert data.x.mean(axis=0) == pytest.approx(0.0, abs=1e-12)
+        assert np.mean(data.x**2) == pytest.approx(1.0)
+    # Training and test digits are different images.
+    data = digits(counts)
+    rows = {tuple(row) for row in np.round(data.x, 9)}
+    assert not any(tuple(row) in rows for row in np.round(data.x_test, 9))
+
+
+def test_the_bayes_accuracy_is_not_beaten_by_the_true_means():
+    """With one mode per class the Bayes rule is the nearest mean; overlap lowers it, distance raises it to 1."""
+    counts = ufm.balanced(4, 5)
+    low, high = (mixture(counts, modes=1, separation=s, test=500).ceiling for s in (0.5, 20.0))
+    assert low is not None
+    assert 0.25 < low < 0.6
+    assert high == 1.0
+
+
+def test_training_is_deterministic_and_resumes_bit_for_bit(model, tmp_path):
+    settings = Settings(model=model, data="digits", **SMALL)
+    straight = run(settings, tmp_path / "straight")
+
+    class StopError(Exception):
+        pass
+
+    for stop in (2, 4):
+
+        def interrupt(row, stop=stop):
+            if row["epoch"] == stop:
+                raise StopError
+
+        with pytest.raises(StopError):
+            run(settings, tmp_path / "interrupted", interrupt)
+        assert (tmp_path / "interrupted" / CHECKPOINT).exists()
+    run(settings, tmp_path / "interrupted")
+    first, second = (read_arrays(tmp_path / name / RUN)[0] for name in ("straight", "interrupted"))
+    assert set(first) == set(second)
+    for name, array in first.items():
+        assert np.array_equal(array, second[name], equal_nan=True), name
+    assert not (tmp_path / "interrupted" / CHECKPOINT).exists()
+    # A finished run is read, not repeated.
+    assert run(settings, tmp_path / "straight", lambda row: pytest.fail("trained again")) == straight
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path):
+    settings = Settings(data="digits", **SMALL)
+    run(settings, tmp_path / "a")
+    before = (tmp_path / "a" / RUN).read_bytes()
+    other = Settings(data="digits", **SMALL | {"epochs": 7})
+    with pytest.raises(ufm.InputError, match="epochs"):
+        run(other, tmp_path / "a")
+    assert (tmp_path / "a" / RUN).read_bytes() == before
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, tmp_path / "b", lambda row: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(ufm.InputError, match="epochs"):
+        run(other, tmp_path / "b")
+    (tmp_path / "c").write_text("a file")
+    with pytest.raises(ufm.InputError, match="cannot be made"):
+        run(settings, tmp_path / "c")
+
+
+def test_the_certified_bound_holds_in_every_epoch(model, tmp_path):
+    for kind in ("tanh", "relu", "linear", "monotone"):
+        settings = Settings(model=model, data="digits", ratio=5, map=kind, **SMALL)
+        found = run(settings, tmp_path / kind)
+        arrays, _ = read_arrays(tmp_path / kind / RUN)
+        assert (history(arrays)["gap"] > 0).all()
+        assert found["prediction"]["certified"]
+        if kind in ("relu", "monotone"):
+            assert "relu" in found["prediction"]["problem"]
+            assert arrays["features"].min() >= 0
+            explicit = ufm.Problem(settings.counts, regularizer=ufm.WeightDecay(*settings.decay))
+            assert found["prediction"]["lower"] > ufm.predict(explicit).lower
+
+
+def test_training_lowers_the_objective_and_learns(model):
+    data = digits(ufm.balanced(10, 40))
+    network = Network(64, 24, 10, Equilibrium() if model == "deq" else Stack(), Decay(classifier=1e-3, features=1e-4))
+    found = train(data, network, epochs=12, batch=64)
+    assert found.history["objective"][-1] < 0.6 * found.history["objective"][0]
+    assert found.last["accuracy"] > 0.85
+    assert found.history["unsolved"].max() == 0
+    sgd = train(data, network, epochs=12, batch=64, optimizer=SGD(rate=0.05))
+    assert sgd.last["accuracy"] > 0.8
+
+
+def test_features_are_equilibria_within_the_certified_error(tmp_path):
+    found = run(Settings(data="digits", **SMALL), tmp_path)
+    assert found["controls"]["error"] < 1e-5
+    assert found["controls"]["distinct"] == 1
+    assert found["controls"]["moved"] > 0.05
+    arrays, _ = read_arrays(tmp_path / RUN)
+    layer = Equilibrium().layer({n[16:]: v for n, v in arrays.items() if n.startswith("parameters/body.")})
+    assert np.linalg.norm(layer.parameters["weight"], 2) <= 0.9 * (1 + 1e-12)
+
+
+def test_a_file_can_be_read_without_pickles_and_measured(tmp_path):
+    run(Settings(data="digits", **SMALL), tmp_path)
+    with np.load(tmp_path / RUN, allow_pickle=False) as archive:
+        measured = ufm.measure(archive["features"], archive["labels"], weight=archive["weight"])
+        assert measured["nc1"] == archive["history/nc1"][-1]
+        assert measured["cos_minority"] == archive["history/cos_minority"][-1]
+
+
+def test_nan_stops_the_run_with_its_cause():
+    data = digits(ufm.balanced(10, 10))
+    with pytest.raises(ufm.ConvergenceError, match=r"epoch \d+.*lower the"):
+        train(data, Network(64, 8, 10, Stack(map="linear")), optimizer=SGD(rate=1e5, momentum=0.0), epochs=30)
+    broken = Dataset("digits", data.counts, data.x * np.nan, data.y, data.x_test, data.y_test)
+    with pytest.raises((ufm.ConvergenceError, ufm.InputError)):
+        train(broken, Network(64, 8, 10, Equilibrium()), epochs=1)
+
+
+def test_without_decay_there_is_no_bound():
+    data = digits(ufm.balanced(10, 10))
+    found = train(data, Network(64, 8, 10, Stack(), Decay(classifier=0.0, features=0.0)), epochs=1)
+    assert found.prediction is None
+    assert np.isnan(found.last["gap"])
+
+
+def test_one_sample_per_minority_class_and_two_classes(model, tmp_path):
+    found = run(Settings(model=model, data="digits", ratio=30, **SMALL), tmp_path / "one")
+    assert found["counts"] == "30*5,1*5"
+    found = run(Settings(model=model, classes=(1, 1), ratio=30, **SMALL), tmp_path / "two")
+    assert found["counts"] == "30*1,1*1"
+    assert found["results"]["cos_minority"] is None
+
+
+def test_a_killed_run_resumes_without_loss(tmp_path):
+    """SIGKILL at some epoch, twice; the finished file is that of an uninterrupted run."""
+    arguments = ["train", "--data", "digits", "--largest", "60", "--epochs", "40", "--out"]
+    subprocess.run(command(*arguments, str(tmp_path / "straight")), check=True, capture_output=True, timeout=120)
+    killed = 0
+    for _ in range(2):
+        process = subprocess.Popen(
+            command(*arguments, str(tmp_path / "killed")), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        before = _epochs(tmp_path / "killed")
+        for _ in range(3000):
+            if process.poll() is not None or _epochs(tmp_path / "killed") >= before + 5:
+                break
+            time.sleep(0.01)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+    assert killed == 2
+    assert not (tmp_path / "killed" / RUN).exists()
+    subprocess.run(command(*arguments, str(tmp_path / "killed")), check=True, capture_output=True, timeout=120)
+    first, second = (read_arrays(tmp_path / name / RUN)[0] for name in ("straight", "killed"))
+    for name, array in first.items():
+        assert np.array_equal(array, second[name], equal_nan=True), name
+
+
+def _epochs(folder):
+    """Epochs in the checkpoint, 0 where there is none."""
+    if not (folder / CHECKPOINT).exists():
+        return 0
+    return len(read_arrays(folder / CHECKPOINT)[0]["history"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": "transformer"},
+        {"data": "imagenet"},
+        {"map": "gru"},
+        {"ratio": 0.5},
+        {"ratio": 501},
+        {"ratio": float("nan")},
+        {"classes": (0, 5)},
+        {"epochs": 0},
+        {"seed": -1},
+        {"width": 0},
+        {"contraction": 1.5},
+        {"decay": (-1, 1)},
+        {"rate": -1},
+        {"model": "explicit", "jacobian": 0.1},
+        {"optimizer": "lion"},
+    ],
+)
+def test_settings_refuse_bad_input(options):
+    with pytest.raises(ufm.InputError):
+        Settings(**options)
+
+
+def test_data_refuses_bad_input():
+    for make in (
+        lambda: digits(ufm.balanced(9, 10)),
+        lambda: digits(ufm.balanced(10, 150)),
+        lambda: mixture(ufm.balanced(3, 4), dim=0),
+        lambda: mixture(ufm.balanced(3, 4), noise=0.0),
+        lambda: mixture(ufm.balanced(3, 4), test=True),
+    ):
+        with pytest.raises(ufm.InputError):
+            make()
+
+
+def test_archives_refuse_pickles_and_other_files(tmp_path):
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "one.npy", np.ones(3))
+    for name in ("objects.npz", "text.npz", "empty.npz", "one.npy", "absent.npz"):
+        with pytest.raises(ufm.InputError, match="cannot be read"):
+            read_arrays(tmp_path / name)
+    with pytest.raises(ufm.InputError, match="cannot be written"):
+        write_arrays(tmp_path / "nowhere" / "x.npz", {}, {})

@@ -1,0 +1,54 @@
+"""``ufm measure``: a network of the user's own, from an ``.npz``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ufm.cli.common import Json, app, numbers, print_json, table
+from ufm.errors import InputError
+
+
+@app.command()
+def measure(
+    run: Annotated[str, typer.Argument(help="An .npz with features (N, d), labels (N,) and optionally weight, bias.")],
+    convention: Annotated[str, typer.Option(help="Of NC1: zhu or hong-ling.")] = "zhu",
+    predict: Annotated[bool, typer.Option("--predict", help="Compare with the certified optimum; needs --decay.")] = False,
+    decay: Annotated[str | None, typer.Option(help="LW,LH: decay of classifier and of features, per sample.")] = None,
+    relu: Annotated[bool, typer.Option("--relu", help="Predict for features >= 0, as after a ReLU.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Collapse metrics of a network's last-layer features and classifier, and its distance to theory."""
+    import numpy as np
+
+    import ufm
+    from ufm.training.archive import read_arrays
+
+    if predict != (decay is not None):
+        raise InputError("--predict and --decay LW,LH go together; give both or neither")
+    arrays, _ = read_arrays(Path(run))
+    missing = [name for name in ("features", "labels") if name not in arrays]
+    if missing:
+        raise InputError(f"{run!r} has no array {missing[0]!r}; save features (N, d), labels (N,) and weight (K, d)")
+    weight, bias = arrays.get("weight"), arrays.get("bias")
+    found = ufm.measure(arrays["features"], arrays["labels"], weight=weight, bias=bias, convention=convention)
+    answer: dict[str, object] = {name: value if np.isfinite(value) else None for name, value in found.items()}
+    if predict and decay is not None:
+        if weight is None:
+            raise InputError(f"{run!r} has no array 'weight'; a prediction is compared with a classifier (K, d)")
+        lw, lh = numbers("decay", decay, 2, 2)
+        counts = ufm.ClassCounts.of(np.bincount(arrays["labels"], minlength=len(weight)).tolist())
+        head = ufm.ReLU() if relu else ufm.Explicit()
+        problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(lw, lh), head=head, dim=weight.shape[1])
+        theory = ufm.predict(problem)
+        distance = theory.distance(arrays["features"], arrays["labels"], weight)
+        answer |= {name: value if np.isfinite(value) else None for name, value in distance.items()}
+        answer |= {"theory_value": theory.value, "theory_lower": theory.lower, "theory_collapsed": theory.collapsed}
+        answer |= {f"theory_{name}": value for name, value in theory.metrics.items() if name in found}
+    if as_json:
+        print_json(answer)
+        return
+    rows = [(n, "undefined" if v is None else f"{v:.8g}" if isinstance(v, float) else str(v)) for n, v in answer.items()]
+    table(f"{run}, NC1 in the convention {convention}", rows)

@@ -1,0 +1,213 @@
+"""What stands between encoder and classifier: an equilibrium layer, or an explicit stack with equally many parameters.
+
+A body maps hidden states (B, d) to features (B, d), and pulls gradients back. Its parameters are a flat dict of arrays.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ufm.deq.adjoints import Adjoint, Implicit
+from ufm.deq.fixed_point import Anderson, FixedPoint, Method, PeacemanRachford, Stats, Status
+from ufm.deq.maps import AffineLayer, Layer, LinearLayer, MonotoneLayer
+from ufm.deq.maps.activations import activation
+from ufm.deq.maps.base import Floats, Gradients
+from ufm.errors import InputError
+
+MAPS = ("tanh", "relu", "linear", "monotone")
+
+
+class Work(NamedTuple):
+    """Map calls forward and backward, and samples whose equilibrium or adjoint did not meet its tolerance."""
+
+    forward: int = 0
+    backward: int = 0
+    unsolved: int = 0
+
+    def plus(self, other: Work) -> Work:
+        """Sum."""
+        return Work(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+Pullback = Callable[[Floats], tuple[Floats, Gradients, Work]]
+
+
+class Body(ABC):
+    """From hidden states to features."""
+
+    sigma: str
+
+    @abstractmethod
+    def initial(self, width: int, rng: np.random.Generator) -> Gradients:
+        """Random parameters."""
+        ...
+
+    @abstractmethod
+    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, Pullback]:
+        """Features, the work done, and ``dL/dfeatures -> (dL/dhidden, gradients, work)``."""
+        ...
+
+    def projected(self, parameters: Gradients) -> Gradients:
+        """The nearest parameters that satisfy the body's constraint."""
+        return parameters
+
+    def penalty(self, parameters: Gradients, hidden: Floats, features: Floats) -> tuple[float, Floats, Floats, Gradients]:
+        """``1/(2B) sum_i ||J_i||_F^2`` with gradients by features, hidden states and parameters."""
+        raise InputError("the Jacobian-norm penalty belongs to equilibrium layers; leave it out for model 'explicit'")
+
+
+@dataclass(frozen=True)
+class Equilibrium(Body):
+    """A deep equilibrium layer.
+
+    Parameters
+    ----------
+    map : "tanh", "relu", "linear" or "monotone"
+    contraction : float in (0, 1) or None
+        Bound on ``||W||_2``, kept by projection; None leaves W free (equilibria may then be many, or not found). Monotone
+        layers need none.
+    method : Method or None, for equilibria; None takes Anderson with rtol 1e-5 (Peaceman-Rachford
+        for monotone layers). Linear
+        layers are solved directly.
+    adjoint : Adjoint or None, for gradients; None takes the same with a tolerance of its own.
+    """
+
+    map: str = "tanh"
+    contraction: float | None = 0.9
+    method: Method | None = None
+    adjoint: Adjoint | None = None
+
+    def __post_init__(self) -> None:
+        if self.map not in MAPS:
+            raise InputError(f"map is {self.map!r}; choose one of {', '.join(MAPS)}")
+        if self.contraction is not None and not 0 < self.contraction < 1:
+            raise InputError(f"contraction is {self.contraction!r}; give a bound on ||W||_2 in (0, 1) such as 0.9, or None")
+
+    @property
+    def sigma(self) -> str:  # type: ignore[override]
+        """Name of the activation."""
+        return "relu" if self.map == "monotone" else self.map
+
+    def initial(self, width: int, rng: np.random.Generator) -> Gradients:
+        if self.map == "monotone":
+            return MonotoneLayer.initial(width, width, rng).parameters
+        return self.projected(AffineLayer.initial(width, width, rng, sigma=self.sigma).parameters)
+
+    def layer(self, parameters: Gradients) -> Layer:
+        """The layer with these parameters."""
+        if self.map == "monotone":
+            return MonotoneLayer(**parameters)  # type: ignore[arg-type]
+        if self.map == "linear":
+            return LinearLayer(**parameters)  # type: ignore[arg-type]
+        return AffineLayer(**parameters, sigma=self.sigma)
+
+    @property
+    def _usual(self) -> Method:
+        return PeacemanRachford(rtol=1e-5) if self.map == "monotone" else Anderson(rtol=1e-5, max_calls=1000)
+
+    def solve(self, layer: Layer, hidden: Floats) -> FixedPoint:
+        """Equilibria for a batch of hidden states, from zero."""
+        start = np.zeros((len(hidden), layer.width))
+        if self.method is not None:
+            return self.method(layer.at(hidden), start)
+        if isinstance(layer, LinearLayer):
+            return _direct(layer.solve(hidden))
+        return self._usual(layer.at(hidden), start)
+
+    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, Pullback]:
+        layer = self.layer(parameters)
+        found = self.solve(layer, hidden)
+        # One more application, so that features lie exactly in the range of sigma (as >= 0 after a ReLU), which no mix does.
+        features = found.value if isinstance(layer, LinearLayer) else layer.at(hidden).value(found.value)
+
+        def pullback(slope: Floats) -> tuple[Floats, Gradients, Work]:
+            rows = self.pull_back(layer, hidden, features, slope)
+            failed = int(np.count_nonzero(~rows.converged))
+            by_hidden, gradients = layer.pull(features, hidden, rows.value)
+            return by_hidden, gradients, Work(0, rows.stats.calls, failed)
+
+        return features, Work(found.stats.calls + 1, 0, int(np.count_nonzero(~found.converged))), pullback
+
+    def pull_back(self, layer: Layer, hidden: Floats, features: Floats, slope: Floats) -> FixedPoint:
+        """The adjoint rows g."""
+        if self.adjoint is None and isinstance(layer, LinearLayer):
+            return _direct(layer.solve_adjoint(slope))
+        adjoint = self.adjoint
+        if adjoint is None:
+            adjoint = Implicit(method=self._usual)
+        return adjoint(layer.at(hidden), features, slope)
+
+    def projected(self, parameters: Gradients) -> Gradients:
+        if self.contraction is None or self.map == "monotone":
+            return parameters
+        return self.layer(parameters).projected(self.contraction).parameters
+
+    def penalty(self, parameters: Gradients, hidden: Floats, features: Floats) -> tuple[float, Floats, Floats, Gradients]:
+        layer = self.layer(parameters)
+        assert isinstance(layer, AffineLayer)
+        return layer.jacobian_penalty(features, hidden)
+
+
+@dataclass(frozen=True)
+class Stack(Body):
+    """An explicit stack of fully connected layers ``h <- sigma(W h [+ b])``, a bias in the last layer only.
+
+    Two layers have exactly as many parameters as a tanh, ReLU or linear equilibrium layer (``2 d^2 + d``), three as many as a
+    monotone one (``3 d^2 + d``).
+
+    Parameters
+    ----------
+    map : the equilibrium layer's kind to be matched
+    """
+
+    map: str = "tanh"
+
+    def __post_init__(self) -> None:
+        if self.map not in MAPS:
+            raise InputError(f"map is {self.map!r}; choose one of {', '.join(MAPS)}")
+
+    @property
+    def sigma(self) -> str:  # type: ignore[override]
+        """Name of the activation."""
+        return "relu" if self.map == "monotone" else self.map
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return 3 if self.map == "monotone" else 2
+
+    def initial(self, width: int, rng: np.random.Generator) -> Gradients:
+        size = np.sqrt(2.0 / width) if self.sigma == "relu" else np.sqrt(1.0 / width)
+        weights = {f"weight{k}": size * rng.standard_normal((width, width)) for k in range(self.depth)}
+        return {**weights, "bias": np.zeros(width)}
+
+    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, Pullback]:
+        act, states = activation(self.sigma), [hidden]
+        for k in range(self.depth):
+            raw = states[-1] @ parameters[f"weight{k}"].T
+            if k == self.depth - 1:
+                raw += parameters["bias"]
+            states.append(act.apply(raw, raw))
+
+        def pullback(slope: Floats) -> tuple[Floats, Gradients, Work]:
+            gradients: Gradients = {}
+            for k in reversed(range(self.depth)):
+                mass = slope * act.slope(states[k + 1])
+                gradients[f"weight{k}"] = mass.T @ states[k]
+                if k == self.depth - 1:
+                    gradients["bias"] = mass.sum(axis=0)
+                slope = mass @ parameters[f"weight{k}"]
+            return slope, gradients, Work(0, self.depth)
+
+        return states[-1], Work(self.depth), pullback
+
+
+def _direct(value: Floats) -> FixedPoint:
+    """A direct solution in the shape of an iterative one."""
+    zero = np.zeros(len(value))
+    return FixedPoint(value, Status.CONVERGED, Stats(1, len(value)), zero, zero, np.ones(len(value), dtype=bool), np.zeros(1))

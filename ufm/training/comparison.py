@@ -1,0 +1,156 @@
+"""DEQ against explicit network: a grid of class sizes and seeds, every run resumable, and a summary that claims no more.
+
+Both models of a pair share data, encoder, initial classifier, number of parameters, optimiser, epochs and order of samples.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from ufm.certify.certificate import write_whole
+from ufm.errors import ConvergenceError, InputError
+from ufm.training.data import DATA
+from ufm.training.run import RUN, run
+from ufm.training.settings import MODELS, Settings
+
+PROTOCOL = "protocol.json"
+STEPS = ((3, 7), (5, 5), (7, 3))
+RATIOS = (10.0, 50.0, 100.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The protocol: balanced, nine step-imbalanced and one long-tailed setting for each data set, and seeds.
+
+    Parameters
+    ----------
+    data : tuple of "mixture", "digits"
+    seeds : int >= 2, number of seeds 0, 1, ...
+    map : kind of equilibrium layer
+    epochs : int
+    quick : bool, one imbalanced setting, small classes and few epochs: shows that everything runs, and says so
+
+    Examples
+    --------
+    >>> len(Comparison(data=("digits",), seeds=2).settings())
+    44
+    """
+
+    data: tuple[str, ...] = ("mixture", "digits")
+    seeds: int = 5
+    map: str = "tanh"
+    epochs: int = 100
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.data if name not in DATA]
+        if unknown or not self.data:
+            raise InputError(f"data is {','.join(self.data)!r}; give one or more of {', '.join(DATA)}")
+        if not isinstance(self.seeds, int) or self.seeds < 2:
+            raise InputError(f"seeds is {self.seeds!r}; a spread needs at least 2 seeds")
+
+    def settings(self) -> list[Settings]:
+        """All runs, seeds outermost: an interrupted comparison has whole seeds."""
+        found = []
+        for seed in range(self.seeds):
+            for data in self.data:
+                base = Settings(data=data, map=self.map, epochs=self.epochs, seed=seed)
+                for cell in self._cells(base):
+                    found += [replace(cell, model=model) for model in MODELS]
+        return found
+
+    def _cells(self, base: Settings) -> Iterator[Settings]:
+        if self.quick:
+            small = {"largest": 60, "epochs": 8, "width": 16}
+            yield replace(base, ratio=1.0, **small)
+            yield replace(base, ratio=10.0, **small)
+            return
+        yield replace(base, ratio=1.0)
+        for classes in STEPS:
+            for ratio in RATIOS:
+                yield replace(base, classes=classes, ratio=ratio)
+        yield replace(base, ratio=100.0, tail=True)
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "data": list(self.data), "seeds": self.seeds, "map": self.map, "epochs": self.epochs, "quick": self.quick,
+        }  # fmt: skip
+
+
+def compare(
+    comparison: Comparison, folder: Path, *, workers: int = 1, report: Callable[[int, int, str], None] = lambda *_: None
+) -> list[tuple[Settings, str]]:
+    """Train everything that is not yet in the folder; returns the runs that failed, with their reasons.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    folder : Path, where each run has a folder of its own; more seeds may be added to a finished comparison
+    workers : int, processes (one BLAS thread each)
+    report : callable (finished, total, name)
+
+    Raises
+    ------
+    InputError
+        The folder holds another comparison, or cannot be written.
+    """
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise InputError(f"workers is {workers!r}; give a whole number of at least 1")
+    _claim(folder, comparison)
+    todo = comparison.settings()
+    left = [s for s in todo if not (folder / str(s) / RUN).exists()]
+    done, failed = len(todo) - len(left), []
+    report(done, len(todo), "")
+    # Workers are new interpreters; threads of BLAS would only fight for the cores.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    with ProcessPoolExecutor(max_workers=min(workers, max(len(left), 1)), mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(_one, settings, folder): settings for settings in left}
+        try:
+            for future in as_completed(running):
+                settings, reason = running[future], future.result()
+                if reason:
+                    failed.append((settings, reason))
+                done += 1
+                report(done, len(todo), str(settings))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failed
+
+
+def _one(settings: Settings, folder: Path) -> str:
+    """One run in a worker: "" or why it failed."""
+    try:
+        run(settings, folder / str(settings))
+    except ConvergenceError as error:
+        return str(error)
+    return ""
+
+
+def _claim(folder: Path, comparison: Comparison) -> None:
+    """Write down what the folder is for, or check that it is for this (more or fewer seeds may differ)."""
+    path, described = folder / PROTOCOL, comparison.describe()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror or error}; give another one") from None
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise InputError(f"{str(path)!r} cannot be read; delete it to start anew") from None
+        changed = sorted(n for n in described if n != "seeds" and found.get(n) != described[n])
+        if changed:
+            raise InputError(
+                f"{str(folder)!r} holds another comparison (it differs in {', '.join(changed)}); give another folder"
+            )
+    write_whole(path, json.dumps(described) + "\n", "protocol")

@@ -1,0 +1,144 @@
+"""Data with chosen class sizes: synthetic Gaussian mixtures, and the handwritten digits that scikit-learn bundles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.errors import InputError
+from ufm.problem.counts import ClassCounts
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.intp]
+DIGITS_PER_CLASS = 174
+"""Size of the smallest class of the bundled digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test samples.
+
+    name : str, "mixture" (synthetic) or "digits" (real)
+    counts : ClassCounts, training samples of each class
+    x, y : (N, p) float64 and (N,) int, training samples in class order; inputs have mean 0 and mean square 1 per entry
+    x_test, y_test : test samples, equally many of each class and scaled with the training samples' constants
+    ceiling : float or None, accuracy of the Bayes rule (equal priors) on the test samples, where it is known
+    """
+
+    name: str
+    counts: ClassCounts
+    x: Floats
+    y: Labels
+    x_test: Floats
+    y_test: Labels
+    ceiling: float | None = None
+
+
+def mixture(
+    counts: ClassCounts,
+    *,
+    dim: int = 20,
+    separation: float = 4.0,
+    noise: float = 1.0,
+    modes: int = 2,
+    test: int = 100,
+    seed: int = 0,
+) -> Dataset:
+    """A mixture of spherical Gaussians, ``modes`` of them per class, with means of length ``separation`` in random directions.
+
+    Parameters
+    ----------
+    counts : ClassCounts, training samples of each class
+    dim : int, of the inputs
+    separation : float > 0, length of the means
+    noise : float > 0, standard deviation of every coordinate
+    modes : int, Gaussians per class
+    test : int, test samples per class
+    seed : int
+
+    Examples
+    --------
+    >>> import ufm
+    >>> data = mixture(ufm.step(majority=2, minority=2, n_majority=30, n_minority=3))
+    >>> data.x.shape, data.y_test.shape
+    ((66, 20), (400,))
+    """
+    for name, value in (("dim", dim), ("modes", modes), ("test", test)):
+        _whole(name, value)
+    for name, number in (("separation", separation), ("noise", noise)):
+        if not (isinstance(number, Real) and 0 < float(number) < 1e6):
+            raise InputError(f"{name} is {number!r}; give a positive number such as 4")
+    rng = np.random.default_rng([seed, 1])
+    classes = counts.classes
+    means = rng.standard_normal((classes, modes, dim))
+    means *= separation / np.linalg.norm(means, axis=2, keepdims=True)
+
+    def sample(sizes: list[int]) -> tuple[Floats, Labels]:
+        labels = np.repeat(np.arange(classes), sizes)
+        which = rng.integers(modes, size=len(labels))
+        return means[labels, which] + noise * rng.standard_normal((len(labels), dim)), labels
+
+    x, y = sample(list(counts))
+    x_test, y_test = sample([test] * classes)
+    distances = np.sum((x_test[:, None, None] - means) ** 2, axis=3) / (2.0 * noise**2)
+    nearest = distances.min(axis=2, keepdims=True)
+    posterior = nearest[:, :, 0] - np.log(np.exp(nearest - distances).sum(axis=2))
+    ceiling = float(np.mean(posterior.argmin(axis=1) == y_test))
+    return _scaled("mixture", counts, x, y, x_test, y_test, ceiling)
+
+
+def digits(counts: ClassCounts, *, test: int = 50, seed: int = 0) -> Dataset:
+    """Handwritten digits (8 x 8 pixels, 1797 images; Alpaydin & Kaynak 1998, as bundled with scikit-learn).
+
+    Parameters
+    ----------
+    counts : ClassCounts of 10 classes, at most ``174 - test`` training samples each
+    test : int, test samples per class
+    seed : int, of the choice of samples
+
+    Raises
+    ------
+    InputError
+        scikit-learn is missing, other than 10 classes, or more samples than there are.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise InputError("data 'digits' needs scikit-learn; install it with: pip install 'ufm[digits]'") from None
+    _whole("test", test)
+    sizes = list(counts) if counts.classes == 10 else []
+    if len(sizes) != 10 or max(sizes) + test > DIGITS_PER_CLASS:
+        raise InputError(
+            f"counts {counts} with {test} test samples per class do not fit the digits: they have 10 classes and "
+            f"{DIGITS_PER_CLASS} samples in the smallest; lower the largest size or the test samples"
+        )
+    bunch: Any = load_digits()
+    rng = np.random.default_rng([seed, 2])
+    train, held = [], []
+    for k, size in enumerate(sizes):
+        rows = rng.permutation(np.flatnonzero(bunch.target == k))
+        held.append(rows[:test])
+        train.append(rows[test : test + size])
+    chosen, rest = np.concatenate(train), np.concatenate(held)
+    labels = np.asarray(bunch.target, dtype=np.intp)
+    return _scaled("digits", counts, bunch.data[chosen], labels[chosen], bunch.data[rest], labels[rest], None)
+
+
+DATA = {"mixture": mixture, "digits": digits}
+
+
+def _scaled(
+    name: str, counts: ClassCounts, x: Floats, y: Labels, x_test: Floats, y_test: Labels, ceiling: float | None
+) -> Dataset:
+    mean = x.mean(axis=0)
+    size = float(np.sqrt(np.mean((x - mean) ** 2)))
+    return Dataset(name, counts, (x - mean) / size, y, (x_test - mean) / size, y_test, ceiling)
+
+
+def _whole(name: str, value: int) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} is {value!r}; give a whole number of at least 1")

@@ -1,0 +1,175 @@
+r"""Encoder, body, classifier, and the regularised loss with its gradient.
+
+.. math:: \frac1N \sum_i CE(C z_i) + \tfrac{\lambda_W}{2} \|C\|_F^2 + \tfrac{\lambda_H}{2} \sum_i \|z_i\|^2
+          + \tfrac{\beta}{2} \|\text{body}\|^2 + \tfrac{\varepsilon}{2} \|\text{encoder}\|^2
+
+with last-layer features z_i and no classifier bias. The first three terms are the unconstrained-feature model's objective
+(half convention, features per sample) at features that the network can reach, and the others are not negative: a certified
+lower bound on that model bounds the training objective of *every* network from below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.deq.maps.base import Floats, Gradients
+from ufm.errors import InputError
+from ufm.training.bodies import Body, Equilibrium, Work
+
+Labels = NDArray[np.intp]
+CHUNK = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decay:
+    """Weight decay by parameter group (half convention).
+
+    classifier, features : lambda_W and lambda_H of the unconstrained-feature model (features per sample, not their mean)
+    body, encoder : on all parameters of these parts
+    jacobian : weight of the Jacobian-norm penalty ``1/(2N) sum_i ||J_i||_F^2`` of an equilibrium layer
+    """
+
+    classifier: float = 5e-3
+    features: float = 5e-4
+    body: float = 0.0
+    encoder: float = 0.0
+    jacobian: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("classifier", "features", "body", "encoder", "jacobian"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= float(value) < 1e6) or isinstance(value, bool):
+                raise InputError(f"decay on {name} is {value!r}; give a finite number >= 0 such as 5e-4")
+            object.__setattr__(self, name, float(value))
+
+
+class Evaluation(NamedTuple):
+    """Objective on a batch (scaled to the whole training set), its gradients, the work, and the mean cross-entropy."""
+
+    objective: float
+    gradients: Gradients
+    work: Work
+    loss: float
+
+
+@dataclass(frozen=True)
+class Network:
+    """``x -> C body(tanh(E x + e))``.
+
+    Parameters
+    ----------
+    inputs, width, classes : int, dimensions p, d, K
+    body : Body, `Equilibrium` or `Stack`
+    decay : Decay
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ufm.training import Network, Stack
+    >>> deq, explicit = Network(5, 8, 3), Network(5, 8, 3, Stack())
+    >>> deq.size == explicit.size
+    True
+    """
+
+    inputs: int
+    width: int
+    classes: int
+    body: Body = field(default_factory=Equilibrium)
+    decay: Decay = field(default_factory=Decay)
+
+    def initial(self, seed: int) -> Gradients:
+        """Random parameters; encoder and classifier depend on the seed and the dimensions alone, so that bodies are paired."""
+        outer, inner = np.random.default_rng([seed, 3]), np.random.default_rng([seed, 4])
+        body = self.body.initial(self.width, inner)
+        return {
+            "encoder.weight": outer.standard_normal((self.width, self.inputs)) / np.sqrt(self.inputs),
+            "encoder.bias": np.zeros(self.width),
+            "classifier.weight": outer.standard_normal((self.classes, self.width)) / np.sqrt(self.width),
+            **{f"body.{name}": value for name, value in body.items()},
+        }
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(value.size for value in self.initial(0).values())
+
+    def hidden(self, parameters: Gradients, x: Floats) -> Floats:
+        """Encoder output ``tanh(E x + e)``, (B, d)."""
+        return np.tanh(x @ parameters["encoder.weight"].T + parameters["encoder.bias"])
+
+    def features(self, parameters: Gradients, x: Floats) -> tuple[Floats, Work]:
+        """Last-layer features of any number of samples, (B, d), and the work done."""
+        body, found, work = _body(parameters), [], Work()
+        for start in range(0, len(x), CHUNK):
+            z, done, _ = self.body.forward(body, self.hidden(parameters, x[start : start + CHUNK]))
+            found.append(z)
+            work = work.plus(done)
+        return np.concatenate(found), work
+
+    def objective(self, parameters: Gradients, z: Floats, y: Labels, total: int) -> tuple[float, float]:
+        """(Objective, mean cross-entropy) at features z of all ``total`` samples, without the Jacobian penalty."""
+        loss, _ = cross_entropy(z @ parameters["classifier.weight"].T, y)
+        value = loss + 0.5 * self.decay.features * total * float(np.mean(np.sum(z**2, axis=1)))
+        return value + self._decayed(parameters), loss
+
+    def evaluate(self, parameters: Gradients, x: Floats, y: Labels, total: int) -> Evaluation:
+        """Objective and gradient on a batch of a training set of ``total`` samples."""
+        decay, classifier = self.decay, parameters["classifier.weight"]
+        hidden, body = self.hidden(parameters, x), _body(parameters)
+        z, work, pullback = self.body.forward(body, hidden)
+        loss, mass = cross_entropy(z @ classifier.T, y)
+        feature_weight = decay.features * total / len(x)
+        value = loss + 0.5 * feature_weight * float(np.sum(z**2)) + self._decayed(parameters)
+        by_z = mass @ classifier + feature_weight * z
+        direct: Gradients = {}
+        by_hidden: Floats | float = 0.0
+        if decay.jacobian:
+            penalty, penalty_z, penalty_hidden, direct = self.body.penalty(body, hidden, z)
+            value += decay.jacobian * penalty
+            by_z += decay.jacobian * penalty_z
+            by_hidden = decay.jacobian * penalty_hidden
+        pulled, gradients, back = pullback(by_z)
+        pulled = (pulled + by_hidden) * (1.0 - hidden**2)
+        result = {
+            "encoder.weight": pulled.T @ x,
+            "encoder.bias": pulled.sum(axis=0),
+            "classifier.weight": mass.T @ z,
+            **{f"body.{n}": g + decay.jacobian * direct[n] if direct else g for n, g in gradients.items()},
+        }
+        for name, strength in self._strengths(parameters):
+            result[name] = result[name] + strength * parameters[name]
+        return Evaluation(value, result, work.plus(back), loss)
+
+    def _strengths(self, parameters: Gradients) -> list[tuple[str, float]]:
+        group = {"encoder": self.decay.encoder, "body": self.decay.body, "classifier": self.decay.classifier}
+        return [(name, strength) for name in parameters if (strength := group[name.split(".")[0]])]
+
+    def _decayed(self, parameters: Gradients) -> float:
+        return sum(0.5 * s * float(np.sum(parameters[name] ** 2)) for name, s in self._strengths(parameters))
+
+    def projected(self, parameters: Gradients) -> Gradients:
+        """The nearest parameters that the body allows."""
+        before = _body(parameters)
+        after = self.body.projected(before)
+        return parameters if after is before else parameters | {f"body.{n}": v for n, v in after.items()}
+
+
+def cross_entropy(logits: Floats, labels: Labels) -> tuple[float, Floats]:
+    """Mean cross-entropy (nats) of (B, K) logits, and its gradient by the logits."""
+    rows = np.arange(len(labels))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    mass = np.exp(shifted)
+    total = mass.sum(axis=1, keepdims=True)
+    value = float(np.mean(np.log(total[:, 0]) - shifted[rows, labels]))
+    mass /= total
+    mass[rows, labels] -= 1.0
+    return value, mass / len(labels)
+
+
+def _body(parameters: Gradients) -> Gradients:
+    return {name[5:]: value for name, value in parameters.items() if name.startswith("body.")}

@@ -1,0 +1,96 @@
+"""SGD with momentum, and Adam. An optimiser is a frozen value; its memory is a flat dict of arrays that checkpoints keep."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import cos, pi
+from numbers import Real
+
+import numpy as np
+
+from ufm.deq.maps.base import Gradients
+from ufm.errors import InputError
+
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(ABC):
+    """What both share.
+
+    Parameters
+    ----------
+    rate : float > 0, learning rate
+    schedule : "cosine" (falls to 1 % of the rate at the end of training) or "constant"
+    """
+
+    rate: float = 0.01
+    schedule: str = "cosine"
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.rate, Real) and 0 < float(self.rate) < 1e6):
+            raise InputError(f"rate is {self.rate!r}; give a positive learning rate such as 0.01")
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
+
+    def rate_at(self, progress: float) -> float:
+        """Learning rate at a share of the training in [0, 1]."""
+        if self.schedule == "constant":
+            return self.rate
+        return self.rate * (0.01 + 0.99 * 0.5 * (1.0 + cos(pi * progress)))
+
+    @abstractmethod
+    def step(
+        self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float
+    ) -> tuple[Gradients, Gradients]:
+        """New parameters and new memory (empty at the start)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(Optimizer):
+    """``v <- momentum v + gradient``, ``theta <- theta - rate v``.
+
+    Parameters
+    ----------
+    momentum : float in [0, 1)
+    """
+
+    rate: float = 0.1
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum is {self.momentum!r}; it must lie in [0, 1)")
+
+    def step(
+        self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float
+    ) -> tuple[Gradients, Gradients]:
+        rate = self.rate_at(progress)
+        velocity = {n: self.momentum * memory[n] + g if memory else g for n, g in gradients.items()}
+        return {n: parameters[n] - rate * velocity[n] for n in parameters}, velocity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015) with bias correction; decay enters through the gradient: the objective is one function."""
+
+    def step(
+        self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float
+    ) -> tuple[Gradients, Gradients]:
+        rate = self.rate_at(progress)
+        count = float(memory["count"]) + 1.0 if memory else 1.0
+        new: Gradients = {"count": np.array(count)}
+        moved: Gradients = {}
+        for n, g in gradients.items():
+            first = 0.9 * memory[f"first.{n}"] + 0.1 * g if memory else 0.1 * g
+            second = 0.999 * memory[f"second.{n}"] + 0.001 * g * g if memory else 0.001 * g * g
+            new[f"first.{n}"], new[f"second.{n}"] = first, second
+            mean, square = first / (1.0 - 0.9**count), second / (1.0 - 0.999**count)
+            moved[n] = parameters[n] - rate * mean / (np.sqrt(square) + 1e-8)
+        return moved, new
+
+
+OPTIMIZERS = {"adam": Adam, "sgd": SGD}

@@ -1,0 +1,141 @@
+"""One training run as a value: what the command line, the comparison and a sweep say about it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib import metadata
+from platform import python_version
+from typing import Any
+
+import ufm
+from ufm.errors import InputError
+from ufm.problem.counts import ClassCounts, long_tailed, step
+from ufm.training.bodies import MAPS, Equilibrium, Stack
+from ufm.training.data import DATA, Dataset
+from ufm.training.network import Decay, Network
+from ufm.training.optimizers import OPTIMIZERS, Optimizer
+
+MODELS = ("deq", "explicit")
+LARGEST = {"mixture": 500, "digits": 100}
+"""Training samples of the largest class, where none is given."""
+DECAYS = {"mixture": (1e-2, 1e-4), "digits": (2e-2, 2.5e-4)}
+"""Decays of classifier and features, where none are given: minorities of the steepest ratios then collapse in theory."""
+RATES = {"adam": 0.01, "sgd": 0.1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A training run.
+
+    Parameters
+    ----------
+    model : "deq" or "explicit"
+    data : "mixture" or "digits"
+    classes : (KA, KB), numbers of majority and minority classes
+    ratio : float >= 1, R, largest over smallest class size
+    tail : bool, sizes that fall geometrically over all KA + KB classes instead of a step
+    largest : int or None, samples of the largest class (500 for mixture, 100 for digits)
+    map : kind of equilibrium layer; the explicit stack takes its activation and number of parameters
+    width : int, feature dimension d
+    contraction : float or None, bound on ``||W||_2`` of the equilibrium layer
+    decay : (lambda_W, lambda_H) or None for the data's own; half convention, features per sample
+    body, encoder, jacobian : float, further decays, see `ufm.training.network.Decay`
+    optimizer : "adam" or "sgd"
+    rate : float or None for the optimiser's own
+    epochs, batch, seed : int
+
+    Examples
+    --------
+    >>> str(Settings(data="digits", classes=(3, 7), ratio=50).counts)
+    '100*3,2*7'
+    """
+
+    model: str = "deq"
+    data: str = "mixture"
+    classes: tuple[int, int] = (5, 5)
+    ratio: float = 10.0
+    tail: bool = False
+    largest: int | None = None
+    map: str = "tanh"
+    width: int = 64
+    contraction: float | None = 0.9
+    decay: tuple[float, float] | None = None
+    body: float = 0.0
+    encoder: float = 0.0
+    jacobian: float = 0.0
+    optimizer: str = "adam"
+    rate: float | None = None
+    epochs: int = 100
+    batch: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, options in (("model", MODELS), ("data", tuple(DATA)), ("map", MAPS), ("optimizer", tuple(OPTIMIZERS))):
+            if getattr(self, name) not in options:
+                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(options)}")
+        for name in ("width", "epochs", "batch"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10**6:
+                raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise InputError(f"seed is {self.seed!r}; give a whole number of at least 0")
+        if self.model == "explicit" and self.jacobian:
+            raise InputError(f"jacobian is {self.jacobian:g}, but model 'explicit' has no equilibrium layer; leave it out")
+        largest = LARGEST[self.data] if self.largest is None else self.largest
+        if not 1 <= self.ratio <= largest:
+            raise InputError(f"ratio is {self.ratio:g}; it must lie between 1 and the largest class size {largest}")
+        object.__setattr__(self, "largest", largest)
+        object.__setattr__(self, "ratio", float(self.ratio))
+        object.__setattr__(self, "decay", tuple(DECAYS[self.data] if self.decay is None else self.decay))
+        object.__setattr__(self, "rate", RATES[self.optimizer] if self.rate is None else self.rate)
+        # Everything that can be wrong is said now, not after minutes of training.
+        assert self.counts.classes
+        assert self.network(1).decay
+        assert self.optimiser.rate
+
+    @cached_property
+    def counts(self) -> ClassCounts:
+        """Class sizes."""
+        majority, minority = self.classes
+        assert self.largest is not None
+        if self.tail:
+            return long_tailed(majority + minority, largest=self.largest, ratio=self.ratio)
+        smallest = max(1, round(self.largest / self.ratio))
+        return step(majority=majority, minority=minority, n_majority=self.largest, n_minority=smallest)
+
+    def dataset(self) -> Dataset:
+        """The samples; those of one seed are the same for both models."""
+        return DATA[self.data](self.counts, seed=self.seed)
+
+    def network(self, inputs: int) -> Network:
+        """The network for inputs of this dimension."""
+        assert self.decay is not None
+        body = Equilibrium(self.map, self.contraction) if self.model == "deq" else Stack(self.map)
+        weight, features = self.decay
+        decay = Decay(classifier=weight, features=features, body=self.body, encoder=self.encoder, jacobian=self.jacobian)
+        return Network(inputs, self.width, self.counts.classes, body, decay)
+
+    @property
+    def optimiser(self) -> Optimizer:
+        """The optimiser."""
+        assert self.rate is not None
+        return OPTIMIZERS[self.optimizer](rate=self.rate)
+
+    def describe(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        found = asdict(self)
+        return found | {"classes": list(self.classes), "decay": list(self.decay or ())}
+
+    def __str__(self) -> str:
+        shape = f"{self.classes[0]}-{self.classes[1]}" + ("-tail" if self.tail else "")
+        return f"{self.data}-{shape}-R{self.ratio:g}-{self.map}-{self.model}-s{self.seed}"
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    found = {"ufm": ufm.__version__, "python": python_version(), "numpy": metadata.version("numpy")}
+    with suppress(metadata.PackageNotFoundError):
+        found["scikit-learn"] = metadata.version("scikit-learn")
+    return found

@@ -1,0 +1,218 @@
+"""What a comparison found: means and spreads over seeds, paired differences, and sentences that the data support."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm.errors import InputError
+from ufm.training.comparison import Comparison
+from ufm.training.run import finished
+from ufm.training.settings import Settings
+
+Floats = NDArray[np.float64]
+SHOWN = {
+    "accuracy": "acc", "majority": "maj", "minority": "min", "nc1": "NC1", "nc2": "NC2", "nc3": "NC3",
+    "cos_minority": "cos min W", "cos_minority_means": "cos min H", "to_theory_weight": "to theory W",
+    "to_theory_means": "to theory H", "gap": "gap",
+}  # fmt: skip
+"""Columns: result, heading."""
+BETTER = {"accuracy": 1, "minority": 1, "nc1": -1, "nc3": -1, "to_theory_weight": -1, "gap": -1}
+"""Results compared in pairs, and which sign of DEQ minus explicit favours the DEQ."""
+WORDS = {
+    "accuracy": "test accuracy (all classes)", "minority": "test accuracy on minority classes", "nc1": "NC1 (less variability)",
+    "nc3": "NC3 (W H closer to the simplex)", "to_theory_weight": "distance of the classifier to the certified optimum's",
+    "gap": "training objective above the certified bound",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Paired:
+    """DEQ minus explicit over seeds: mean, 95 % interval of Student's t, pairs, and how often the DEQ was better."""
+
+    mean: float
+    lower: float
+    upper: float
+    pairs: int
+    wins: int
+
+    def verdict(self, sign: int) -> str:
+        """ "DEQ", "explicit" or "undecided": which is better, if the interval excludes zero."""
+        if self.lower > 0:
+            return "DEQ" if sign > 0 else "explicit"
+        if self.upper < 0:
+            return "explicit" if sign > 0 else "DEQ"
+        return "undecided"
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One setting of class sizes: description, what theory says, and for each model result -> values by seed."""
+
+    name: str
+    data: str
+    counts: str
+    prediction: dict[str, Any]
+    results: dict[str, dict[str, Floats]]
+    controls: dict[str, Floats]
+
+    def paired(self, result: str) -> Paired:
+        """The paired comparison of one result."""
+        a, b = self.results["deq"][result], self.results["explicit"][result]
+        both = np.isfinite(a) & np.isfinite(b)
+        return paired(a[both] - b[both], BETTER.get(result, 1))
+
+
+def paired(difference: Floats, sign: int) -> Paired:
+    """Mean and 95 % interval of paired differences; the whole line where fewer than two pairs leave no spread.
+
+    >>> paired(np.array([1.0, 1.0, 1.0]), 1).verdict(1)
+    'DEQ'
+    """
+    from scipy.stats import t
+
+    count, wins = len(difference), int(np.count_nonzero(sign * difference > 0))
+    mean = float(difference.mean()) if count else float("nan")
+    if count < 2:
+        return Paired(mean, -np.inf, np.inf, count, wins)
+    half = float(t.ppf(0.975, count - 1)) * float(difference.std(ddof=1)) / np.sqrt(count)
+    return Paired(mean, mean - half, mean + half, count, wins)
+
+
+def summarise(comparison: Comparison, folder: Path) -> list[Cell]:
+    """Read the finished runs of a comparison, setting by setting.
+
+    Raises
+    ------
+    InputError
+        There is none, or a file is not of this comparison.
+    """
+    cells: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
+    settings: dict[str, Settings] = {}
+    for s in comparison.settings():
+        read = finished(folder / str(s), s.describe())
+        name = f"{s.data} {'long tail' if s.tail else f'{s.classes[0]}+{s.classes[1]}'} R={s.ratio:g}"
+        settings.setdefault(name, s)
+        if read is not None:
+            cells.setdefault(name, {"deq": {}, "explicit": {}})[s.model][s.seed] = read[1]
+    if not cells:
+        raise InputError(f"{str(folder)!r} has no finished run of this comparison; run it first")
+    found = []
+    for name, models in cells.items():
+        seeds = range(comparison.seeds)
+        results = {m: {r: _column(runs, seeds, "results", r) for r in (*SHOWN, "objective")} for m, runs in models.items()}
+        some = next(iter({**models["explicit"], **models["deq"]}.values()))
+        names = next((d["controls"] for d in models["deq"].values()), {})
+        controls = {c: _column(models["deq"], seeds, "controls", c) for c in names}
+        found.append(Cell(name, settings[name].data, some["counts"], some.get("prediction", {}), results, controls))
+    return found
+
+
+def _column(runs: dict[int, dict[str, Any]], seeds: range, part: str, name: str) -> Floats:
+    values = [runs[seed][part].get(name) if seed in runs else None for seed in seeds]
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def statements(cells: list[Cell]) -> list[str]:
+    """What the data support, sentence by sentence."""
+    found = []
+    for data in dict.fromkeys(cell.data for cell in cells):
+        mine = [cell for cell in cells if cell.data == data]
+        for result, sign in BETTER.items():
+            verdicts = [cell.paired(result).verdict(sign) for cell in mine]
+            counts = {v: verdicts.count(v) for v in ("DEQ", "explicit", "undecided")}
+            found.append(
+                f"{data}, {WORDS[result]}: the DEQ is better in {counts['DEQ']} of {len(mine)} settings, the explicit network "
+                f"in {counts['explicit']}, undecided in {counts['undecided']}."
+            )
+        for verdict, phrase in (("yes", "has"), ("no", "has not")):
+            there = [c for c in mine if c.prediction.get("collapsed") == verdict]
+            if there:
+                means = {m: [float(np.nanmean(c.results[m]["cos_minority"])) for c in there] for m in ("deq", "explicit")}
+                ranges = ", ".join(f"{m} {min(v):.3f} to {max(v):.3f}" for m, v in means.items())
+                found.append(
+                    f"{data}, mean cosine between trained minority classifiers where the minority of the certified optimum "
+                    f"{phrase} collapsed ({len(there)} settings): {ranges}."
+                )
+    return found
+
+
+def failures(cells: list[Cell]) -> int:
+    """Runs that are missing from the summary."""
+    return sum(int(np.isnan(v["objective"]).sum()) for cell in cells for v in cell.results.values())
+
+
+def markdown(cells: list[Cell], comparison: Comparison, versions: dict[str, str]) -> str:
+    """The summary as Markdown."""
+    lines = ["# DEQ against explicit network", ""]
+    told = ", ".join(f"{name} {number}" for name, number in versions.items())
+    lines += [
+        f"Data: {', '.join(comparison.data)} (mixture is synthetic, digits are real). Map: {comparison.map}. "
+        f"Seeds 0 to {comparison.seeds - 1}, {comparison.epochs} epochs. {told}.",
+        "",
+        "Written by `ufm compare`; both models of a pair share data, encoder, initial classifier, number of parameters, "
+        "optimiser and order of samples. Values: mean ± standard deviation over seeds, measured at the last epoch; accuracies "
+        "on balanced test samples, all else on training samples. *gap* is the training objective above the certified lower "
+        "bound of the unconstrained-feature model with the same class sizes and decay; *to theory* are distances of normalised "
+        "Gram matrices to that optimum's (0 to 2); *cos min* is the mean cosine between minority classifiers (W) or class "
+        "means (H).",
+        "",
+    ]
+    if comparison.quick:
+        lines += ["**A quick run: small classes and few epochs. It shows that everything runs and says nothing else.**", ""]
+    missing = failures(cells)
+    if missing:
+        lines += [f"**{missing} runs are missing (failed or not yet run).**", ""]
+    lines += ["## What the data support", ""]
+    lines += [f"- {line}" for line in statements(cells)]
+    lines += [
+        "",
+        '"Better" means that the 95 % interval of the paired difference (Student\'s t over seeds) excludes zero; with this '
+        "many settings about one in twenty would by chance. No correction is made.",
+        "",
+        "## Mean and spread",
+        "",
+        "| setting | sizes | theory: collapsed, cos min | model | " + " | ".join(SHOWN.values()) + " |",
+        "|---|---|---|---|" + "---|" * len(SHOWN),
+    ]
+    for cell in cells:
+        theory = cell.prediction
+        cosine = (theory.get("metrics") or {}).get("cos_minority")
+        said = f"{theory.get('collapsed', 'unknown')}, " + ("undefined" if cosine is None else f"{cosine:.3f}")
+        for model, results in cell.results.items():
+            values = " | ".join(_spread(results[r]) for r in SHOWN)
+            lines.append(f"| {cell.name} | {cell.counts} | {said} | {model} | {values} |")
+    lines += ["", "## DEQ minus explicit, in pairs", "", "Mean [95 % interval], wins of the DEQ.", ""]
+    lines += ["| setting | " + " | ".join(BETTER) + " |", "|---|" + "---|" * len(BETTER)]
+    for cell in cells:
+        values = " | ".join(_difference(cell.paired(r)) for r in BETTER)
+        lines.append(f"| {cell.name} | {values} |")
+    lines += ["", "## Controls of the equilibria", "", _controls_note(), ""]
+    names = list(next((c.controls for c in cells if c.controls), {}))
+    lines += ["| setting | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines += [f"| {c.name} | " + " | ".join(_spread(c.controls[n]) for n in names) + " |" for c in cells if c.controls]
+    return "\n".join(lines) + "\n"
+
+
+def _controls_note() -> str:
+    return (
+        "*error*: certified bound on the distance of test features to their equilibria; *distinct*: fixed points found from "
+        "random starts; *moved*: share of the equilibrium that one application of the layer does not give; *one step*, "
+        "*encoder*: accuracy when the equilibrium is bypassed, same classifier."
+    )
+
+
+def _spread(values: Floats) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "-"
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return f"{values.mean():.3g} ± {deviation:.1g}"
+
+
+def _difference(pair: Paired) -> str:
+    return f"{pair.mean:+.3g} [{pair.lower:+.2g}, {pair.upper:+.2g}], {pair.wins}/{pair.pairs}"
