@@ -30,6 +30,7 @@ PAPERS = (
     "sunshi2024",
     "sunshi2024_audit",
     "sunshi2024_decay",
+    "sunshi2024_dynamics",
 )
 """Modules that register theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")

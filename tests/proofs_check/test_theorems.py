@@ -15,7 +15,7 @@ from ufm.errors import InputError
 BOOK = all_theorems()
 EXPECTED = {
     "F1", "F2", "F3", "F4", "F5", "H1", "H3", "Z1", "Z2", "M1", "M3", "B1", "B2", "E1", "G1", "Y",
-    "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8",
+    "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8", "D9",
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_negative_controls_are_rejected_with_disjoint_enclosures(name):
     assert all(c.margin > 0 for c in controls)
 
 
-@pytest.mark.parametrize("name", ["F1", "F2", "F5", "H1", "H3", "Z2", "D1"])
+@pytest.mark.parametrize("name", ["F1", "F2", "F5", "H1", "H3", "Z2", "D1", "D9"])
 def test_symbolic_steps(name):
     steps = list(BOOK[name]().steps())
     assert steps

@@ -239,3 +239,37 @@ def test_measure_at_extreme_scales():
     base = ufm.measure(features, labels)["nc1"]
     for scale in (1e160, 1e-160, 1e-300):
         assert ufm.measure(scale * features, labels)["nc1"] == pytest.approx(base, rel=1e-6)
+
+
+def test_predictions_are_free_of_rotation_and_scale_and_reject_other_geometries():
+    counts = ufm.step(majority=2, minority=3, n_majority=20, n_minority=4)
+    problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(5e-3, 5e-3))
+    theory = ufm.predict(problem)
+    found = ufm.solve(problem).parameters
+    labels = np.repeat(np.arange(5), list(counts))
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((7, 7)))[0][: len(found.outputs)]
+    features, weight = 3 * (found.outputs.T @ rotation)[labels], 7 * found.weight @ rotation
+    assert max(theory.distance(features, labels, weight).values()) < 1e-7
+    assert theory.certified
+    assert theory.collapsed == "no"
+    # The ETF is not the geometry of imbalanced classes.
+    frame = ufm.simplex_etf(5)
+    assert min(theory.distance(frame[labels], labels, frame).values()) > 0.1
+    relu = ufm.predict(ufm.Problem(counts, regularizer=ufm.WeightDecay(5e-3, 5e-3), head=ufm.ReLU()))
+    assert relu.lower > theory.lower
+    for bad in ((features[:3], labels[:3], weight), (features, labels, weight[:4]), (features, labels + 1, weight)):
+        with pytest.raises(ufm.InputError):
+            theory.distance(*bad)
+
+
+def test_measured_cosines_are_those_of_majority_and_minority():
+    rng = np.random.default_rng(3)
+    weight = rng.standard_normal((5, 7))
+    labels = np.repeat(np.arange(5), [6, 6, 2, 2, 2])
+    found = ufm.measure(rng.standard_normal((18, 7)), labels, weight=weight)
+    unit = weight / np.linalg.norm(weight, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    assert found["cos_majority"] == pytest.approx(cosines[0, 1])
+    assert found["cos_minority"] == pytest.approx(np.mean([cosines[2, 3], cosines[2, 4], cosines[3, 4]]))
+    assert found["cos_cross"] == pytest.approx(cosines[:2, 2:].mean())
+    assert np.isnan(ufm.measure(rng.standard_normal((18, 7)), labels, weight=0 * weight)["cos_minority"])

@@ -195,3 +195,18 @@ def test_the_jacobian_penalty_is_the_mean_square_of_dense_jacobians(layer, input
         direction = rng.standard_normal(gradient.shape)
         slope = (moved(name, 1e-6, direction) - moved(name, -1e-6, direction)) / 2e-6
         assert np.sum(gradient * direction) == pytest.approx(slope, rel=1e-5, abs=1e-7), name
+
+
+def test_the_linear_layer_is_the_linear_equilibrium_head(rng):
+    """Two routes to one model: the head of the unconstrained-feature solvers, and the layer of trained networks."""
+    mixing = rng.standard_normal((WIDTH, WIDTH)) * 0.1
+    features = rng.standard_normal((WIDTH, SAMPLES))
+    outputs, pullback = ufm.LinearDEQ(0.5).forward((mixing,), features)
+    layer = LinearLayer(mixing, np.eye(WIDTH), np.zeros(WIDTH))
+    z = layer.solve(features.T)
+    assert pytest.approx(outputs, abs=1e-13) == z.T
+    slope = rng.standard_normal(outputs.shape)
+    by_features, (by_mixing,) = pullback(slope)
+    by_inputs, gradients = layer.pull(z, features.T, layer.solve_adjoint(slope.T))
+    assert pytest.approx(by_features, abs=1e-12) == by_inputs.T
+    assert gradients["weight"] == pytest.approx(by_mixing, abs=1e-12)

@@ -1,5 +1,6 @@
 """Training runs: determinism, resumption, certificates, causes of failure, files."""
 
+import json
 import os
 import signal
 import subprocess
@@ -242,3 +243,65 @@ def test_archives_refuse_pickles_and_other_files(tmp_path):
             read_arrays(tmp_path / name)
     with pytest.raises(ufm.InputError, match="cannot be written"):
         write_arrays(tmp_path / "nowhere" / "x.npz", {}, {})
+
+
+def test_train_and_measure_from_the_command_line(tmp_path, model):
+    arguments = ["--data", "digits", "--largest", "40", "--width", "12", "--epochs", "6", "--out", str(tmp_path)]
+    done = subprocess.run(command("train", "--model", model, *arguments), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "certified lower bound" in done.stdout
+    assert done.stderr.count("epoch ") == 6
+    assert all(name in done.stderr for name in ("objective", "accuracy", "nc1", "nc2", "nc3", "forward_calls"))
+    done = subprocess.run(command("train", "--model", model, *arguments, "--json"), capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""  # the finished run is only read
+    answer = json.loads(done.stdout)
+    assert answer["results"]["gap"] > 0
+    measured = [*command("measure", str(tmp_path / RUN)), "--json"]
+    done = subprocess.run([*measured, "--predict", "--decay", "2e-2,2.5e-4"], capture_output=True, text=True, timeout=120)
+    found = json.loads(done.stdout)
+    for name in ("nc1", "nc3", "cos_minority", "to_theory_weight"):
+        assert found[name] == pytest.approx(answer["results"][name], rel=1e-12)
+    assert found["theory_lower"] == pytest.approx(answer["prediction"]["lower"], rel=1e-12)
+    other = json.loads(subprocess.run([*measured, "--convention", "hong-ling"], capture_output=True, check=True).stdout)
+    assert other["nc1"] != pytest.approx(found["nc1"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train --out {} --model resnet",
+        "train --out {} --ratio 0",
+        "train --out {} --classes 5",
+        "train --out {} --map gru",
+        "train --out {} --contraction 2",
+        "train --out {} --decay 1",
+        "train --out {} --decay -1,1",
+        "train --out {} --data digits --largest 150",
+        "train --out {} --epochs x",
+        "train --out /proc/nowhere --epochs 1",
+        "train",
+        "compare --out {} --data mnist",
+        "compare --out {} --seeds 1",
+        "measure {}/absent.npz",
+        "measure {}/empty.npz",
+        "measure {}/plain.npz",
+        "measure {}/plain.npz --predict",
+        "measure {}/bare.npz --predict --decay 1e-3,1e-3",
+        "measure {}/bare.npz --convention papyan",
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(arguments, tmp_path):
+    np.savez(tmp_path / "plain.npz", features=np.eye(3))
+    np.savez(tmp_path / "bare.npz", features=np.eye(3), labels=np.arange(3))
+    (tmp_path / "empty.npz").write_bytes(b"")
+    done = subprocess.run(command(*arguments.format(tmp_path).split()), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_diverging_run_is_one_line_and_exit_1(tmp_path):
+    arguments = ["--data", "digits", "--model", "explicit", "--map", "linear", "--optimizer", "sgd", "--rate", "1e5"]
+    done = subprocess.run(command("train", *arguments, "--out", str(tmp_path)), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "training stopped in epoch" in done.stderr.strip().splitlines()[-1]

@@ -1,0 +1,148 @@
+r"""Sun & Shi (NeurIPS 2024): does gradient descent on a linear DEQ find the optimum that D1-D3 describe?  [sunshi2024]
+
+Free W, A (``||A||_2 <= rho``) and features h, trained by projected gradient descent with momentum from random starts; the end
+is compared with the certified optimum of the equivalent explicit model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import Kind, Theorem, theorem
+from ufm.geometry.enclosures import enclose_logits
+from ufm.solvers import Gradient
+from ufm.thresholds.balls import outward
+
+RHO = 0.3
+STOP = 1e-9
+"""Certified relative gap at which the descent stops."""
+DECAY = ufm.WeightDecay(1e-2, 1e-2)
+BUDGET = ufm.NormBudget(1.0, 2.0)
+
+
+class Free(NamedTuple):
+    """Class sizes, regulariser, and whether the optimum's minority has collapsed (None: there is no minority)."""
+
+    counts: str
+    regularizer: ufm.WeightDecay | ufm.NormBudget
+    collapsed: str | None
+    seed: int = 0
+
+
+@cache
+def trained(p: Free, steps: int = 20_000) -> ufm.Solution:
+    """Where gradient descent ends, with its certificate."""
+    return ufm.solve(problem(p), method=Gradient(rule="heavy-ball", tolerance=STOP, max_iterations=steps, seed=p.seed))
+
+
+def problem(p: Free) -> ufm.Problem:
+    """The linear DEQ of an instance."""
+    return ufm.Problem(ufm.ClassCounts.parse(p.counts), regularizer=p.regularizer, head=ufm.LinearDEQ(RHO))
+
+
+@theorem
+class Dynamics(Theorem):
+    r"""Gradient descent on W, A, h of a linear DEQ ends at the certified optimum on either side of R0, but for a band below it.
+
+    Value, geometry of W and minority collapse of the end are those of the certified optimum: on balanced classes, where the
+    minority has collapsed at the optimum (``R >= R0``), and far enough below R0. With decay, far enough means
+    ``sqrt(n_B) > N mu (1 + rho)``.
+
+    The band. Let a direction be dead, ``w = h = 0`` along it, and let A act on it as a number a in ``[-rho, rho]``. The
+    objective there does not depend on a, and its second derivative by (w, h) is positive semidefinite iff the loss's pull g
+    satisfies ``g / (1 - a) <= sqrt(lambda_W lambda_H n)``: with a = rho this is collapse of the optimum, with a = -rho it
+    holds for larger g already. In between, ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``, points with a dead direction and
+    a too small are local minima (not strict ones) above the optimum. Gradient descent ends there: A has no slope along a dead
+    direction, so that what enlarges the budget was never learned.
+    """
+
+    id = "D9"
+    title = "gradient descent finds the DEQ's optimum on either side of R0, except in a band below it"
+    kind = Kind.EQUIVALENCE
+    source = cite("sunshi2024", "training dynamics; precise form, and the band of plateaus, derived here")
+
+    def grid(self):
+        return [
+            Free("10*5", BUDGET, None),
+            Free("10*5", DECAY, None),
+            Free("40*2,5*3", BUDGET, "no"),
+            Free("400*2,5*3", BUDGET, "yes"),
+            Free("90*2,10*3", DECAY, "no"),
+            Free("274*2,10*3", DECAY, "yes"),
+        ]
+
+    @staticmethod
+    def end(solution: ufm.Solution) -> Enclosure:
+        """The objective where the descent stopped (of its own W, A and h), up to its stopping tolerance."""
+        assert solution.path is not None
+        value = float(solution.path.loss[-1])
+        return Enclosure(value * (1 - STOP), value * (1 + STOP))
+
+    def check(self, instance: Free, level: str) -> Iterator[Finding]:
+        solution, optimum = trained(instance), ufm.solve(problem(instance), level=level)
+        what = f"{instance.counts}, {instance.regularizer}"
+        yield equal(f"value, {what}", Enclosure.of(optimum.certificate), self.end(solution), tolerance=1e-8, level="float")
+        cosine = ufm.geometry(solution)["cos_minority"]
+        assert cosine is not None
+        ball = enclose_logits(optimum).weight_cosines[-1]
+        # Where the minority has collapsed its cosine is 1, which the enclosure of a contrast near zero cannot tell.
+        predicted = Enclosure(1.0, 1.0) if instance.collapsed == "yes" else Enclosure(*outward(ball))
+        near = Enclosure(cosine - 1e-6, cosine + 1e-6)
+        yield equal(f"minority cosine, {what}", predicted, near, tolerance=1e-3, level="float")
+        if instance.collapsed is not None:
+            found = ufm.collapse(solution, tolerance=1e-4)
+            margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
+            yield decided(
+                f"collapsed: {instance.collapsed}, {what}", instance.collapsed, found.verdict, margin=margin, level=level
+            )
+
+    def steps(self):
+        import sympy as sp
+
+        w, h, a = sp.symbols("w h a", real=True)
+        g, lw, lh, n = sp.symbols("g lambda_W lambda_H n", positive=True)
+        local = -g * w * h / (1 - a) + lw * w**2 / 2 + n * lh * h**2 / 2
+        dead = {w: 0, h: 0}
+        yield "along a dead direction the objective does not depend on a", sp.simplify(local.subs(dead)) == 0
+        yield "nor does its slope by a", sp.simplify(sp.diff(local, a).subs(dead)) == 0
+        hessian = sp.hessian(local, (w, h)).subs(dead)
+        condition = sp.simplify(hessian.det() - (lw * lh * n - g**2 / (1 - a) ** 2))
+        yield "curvature is not negative iff g/(1 - a) <= sqrt(lambda_W lambda_H n)", condition == 0
+        mixed = [sp.simplify(sp.diff(local, a, x).subs(dead)) for x in (a, w, h)]
+        yield "curvature along a vanishes: no strict minimum, no strict saddle", mixed == [0, 0, 0]
+
+    def control(self, level: str):
+        # The claim without its band: 0.7 R0 is below R0, and the descent ends above the optimum.
+        stuck = Free("148*2,10*3", DECAY, "no")
+        optimum = ufm.solve(problem(stuck), level=level)
+        end = self.end(trained(stuck, 5000))
+        yield equal(
+            "the descent ends at the optimum in the band too",
+            Enclosure.of(optimum.certificate),
+            end,
+            tolerance=1e-8,
+            level="float",
+        )
+        below = self.grid()[2]
+        found = ufm.collapse(trained(below), tolerance=1e-4)
+        yield decided("collapsed below the threshold", "yes", found.verdict, margin=found.lower, level=level)
+
+    def twin(self, level: str):
+        first, second = (self.end(trained(Free("40*2,5*3", BUDGET, "no", seed))) for seed in (0, 1))
+        yield equal("another random start", first, second, tolerance=1e-8, level="float")
+        relabelled = self.end(trained(Free("5*2,40*2,5*1", BUDGET, "no")))
+        yield equal("classes relabelled", first, relabelled, tolerance=1e-8, level="float")
+
+    def outside(self, level: str):
+        banded = Free("148*2,10*3", DECAY, "no")
+        optimum = Enclosure.of(ufm.solve(problem(banded), level=level).certificate)
+        for seed in (0, 3):
+            end = self.end(trained(banded._replace(seed=seed), 5000))
+            yield less(f"in the band, seed {seed}: the descent ends above the optimum", optimum, end, level="float")
+        threshold = ufm.threshold(classes=(2, 3), regularizer=DECAY, minority_count=10, head=ufm.LinearDEQ(RHO), level=level)
+        yield less("that ratio is below R0", Enclosure(14.8, 14.8), Enclosure(threshold.lower, threshold.upper), level=level)
