@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: the tables of `benchmarks.core`."""
+"""``python -m benchmarks``: all tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.core import Row, certificates, processes, routes
+from benchmarks.equilibria import Job, equilibria, training
 from benchmarks.nonconvex import Found, jumps, searches
+from ufm.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 OURS = ("symmetric", "factored", "factored 1e-9")
@@ -20,8 +22,11 @@ OURS = ("symmetric", "factored", "factored 1e-9")
 @app.command()
 def run(
     quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, K=500).")] = False,
+    only: Annotated[str, typer.Option(help="all, core or equilibria.")] = "all",
 ) -> None:
-    """Time the certified core beside cvxpy on the same problems in the same run."""
+    """Time the certified core beside cvxpy, and deep equilibria beside torchdeq, on the same problems in the same run."""
+    if only not in ("all", "core", "equilibria"):
+        raise InputError(f"--only is {only!r}; choose all, core or equilibria")
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -30,10 +35,26 @@ def run(
         def report(what: str) -> None:
             progress.update(task, description=what)
 
-        solved, proved, started = routes(quick, report), certificates(report), processes(report)
-        searched, jumped = searches(report), jumps(report)
-    console.print(_routes(solved))
-    console.print(_searches(searched))
+        if only != "core":
+            jobs, trained = equilibria(report), training(report)
+        else:
+            jobs, trained = [], []
+        core = only != "equilibria"
+        solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
+        searched, jumped = (searches(report), jumps(report)) if core else ([], [])
+    if jobs:
+        console.print(_jobs(jobs))
+    if core:
+        console.print(_routes(solved))
+        console.print(_searches(searched))
+        _core(console, proved, jumped)
+    table = _table("Whole processes and runs", "what", "seconds", "budget")
+    for what, seconds, budget in (*trained, *started):
+        table.add_row(what, f"{seconds:.2f}", f"{budget:g}")
+    console.print(table)
+
+
+def _core(console: Console, proved: list[tuple[str, str, float, float, float]], jumped: list[tuple[str, float, float]]) -> None:
     table = _table("Thresholds that jump, K = 10, to a relative 1e-6", "head", "ratio", "seconds")
     for what, value, seconds in jumped:
         table.add_row(what, f"{value:.6g}", f"{seconds:.1f}")
@@ -45,10 +66,6 @@ def run(
         table.add_row(
             problem, route, f"{1e3 * solve:.1f} ms", f"{1e3 * certify:.1f} ms", f"{certify / solve:.2f}", f"{gap:.0e}"
         )
-    console.print(table)
-    table = _table("Whole processes", "what", "seconds", "budget")
-    for what, seconds, budget in started:
-        table.add_row(what, f"{seconds:.2f}", f"{budget:g}")
     console.print(table)
 
 
@@ -85,6 +102,21 @@ def _searches(rows: list[Found]) -> Table:
         gap = "none" if row.gap is None else f"{row.gap:.0e}"
         ratio = f"{row.seconds / best[row.problem]:.0f}" if row.gap is None else ""
         table.add_row(row.problem, row.route, str(row.evaluations), f"{row.value:.6f}", f"{row.hits:.0%}", gap, time, ratio)
+    return table
+
+
+def _jobs(rows: list[Job]) -> Table:
+    title = "Equilibria, 512 x 64, float64, one thread: map calls, worst relative residuals, share solved, time, times slower"
+    table = _table(title, "job", "route", "forward", "backward", "residual", "adjoint", "solved", "time", "ratio")
+    ours = {row.route: row.seconds for row in rows if row.job == "norm 2"}
+    for row in rows:
+        peer = row.route.partition(",")[0].removeprefix("torchdeq ")
+        ratio = f"{row.seconds / ours[peer]:.1f}" if row.route.startswith("torchdeq") else ""
+        backward, adjoint = (str(row.backward), f"{row.adjoint:.0e}") if row.backward else ("", "")
+        table.add_row(
+            row.job, row.route, str(row.forward), backward, f"{row.residual:.0e}", adjoint, f"{row.solved:.1%}",
+            f"{1e3 * row.seconds:.1f} ms", ratio,
+        )  # fmt: skip
     return table
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ from ufm.deq.maps.activations import activation
 from ufm.deq.maps.base import Floats, Gradients
 from ufm.errors import InputError
 
+EQUILIBRIUM, GRADIENT = 1e-5, 1e-4
+"""Relative tolerances of equilibria and of adjoints in training."""
 MAPS = ("tanh", "relu", "linear", "monotone")
 
 
@@ -74,7 +76,7 @@ class Equilibrium(Body):
     method : Method or None, for equilibria; None takes Anderson with rtol 1e-5 (Peaceman-Rachford
         for monotone layers). Linear
         layers are solved directly.
-    adjoint : Adjoint or None, for gradients; None takes the same with a tolerance of its own.
+    adjoint : Adjoint or None, for gradients; None takes the same with rtol 1e-4 (far below the noise of a batch).
     """
 
     map: str = "tanh"
@@ -108,7 +110,9 @@ class Equilibrium(Body):
 
     @property
     def _usual(self) -> Method:
-        return PeacemanRachford(rtol=1e-5) if self.map == "monotone" else Anderson(rtol=1e-5, max_calls=1000)
+        if self.map == "monotone":
+            return PeacemanRachford(rtol=EQUILIBRIUM)
+        return Anderson(rtol=EQUILIBRIUM, max_calls=1000, delay=10)
 
     def solve(self, layer: Layer, hidden: Floats) -> FixedPoint:
         """Equilibria for a batch of hidden states, from zero."""
@@ -139,7 +143,7 @@ class Equilibrium(Body):
             return _direct(layer.solve_adjoint(slope))
         adjoint = self.adjoint
         if adjoint is None:
-            adjoint = Implicit(method=self._usual)
+            adjoint = Implicit(method=replace(self._usual, rtol=GRADIENT))
         return adjoint(layer.at(hidden), features, slope)
 
     def projected(self, parameters: Gradients) -> Gradients:

@@ -22,7 +22,7 @@ from ufm.errors import InputError
 from ufm.training.bodies import Body, Equilibrium, Work
 
 Labels = NDArray[np.intp]
-CHUNK = 2048
+CHUNK = 512
 
 
 @dataclass(frozen=True, kw_only=True)

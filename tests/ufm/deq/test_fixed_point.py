@@ -27,6 +27,7 @@ METHODS = {
     "picard": Picard(rtol=1e-11, max_calls=2000),
     "damped": Picard(rtol=1e-11, max_calls=2000, damping=0.6),
     "anderson": Anderson(rtol=1e-11),
+    "delayed": Anderson(rtol=1e-11, delay=6),
     "broyden": Broyden(rtol=1e-11),
     "newton": Newton(rtol=1e-11),
 }
@@ -306,6 +307,7 @@ def test_the_named_norm_decides(norm, layer, inputs):
         lambda: Anderson(memory=0),
         lambda: Anderson(ridge=-1),
         lambda: Anderson(growth=1),
+        lambda: Anderson(delay=-1),
         lambda: Broyden(growth=0.5),
         lambda: Broyden(patience=True),
         lambda: PeacemanRachford(step=0),

@@ -31,6 +31,8 @@ class Anderson(Method):
     damping : float in (0, 1]
     ridge : float >= 0, relative to the trace of the Gram matrix of the differences
     growth : float > 1
+    delay : int >= 0
+        Plain steps before the first mixing. They cost less, and on contractions what they leave is easier to extrapolate.
         Further options: see `ufm.deq.fixed_point.base.Method`.
     """
 
@@ -38,10 +40,12 @@ class Anderson(Method):
     damping: float = 1.0
     ridge: float = 1e-12
     growth: float = 1e2
+    delay: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whole("memory", self.memory)
+        whole("delay", self.delay, 0)
         share("damping", self.damping)
         if not (isinstance(self.ridge, Real) and 0 <= self.ridge < 1):
             raise InputError(f"ridge is {self.ridge!r}; give a number in [0, 1) relative to the trace such as 1e-12")
@@ -64,7 +68,7 @@ class _Differences:
         self.changes = np.zeros((memory, count, width))
         self.gram = np.zeros((memory, memory, count))
         self.inner = np.zeros((memory, count))
-        self.filled = 0
+        self.filled = self.taken = 0
         self.restarts = 0
         self.last: tuple[Floats, Floats] | None = None
         self.best_size = np.full(count, np.inf)
@@ -74,6 +78,9 @@ class _Differences:
         options = self.options
         difference = f - z
         step = z + options.damping * difference if options.damping != 1.0 else f
+        self.taken += 1
+        if self.taken <= options.delay:
+            return step
         if self.last is not None:
             place = self.filled % len(self.gram)
             self._enter(place, difference - self.last[0], step - self.last[1], difference)
@@ -128,19 +135,17 @@ def _chosen(where: Mask, one: Pair, other: Pair) -> Pair:
 
 
 def _solve(gram: Floats, right: Floats, ridge: float) -> Floats:
-    """``(gram_b + ridge tr(gram_b) I) gamma_b = right_b`` for every sample b: elimination along the batch, (m, m, B) arrays."""
-    a, b = gram.copy(), right.copy()
-    size = len(b)
-    floor = ridge * np.einsum("iib->b", a) + np.finfo(np.float64).tiny
+    """``(gram_b + ridge tr(gram_b) I) gamma_b = right_b`` for every sample b; gram (m, m, B), right (m, B).
+
+    Gauss-Jordan along the batch: few calls on long arrays beat many small factorisations.
+    """
+    size = len(right)
+    a = np.concatenate([gram, right[:, None]], axis=1)
+    floor = ridge * np.einsum("iib->b", gram) + np.finfo(np.float64).tiny
     for j in range(size):
         # A pivot below the ridge is rounding: the direction is a combination of the others and gets no weight.
-        a[j, j] = np.maximum(a[j, j] + floor, floor)
-        if j + 1 < size:
-            factor = a[j + 1 :, j] / a[j, j]
-            a[j + 1 :, j + 1 :] -= factor[:, None] * a[j, j + 1 :]
-            b[j + 1 :] -= factor * b[j]
-    for j in reversed(range(size)):
-        b[j] /= a[j, j]
-        if j:
-            b[:j] -= a[:j, j] * b[j]
-    return b
+        a[j, j:] /= np.maximum(a[j, j] + floor, floor)
+        factor = a[:, j].copy()
+        factor[j] = 0.0
+        a[:, j + 1 :] -= factor[:, None] * a[j, j + 1 :]
+    return a[:, size]
