@@ -106,8 +106,8 @@ def hard(route: str, method: Method, seed: int = 0) -> Job:
 
 
 def theirs(reference: Reference, route: str, runs: int, **options: float) -> Job:
-    """torchdeq's solver, its relative stopping rule, forward and implicit backward with a hand-written vector-Jacobian product."""
-    import torch
+    """torchdeq's solver with its relative stopping rule, forward and implicit backward (vector-Jacobian product by hand)."""
+    import torch  # type: ignore[import-not-found]
     from torchdeq.solver import broyden_solver, fixed_point_iter  # type: ignore[import-not-found]
     from torchdeq.solver.anderson import anderson_solver  # type: ignore[import-not-found]
 

@@ -1,1 +1,1 @@
-"""One script per figure, built on `ufm` and `proofs_check`; none yet."""
+"""One script per figure, built on `ufm` and `proofs_check`: ``python -m figures``."""

@@ -41,3 +41,17 @@ def test_the_peers_minimise_the_same_objective():
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(float(np.vdot(slope, direction)), rel=1e-6)
     assert adam(list(arrays), 50) < value
     assert descent(list(arrays), 50) < value
+
+
+def test_the_reference_job_meets_its_counts():
+    """Map calls of the benchmark's own rows (times are its business, not a test's)."""
+    from benchmarks.equilibria import Reference, hard, ours
+    from ufm.deq import Broyden
+
+    reference = Reference.make(2.0)
+    for route, most in (("Picard", 70), ("Anderson", 40), ("Broyden", 32)):
+        row = ours(reference, route, 1)
+        assert row.solved == 1.0
+        assert max(row.residual, row.adjoint) <= 1e-6
+        assert max(row.forward, row.backward) <= most
+    assert hard("Broyden", Broyden(max_calls=300)).solved >= 0.95

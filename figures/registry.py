@@ -1,0 +1,80 @@
+"""What a figure is, and the list of all of them. Adding a figure is one file: a class with `data` and `draw`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+
+import figures
+from ufm.errors import InputError
+from ufm.plot.style import style
+
+Report = Callable[[str], None]
+
+
+class Plot(ABC):
+    """A figure; the docstring is its caption.
+
+    Class attributes: ``name`` (of the file), ``title`` (one line).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def data(self, *, quick: bool, report: Report) -> Any:
+        """Compute what is drawn; ``quick`` keeps the shape and saves time."""
+        ...
+
+    @abstractmethod
+    def draw(self, data: Any) -> Figure:
+        """Draw it, in the style that is set."""
+        ...
+
+    def drawn(self, data: Any, *, quick: bool) -> Figure:
+        """Draw it in the project's style; a quick one carries a mark."""
+        with style():
+            drawn = self.draw(data)
+            if quick:
+                drawn.suptitle("quick run: small data, few steps; not a result", color="#B00000", fontsize=6)
+            return drawn
+
+
+_REGISTRY: dict[str, type[Plot]] = {}
+
+
+def figure(cls: type[Plot]) -> type[Plot]:
+    """Class decorator: enter a figure into the list."""
+    if cls.name in _REGISTRY:
+        raise ValueError(f"figure {cls.name} is registered twice")
+    _REGISTRY[cls.name] = cls
+    return cls
+
+
+def all_figures() -> dict[str, type[Plot]]:
+    """Every figure by its name."""
+    for module in iter_modules(figures.__path__):
+        if not module.name.startswith("__"):
+            import_module(f"figures.{module.name}")
+    return dict(sorted(_REGISTRY.items()))
+
+
+def select(names: Iterable[str]) -> list[type[Plot]]:
+    """Figures by name, all if none is named.
+
+    Raises
+    ------
+    InputError
+        An unknown name.
+    """
+    known = all_figures()
+    wanted = list(names) or list(known)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise InputError(f"there is no figure {unknown[0]!r}; choose among {', '.join(known)}")
+    return [known[name] for name in wanted]

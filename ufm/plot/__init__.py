@@ -1,0 +1,7 @@
+"""Drawing with matplotlib: what `figures` and users share. Figures are made without global state and saved as vectors."""
+
+from ufm.plot.curves import band, reference
+from ufm.plot.matrices import embedding, gram
+from ufm.plot.style import COLORS, COLUMN, PAGE, letter, panels, save, style
+
+__all__ = ["COLORS", "COLUMN", "PAGE", "band", "embedding", "gram", "letter", "panels", "reference", "save", "style"]

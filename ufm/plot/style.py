@@ -1,0 +1,78 @@
+"""Sizes, colours and saving."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ufm.errors import InputError
+
+COLUMN, PAGE = 3.35, 6.9
+"""Widths of a journal's column and page, in inches."""
+COLORS = {"deq": "#0072B2", "explicit": "#D55E00", "theory": "#000000", "third": "#009E73", "fourth": "#CC79A7"}
+"""Okabe and Ito's palette, which the colour-blind can tell apart."""
+FORMATS = ("pdf", "svg", "png")
+STYLE: dict[Any, Any] = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "legend.fontsize": 6,
+    "xtick.labelsize": 6,
+    "ytick.labelsize": 6,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "ufm",
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """Inside it everything is drawn in this style."""
+    return rc_context(STYLE)
+
+
+def panels(rows: int, columns: int, *, width: float = PAGE, height: float = 1.6, **options: Any) -> tuple[Figure, NDArray[Any]]:
+    """A figure and its (rows, columns) axes; ``height`` is that of a row, in inches."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, np.asarray(axes, dtype=object)
+
+
+def letter(axes: NDArray[Any]) -> None:
+    """Put (a), (b), ... before the titles of panels, at their upper left."""
+    for number, axis in enumerate(axes.ravel()):
+        assert isinstance(axis, Axes)
+        title = axis.get_title()
+        axis.set_title("")
+        axis.set_title(f"({chr(97 + number)}) {title}".rstrip(), loc="left")
+
+
+def save(figure: Figure, folder: Path, name: str, kind: str = "pdf") -> Path:
+    """Write a figure; the same drawing gives the same bytes.
+
+    Raises
+    ------
+    InputError
+        An unknown format, or a folder that cannot be written to.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"format is {kind!r}; choose one of {', '.join(FORMATS)}")
+    path = folder / f"{name}.{kind}"
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with style():
+            figure.savefig(path, dpi=200, metadata=undated)
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}; give another --out") from None
+    return path
