@@ -12,12 +12,13 @@ from ufm.deq.maps.base import BatchMap, Floats, Rows
 
 DESCENT = 1e-4
 """Armijo's constant: a share t of the step must lower ``||g||`` by at least ``1e-4 t``."""
-SHORTEST = 2.0**-30
+SHORTEST = 0.5
+"""Share of a step at which any finite point is accepted: insisting on descent ends in local minima of ``||g||``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Newton(Method):
-    r"""Solve ``(I - J) s = g`` with ``g = f(z) - z``, and halve the step until ``||g||`` falls (Dennis & Schnabel 1983).
+    r"""Solve ``(I - J) s = g`` with ``g = f(z) - z``; where ``||g||`` does not fall, half the step (Dennis & Schnabel 1983).
 
     Quadratically convergent, and for maps that are no contraction too; each step costs a (d, d) factorisation per sample.
     Where ``I - J`` is singular the least-squares step is taken. Options: see `ufm.deq.fixed_point.base.Method`.
@@ -38,7 +39,7 @@ class _Line:
         self.size, self.share = np.full(len(z), np.inf), np.ones(len(z))
 
     def propose(self, map_: BatchMap, z: Floats, f: Floats, residual: Floats) -> Floats:
-        # Phrased so that a NaN is not accepted; from a step too short to matter any finite point is.
+        # Phrased so that a NaN is not accepted.
         accepted = residual <= (1.0 - DESCENT * self.share) * self.size
         accepted |= (self.share <= SHORTEST) & np.isfinite(residual)
         rows = np.flatnonzero(accepted)

@@ -140,7 +140,12 @@ class AffineLayer(Layer):
         norm = operator_norm(self.matrix)
         if norm >= 1.0:
             return np.full(len(z), np.inf)
-        return residual_bound(self.matrix, self.at(inputs), z) / (1.0 - norm)
+        return self.residual(z, inputs) / (1.0 - norm)
+
+    def residual(self, z: Floats, inputs: Floats) -> Floats:
+        """(B,) certified bounds on ``||f(z) - z||_2``."""
+        map_ = self.at(inputs)
+        return residual_bound(map_.value(z), map_.weight, map_.drive, z)
 
     def jacobian_penalty(self, z: Floats, inputs: Floats) -> tuple[float, Floats, Floats, Gradients]:
         r"""``1/(2B) sum_i ||J_i||_F^2`` with its gradients by z, by the inputs and by the parameters.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ufm.deq.bounds import UNIT, gamma, operator_norm, residual_bound
+from ufm.deq.bounds import UNIT, gamma, operator_norm
 from ufm.deq.maps.affine import AffineLayer, AffineMap
 from ufm.deq.maps.base import BatchMap, Floats, Gradients, Rows, batch
 from ufm.errors import InputError
@@ -110,7 +110,7 @@ class MonotoneLayer(AffineLayer):
         margin = self.margin * (1.0 - UNIT) - float(np.linalg.norm(entries)) * (1.0 + gamma(self.width**2))
         if not margin > 0:
             return np.full(len(z), np.inf)
-        return residual_bound(matrix, self.at(inputs), z) * (1.0 + operator_norm(matrix) / margin)
+        return self.residual(z, inputs) * (1.0 + operator_norm(matrix) / margin)
 
 
 @dataclass(frozen=True, eq=False)
