@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ufm.cli import measure, recheck, solve, threshold, train  # noqa: F401  (each registers its commands)
+from ufm.cli import measure, recheck, solve, sweep, threshold, train  # noqa: F401  (each registers its commands)
 from ufm.cli.common import app
 from ufm.errors import ConvergenceError, InputError
 
@@ -15,7 +15,9 @@ from ufm.errors import ConvergenceError, InputError
 def _commands(context: typer.Context) -> None:
     """Choose a command."""
     if context.invoked_subcommand is None:
-        raise InputError("no command given; choose solve, threshold, recheck, measure, train or compare (ufm --help says more)")
+        raise InputError(
+            "no command given; choose solve, threshold, recheck, measure, train, compare or sweep (ufm --help says more)"
+        )
 
 
 def main() -> None:

@@ -80,7 +80,7 @@ def _beyond(solution: Solution) -> str:
     """Why the certified gap says nothing about the optimum's contrasts, or ""."""
     problem, program = solution.problem, solution.program
     if not isinstance(program.penalty, Nuclear | NuclearBall):
-        contrast = _found(solution)
+        contrast = smallest_contrast(solution)
         return (
             f"the head {problem.head} is not one whose gap proves contrasts (convex in singular values); "
             f"the solution found has a smallest contrast of {contrast:.3g}"
@@ -94,7 +94,7 @@ def _beyond(solution: Solution) -> str:
     return ""
 
 
-def _found(solution: Solution) -> float:
+def smallest_contrast(solution: Solution) -> float:
     """Contrast of the smallest classes at the solution itself: own logit minus the mean of the others of that size."""
     logits, sizes = solution.logits, np.array(solution.program.sizes)
     groups = np.flatnonzero(sizes == sizes.min())

@@ -1,0 +1,159 @@
+"""The points of a sweep: fixed parameters, axes, and their product, enumerated by position without listing them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+
+from ufm.errors import InputError
+
+Value = float | int | str | bool | list[Any]
+MAX_POINTS = 50_000_000
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values that vary together: one name, or several names zipped.
+
+    names : tuple of str
+    values : tuple of tuples, one inner tuple per step
+    """
+
+    names: tuple[str, ...]
+    values: tuple[tuple[Value, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Fixed parameters and the product of axes, the last one varying fastest.
+
+    Examples
+    --------
+    >>> grid = Grid.parse({"rho": 0.3}, {"ratio": {"log": [1, 100, 3]}, "c": [1.0, 2.0]})
+    >>> len(grid), grid.point(3)
+    (6, {'rho': 0.3, 'ratio': 10.0, 'c': 2.0})
+    """
+
+    fixed: dict[str, Value]
+    axes: tuple[Axis, ...]
+
+    @classmethod
+    def parse(cls, fixed: dict[str, Any], grid: dict[str, Any]) -> Grid:
+        """From the tables of a spec; ``zip`` in the grid holds tables whose entries vary together.
+
+        Raises
+        ------
+        InputError
+            An empty grid or axis, a name twice, ranges without sense, zipped axes of different lengths.
+        """
+        axes = []
+        for name, entry in grid.items():
+            if name == "zip":
+                tables = entry if isinstance(entry, list) else [entry]
+                for table in tables:
+                    if not isinstance(table, dict) or not table:
+                        raise InputError(f"grid.zip is {table!r}; give a table of names and equally long lists")
+                    columns = {k: _values(f"grid.zip.{k}", v) for k, v in table.items()}
+                    if len({len(v) for v in columns.values()}) != 1:
+                        told = ", ".join(f"{k} {len(v)}" for k, v in columns.items())
+                        raise InputError(f"grid.zip has lists of different lengths ({told}); make them equally long")
+                    axes.append(Axis(tuple(columns), tuple(zip(*columns.values(), strict=True))))
+            else:
+                axes.append(Axis((name,), tuple((v,) for v in _values(f"grid.{name}", entry))))
+        names = [*fixed, *(name for axis in axes for name in axis.names)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(f"parameter {twice[0]!r} is given twice; keep it in [fixed] or in one axis of [grid]")
+        found = cls(dict(fixed), tuple(axes))
+        if not axes:
+            raise InputError("[grid] is empty; give at least one axis such as ratio = [1, 10, 100]")
+        if len(found) > MAX_POINTS:
+            raise InputError(f"[grid] has {len(found)} points, more than {MAX_POINTS}; make it coarser")
+        return found
+
+    def __len__(self) -> int:
+        return prod(len(axis) for axis in self.axes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what varies, in order."""
+        return tuple(name for axis in self.axes for name in axis.names)
+
+    def varying(self, position: int) -> tuple[Value, ...]:
+        """Values of what varies at a position."""
+        parts: list[tuple[Value, ...]] = []
+        for axis in reversed(self.axes):
+            position, step = divmod(position, len(axis))
+            parts.append(axis.values[step])
+        return tuple(value for part in reversed(parts) for value in part)
+
+    def point(self, position: int) -> dict[str, Value]:
+        """All parameters at a position."""
+        return self.fixed | dict(zip(self.names, self.varying(position), strict=True))
+
+    def points(self, start: int, stop: int) -> Iterator[dict[str, Value]]:
+        """All parameters of the positions ``start .. stop - 1``."""
+        for position in range(start, stop):
+            yield self.point(position)
+
+    def thinned(self, most: int) -> Grid:
+        """A coarser grid: at most ``most`` steps of each axis, its ends kept."""
+        axes = []
+        for axis in self.axes:
+            count = min(len(axis), most)
+            kept = sorted({round(k) for k in np.linspace(0, len(axis) - 1, count)})
+            axes.append(Axis(axis.names, tuple(axis.values[k] for k in kept)))
+        return Grid(self.fixed, tuple(axes))
+
+
+def identity(task: str, point: dict[str, Value]) -> str:
+    """Hash of a task and canonical parameters: the same for the same content, whatever the order."""
+    text = json.dumps([task, point], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def seed_of(identifier: str) -> int:
+    """A seed from the hash."""
+    return int(identifier[:8], 16)
+
+
+def _values(name: str, entry: Any) -> list[Value]:
+    """A list, or a linear or logarithmic range."""
+    if isinstance(entry, list):
+        found: list[Value] = entry
+    elif isinstance(entry, dict) and len(entry) == 1 and next(iter(entry)) in ("linear", "log"):
+        kind, ends = next(iter(entry.items()))
+        found = _range(name, kind, ends)
+    else:
+        raise InputError(f"{name} is {entry!r}; give a list, or {{linear = [from, to, steps]}} or {{log = [from, to, steps]}}")
+    if not found:
+        raise InputError(f"{name} is empty; give at least one value")
+    for value in found:
+        if isinstance(value, float) and not isfinite(value):
+            raise InputError(f"{name} contains {value!r}; give finite numbers")
+    return found
+
+
+def _range(name: str, kind: str, ends: Any) -> list[Value]:
+    good = isinstance(ends, list) and len(ends) == 3 and all(isinstance(e, int | float) and isfinite(e) for e in ends)
+    if not good or not isinstance(ends[2], int) or ends[2] < 1:
+        raise InputError(f"{name} has {kind} = {ends!r}; give [from, to, steps] with a whole number of steps")
+    low, high, steps = float(ends[0]), float(ends[1]), ends[2]
+    if kind == "linear":
+        return [float(v) for v in np.linspace(low, high, steps)]
+    if not (low > 0 and high > 0):
+        raise InputError(f"{name} has log = {ends!r}; the ends of a logarithmic range must be positive")
+    exact = np.geomspace(low, high, steps)
+    exact[0] = low
+    if steps > 1:
+        exact[-1] = high
+    return [float(v) for v in exact]

@@ -1,0 +1,118 @@
+"""A sweep as a TOML file, or the same as Python objects."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ufm.errors import InputError
+from ufm.sweep.grid import Grid
+from ufm.sweep.tasks import TASKS, Task
+
+READY = Path(__file__).parent / "ready"
+KEYS = {"title", "task", "fixed", "grid"}
+CHECKED = 200
+"""Points whose parameters are checked before a run: the ends of every axis, and some between."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sweep.
+
+    Parameters
+    ----------
+    task : "solve", "threshold" or "train"
+    grid : Grid
+    title : str
+
+    Raises
+    ------
+    InputError
+        An unknown task or parameter, parameters that contradict each other.
+
+    Examples
+    --------
+    >>> import ufm
+    >>> spec = Spec.of("solve", {"classes": [5, 5], "minority_count": 100, "c": 2.0}, {"ratio": [1, 10]})
+    >>> len(spec.grid)
+    2
+    """
+
+    task: str
+    grid: Grid
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InputError(f"task is {self.task!r}; choose one of {', '.join(TASKS)}")
+        count = len(self.grid)
+        # A point fails by itself if it must, but parameters that fit nowhere are refused before anything runs.
+        ends = {0, count - 1} | {round(k * (count - 1) / (CHECKED - 1)) for k in range(CHECKED)}
+        problems = []
+        for position in sorted(ends):
+            try:
+                self.kind.check(self.grid.point(position))
+                return
+            except InputError as error:
+                problems.append(str(error))
+        raise InputError(f"no point of the grid is a valid question: {problems[0]}" if len(problems) > 1 else problems[0])
+
+    @classmethod
+    def of(cls, task: str, fixed: dict[str, Any], grid: dict[str, Any], title: str = "") -> Spec:
+        """From plain Python values."""
+        return cls(task, Grid.parse(fixed, grid), title)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Spec:
+        """From a TOML file, or the name of a ready sweep.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, is no TOML, or has keys that mean nothing.
+        """
+        file = Path(path)
+        if not file.exists() and (READY / f"{path}.toml").exists():
+            file = READY / f"{path}.toml"
+        try:
+            content = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            ready = ", ".join(ready_names())
+            raise InputError(
+                f"spec {str(path)!r} cannot be read: {error.strerror}; give a TOML file, or one of {ready}"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"spec {str(path)!r} is no TOML: {error}") from None
+        unknown = sorted(set(content) - KEYS)
+        if unknown:
+            raise InputError(f"spec {str(path)!r} has the unknown key {unknown[0]!r}; it knows {', '.join(sorted(KEYS))}")
+        fixed, grid = content.get("fixed", {}), content.get("grid", {})
+        if not isinstance(fixed, dict) or not isinstance(grid, dict):
+            raise InputError(f"spec {str(path)!r} must have tables [fixed] and [grid]")
+        return cls.of(str(content.get("task", "")), fixed, grid, str(content.get("title", "")))
+
+    @property
+    def kind(self) -> Task:
+        """The task."""
+        return TASKS[self.task]
+
+    @property
+    def seconds(self) -> float:
+        """Rough estimate of the time of all points on one core."""
+        return len(self.grid) * self.kind.speed(self.grid.point(0))
+
+    def thinned(self, most: int) -> Spec:
+        """The same with at most ``most`` steps of each axis."""
+        return Spec(self.task, self.grid.thinned(most), self.title)
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values."""
+        axes = [{"names": list(a.names), "values": [list(v) for v in a.values]} for a in self.grid.axes]
+        return {"task": self.task, "title": self.title, "fixed": self.grid.fixed, "axes": axes}
+
+
+def ready_names() -> list[str]:
+    """Names of the sweeps that come with the package."""
+    return sorted(path.stem for path in READY.glob("*.toml"))

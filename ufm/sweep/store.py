@@ -1,0 +1,184 @@
+"""Results in one SQLite file: what was asked, with which versions, and a row for each point that was computed.
+
+Rows are written in transactions, whole blocks at a time: a killed run leaves finished blocks and nothing else. A lock of the
+operating system, which dies with its process, keeps two runs from working on one store.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ufm.errors import InputError
+from ufm.sweep.grid import identity
+from ufm.sweep.spec import Spec
+from ufm.sweep.tasks import Row
+
+FORMAT = 1
+STATUSES = ("done", "failed", "interrupted")
+
+
+class Store:
+    """An open store.
+
+    Parameters
+    ----------
+    path : file, made if there is none and a spec is given
+    spec : Spec or None, which the store must hold; None opens an existing one for reading
+
+    Raises
+    ------
+    InputError
+        The file holds another spec or comes from another version, is no store, is in use, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path, spec: Spec | None = None) -> None:
+        self.path = Path(path)
+        if spec is None and not self.path.exists():
+            raise InputError(f"store {str(path)!r} does not exist; make it with: ufm sweep run SPEC --out {path}")
+        self._lock: Any = None
+        with self._told():
+            mode = "ro" if spec is None else "rwc"
+            # A blank path component would open a private database in memory.
+            self.connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
+            if spec is not None:
+                self._claim()
+                self._begin(spec)
+        self.description = self._described()
+
+    def _claim(self) -> None:
+        """Take the lock, or say who has it."""
+        import fcntl
+
+        self._lock = self.path.with_name(self.path.name + ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise InputError(f"store {str(self.path)!r} is in use by another run; wait for it, or give another file") from None
+
+    def _begin(self, spec: Spec) -> None:
+        """Make the tables, or check that they are for this spec."""
+        asked = {"format": FORMAT, "versions": _versions(), "spec": spec.describe()}
+        tables = {name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            columns = [f'"{name}"' for name in (*spec.grid.names, *spec.kind.results)]
+            if len(set(columns)) != len(columns):
+                columns = [f'"{n}"' for n in (*(f"grid_{g}" for g in spec.grid.names), *spec.kind.results)]
+            with self.connection:
+                self.connection.execute("CREATE TABLE about (description TEXT)")
+                self.connection.execute("INSERT INTO about VALUES (?)", (json.dumps(asked),))
+                self.connection.execute(
+                    "CREATE TABLE points (position INTEGER PRIMARY KEY, id TEXT UNIQUE, status TEXT, reason TEXT, "
+                    + ", ".join(columns)
+                    + ")"
+                )
+            return
+        found = self._described()
+        if found["format"] != FORMAT or found["versions"]["ufm"] != asked["versions"]["ufm"]:
+            raise InputError(
+                f"store {str(self.path)!r} was written by ufm {found['versions']['ufm']} (format {found['format']}), this is "
+                f"{asked['versions']['ufm']} (format {FORMAT}); give another file"
+            )
+        if json.loads(json.dumps(asked["spec"])) != found["spec"]:
+            changed = sorted(k for k in asked["spec"] if json.loads(json.dumps(asked["spec"][k])) != found["spec"].get(k))
+            raise InputError(
+                f"store {str(self.path)!r} holds another sweep (it differs in {', '.join(changed)}); give the spec that it was "
+                "made with, or another file"
+            )
+
+    def _described(self) -> dict[str, Any]:
+        with self._told():
+            try:
+                rows = self.connection.execute("SELECT description FROM about").fetchall()
+                return json.loads(rows[0][0])
+            except (sqlite3.DatabaseError, IndexError, ValueError) as error:
+                if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+                    raise
+                raise InputError(f"{str(self.path)!r} is not a store of sweeps; give another file") from None
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors of the database as one sentence."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise InputError(f"store {str(self.path)!r} cannot be used: {error}; free space or give another file") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"store {str(self.path)!r} cannot be used: {reason}; give another file") from None
+
+    def write(self, spec: Spec, start: int, rows: list[Row]) -> None:
+        """Rows of the points from a position on, in one transaction."""
+        entries = []
+        for offset, row in enumerate(rows):
+            point = spec.grid.point(start + offset)
+            axes = (v if isinstance(v, int | float | str) else json.dumps(v) for v in spec.grid.varying(start + offset))
+            entries.append((start + offset, identity(spec.task, point), row.status, row.reason, *axes, *row.results))
+        marks = ", ".join("?" * len(entries[0]))
+        with self._told(), self.connection:
+            self.connection.executemany(f"INSERT OR REPLACE INTO points VALUES ({marks})", entries)
+
+    def finished(self, start: int, stop: int) -> bool:
+        """Whether all points of these positions are computed (done or failed)."""
+        query = "SELECT COUNT(*) FROM points WHERE position >= ? AND position < ? AND status != 'interrupted'"
+        with self._told():
+            return self.connection.execute(query, (start, stop)).fetchone()[0] == stop - start
+
+    def counts(self) -> dict[str, int]:
+        """Number of points by status."""
+        found: dict[str, int] = dict.fromkeys(STATUSES, 0)
+        with self._told():
+            found |= dict(self.connection.execute("SELECT status, COUNT(*) FROM points GROUP BY status"))
+        return found
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        with self._told():
+            return [row[1] for row in self.connection.execute("PRAGMA table_info(points)")]
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """All rows, in the order of the grid."""
+        with self._told():
+            yield from self.connection.execute("SELECT * FROM points ORDER BY position")
+
+    def arrays(self, *names: str) -> list[Any]:
+        """Columns as arrays (NaN where undefined), in the order of the grid."""
+        import numpy as np
+
+        known = self.columns
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise InputError(f"store {str(self.path)!r} has no column {unknown[0]!r}; it has {', '.join(known)}")
+        chosen = ", ".join(f'"{name}"' for name in names)
+        with self._told():
+            table = self.connection.execute(f"SELECT {chosen} FROM points ORDER BY position").fetchall()
+        found = []
+        for column in zip(*table, strict=True):
+            numeric = all(v is None or isinstance(v, int | float) for v in column)
+            found.append(np.array([np.nan if v is None else v for v in column], dtype=float) if numeric else np.array(column))
+        return found
+
+    def close(self) -> None:
+        """Close the file and give the lock back."""
+        self.connection.close()
+        if self._lock is not None:
+            self._lock.close()
+            self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _versions() -> dict[str, str]:
+    from ufm.training.settings import versions
+
+    return versions()
