@@ -100,7 +100,7 @@ def smallest_contrast(solution: Solution) -> float:
     groups = np.flatnonzero(sizes == sizes.min())
     m = logits.multiplicity[groups]
     if m.sum() < 2:
-        return 0.0
+        return float("nan")
     block = np.where(logits.pairs()[np.ix_(groups, groups)] > 0, logits.other[np.ix_(groups, groups)], 0.0)
     others = (m @ block - np.diag(block)) / (m.sum() - 1.0)
     return float(np.min(logits.own[groups] - others))

@@ -14,7 +14,7 @@ import numpy as np
 from ufm.errors import InputError
 
 Value = float | int | str | bool | list[Any]
-MAX_POINTS = 50_000_000
+MAX_POINTS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,8 @@ def _range(name: str, kind: str, ends: Any) -> list[Value]:
     if not good or not isinstance(ends[2], int) or ends[2] < 1:
         raise InputError(f"{name} has {kind} = {ends!r}; give [from, to, steps] with a whole number of steps")
     low, high, steps = float(ends[0]), float(ends[1]), ends[2]
+    if steps > MAX_POINTS:
+        raise InputError(f"{name} has {steps} steps, more than {MAX_POINTS}; make it coarser")
     if kind == "linear":
         return [float(v) for v in np.linspace(low, high, steps)]
     if not (low > 0 and high > 0):

@@ -158,7 +158,7 @@ def dask(address: str, workers: int) -> Iterator[Executor]:
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
             client = Client(cluster)
         else:
-            client = Client(address, timeout="10s")
+            client = Client(address, timeout="5s")
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"Dask scheduler {address!r} cannot be reached: {reason}; give the address that it printed") from None

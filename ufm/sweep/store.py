@@ -41,24 +41,34 @@ class Store:
         if spec is None and not self.path.exists():
             raise InputError(f"store {str(path)!r} does not exist; make it with: ufm sweep run SPEC --out {path}")
         self._lock: Any = None
-        with self._told():
-            mode = "ro" if spec is None else "rwc"
-            # A blank path component would open a private database in memory.
-            self.connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
-            if spec is not None:
-                self._claim()
-                self._begin(spec)
-        self.description = self._described()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            with self._told():
+                if spec is not None:
+                    self._claim()
+                mode = "ro" if spec is None else "rw"
+                self._connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
+                if spec is not None:
+                    self._begin(spec)
+            self.description = self._described()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open database."""
+        assert self._connection is not None
+        return self._connection
 
     def _claim(self) -> None:
-        """Take the lock, or say who has it."""
+        """Take the lock, or say who has it. It is on the database file itself; SQLite's own locks are of another kind."""
         import fcntl
 
-        self._lock = self.path.with_name(self.path.name + ".lock").open("w")
+        self._lock = self.path.open("ab")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.close()
             raise InputError(f"store {str(self.path)!r} is in use by another run; wait for it, or give another file") from None
 
     def _begin(self, spec: Spec) -> None:
@@ -165,11 +175,11 @@ class Store:
         return found
 
     def close(self) -> None:
-        """Close the file and give the lock back."""
-        self.connection.close()
+        """Close the file and give the lock back, in this order: closing a file drops every lock of SQLite's on it."""
+        if self._connection is not None:
+            self._connection.close()
         if self._lock is not None:
             self._lock.close()
-            self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
 
     def __enter__(self) -> Store:
         return self

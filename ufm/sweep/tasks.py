@@ -172,7 +172,8 @@ class Solve(Task):
         certificate, metrics = solution.certificate, geometry(solution)
         cosines = [metrics[name] for name in ("cos_majority", "cos_minority", "cos_cross", "norm_ratio")]
         bounds = (solution.value, certificate.lower, certificate.upper, certificate.relative_gap)
-        return *bounds, *cosines, smallest_contrast(solution), solution.method
+        contrast = smallest_contrast(solution)
+        return *bounds, *cosines, contrast if np.isfinite(contrast) else None, solution.method
 
     def block(self, points: list[Point]) -> list[Row]:
         found: list[Row | None] = [None] * len(points)
