@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks.core import Row, certificates, processes, routes
 from benchmarks.equilibria import Job, equilibria, training
 from benchmarks.nonconvex import Found, jumps, searches
+from benchmarks.sweeps import Swept, sweeps
 from ufm.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -22,11 +23,11 @@ OURS = ("symmetric", "factored", "factored 1e-9")
 @app.command()
 def run(
     quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, K=500).")] = False,
-    only: Annotated[str, typer.Option(help="all, core or equilibria.")] = "all",
+    only: Annotated[str, typer.Option(help="all, core, equilibria or sweeps.")] = "all",
 ) -> None:
     """Time the certified core beside cvxpy, and deep equilibria beside torchdeq, on the same problems in the same run."""
-    if only not in ("all", "core", "equilibria"):
-        raise InputError(f"--only is {only!r}; choose all, core or equilibria")
+    if only not in ("all", "core", "equilibria", "sweeps"):
+        raise InputError(f"--only is {only!r}; choose all, core, equilibria or sweeps")
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -35,23 +36,29 @@ def run(
         def report(what: str) -> None:
             progress.update(task, description=what)
 
-        if only != "core":
-            jobs, trained = equilibria(report), training(report)
-        else:
-            jobs, trained = [], []
-        core = only != "equilibria"
+        asked = ("core", "equilibria", "sweeps") if only == "all" else (only,)
+        jobs, trained = (equilibria(report), training(report)) if "equilibria" in asked else ([], [])
+        points = sweeps(report) if "sweeps" in asked else []
+        core = "core" in asked
         solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
         searched, jumped = (searches(report), jumps(report)) if core else ([], [])
     if jobs:
         console.print(_jobs(jobs))
+    if points:
+        console.print(_swept(points))
     if core:
         console.print(_routes(solved))
         console.print(_searches(searched))
         _core(console, proved, jumped)
+    if trained or started:
+        console.print(_whole([*trained, *started]))
+
+
+def _whole(rows: list[tuple[str, float, float]]) -> Table:
     table = _table("Whole processes and runs", "what", "seconds", "budget")
-    for what, seconds, budget in (*trained, *started):
+    for what, seconds, budget in rows:
         table.add_row(what, f"{seconds:.2f}", f"{budget:g}")
-    console.print(table)
+    return table
 
 
 def _core(console: Console, proved: list[tuple[str, str, float, float, float]], jumped: list[tuple[str, float, float]]) -> None:
@@ -102,6 +109,17 @@ def _searches(rows: list[Found]) -> Table:
         gap = "none" if row.gap is None else f"{row.gap:.0e}"
         ratio = f"{row.seconds / best[row.problem]:.0f}" if row.gap is None else ""
         table.add_row(row.problem, row.route, str(row.evaluations), f"{row.value:.6f}", f"{row.hits:.0%}", gap, time, ratio)
+    return table
+
+
+def _swept(rows: list[Swept]) -> Table:
+    title = "Sweeps: points, share certified to 1e-9, time from the first point to the last row, points per second"
+    table = _table(title, "sweep", "route", "points", "certified", "time", "per second", "MB", "remark")
+    for row in rows:
+        memory = "" if row.megabytes is None else f"{row.megabytes:.0f}"
+        rate = f"{row.points / row.seconds:.0f}"
+        time = f"{row.seconds:.3g} s"
+        table.add_row(row.what, row.route, str(row.points), f"{row.certified:.1%}", time, rate, memory, row.remark)
     return table
 
 

@@ -16,7 +16,7 @@ from ufm.solvers.solution import Path
 
 CASES = (
     ("below the band", "90*2,10*3", "deq"),
-    ("in the band", "148*2,10*3", "explicit"),
+    ("in the band", "180*2,10*3", "explicit"),
     (r"$R \geq R_0$", "274*2,10*3", "third"),
 )
 

@@ -15,7 +15,7 @@ from ufm.thresholds.budget import critical_budget
 class BudgetPhase(Plot):
     """Mean cosine between minority classifiers of the certified optimum in R and ``c = sqrt(E_W E_H)``, ten classes, five of
     them majority; every point with a certified gap below 1e-9. Dashed: the exact threshold, below which the minority classes
-    share one classifier.
+    share one classifier. Grey: minority classifiers are zero.
     """
 
     name = "phase"

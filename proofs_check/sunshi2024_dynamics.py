@@ -53,12 +53,14 @@ class Dynamics(Theorem):
     minority has collapsed at the optimum (``R >= R0``), and far enough below R0. With decay, far enough means
     ``sqrt(n_B) > N mu (1 + rho)``.
 
-    The band. Let a direction be dead, ``w = h = 0`` along it, and let A act on it as a number a in ``[-rho, rho]``. The
-    objective there does not depend on a, and its second derivative by (w, h) is positive semidefinite iff the loss's pull g
-    satisfies ``g / (1 - a) <= sqrt(lambda_W lambda_H n)``: with a = rho this is collapse of the optimum, with a = -rho it
-    holds for larger g already. In between, ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``, points with a dead direction and
-    a too small are local minima (not strict ones) above the optimum. Gradient descent ends there: A has no slope along a dead
-    direction, so that what enlarges the budget was never learned.
+    The band. Let directions be dead, ``W = H = 0`` along them, and let A act on them as a block D, ``||D||_2 <= rho``. The
+    objective there does not depend on D, and its second derivative by (W, H) is positive semidefinite iff the loss's pull g
+    satisfies ``g ||(I - D)^{-1}|| <= sqrt(lambda_W lambda_H n)``: with D = rho I this is collapse of the optimum, with
+    D = -rho I it holds for larger g already. In between, ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``, points with a dead
+    direction and a D too small are local minima (not strict ones) above the optimum. The descent can end there: A has no slope
+    along a dead direction, so that what enlarges the budget is never learned. From A near 0 it does so about where the
+    explicit network collapses, ``sqrt(n_B) < N mu`` (here at R = 18, from every start tried); nearer to the lower end of the
+    band in R most starts still find the optimum.
     """
 
     id = "D9"
@@ -104,7 +106,7 @@ class Dynamics(Theorem):
     def steps(self):
         import sympy as sp
 
-        w, h, a = sp.symbols("w h a", real=True)
+        w, h, a = sp.symbols("w h a", real=True)  # one dead direction, on which A acts as a
         g, lw, lh, n = sp.symbols("g lambda_W lambda_H n", positive=True)
         local = -g * w * h / (1 - a) + lw * w**2 / 2 + n * lh * h**2 / 2
         dead = {w: 0, h: 0}
@@ -117,10 +119,10 @@ class Dynamics(Theorem):
         yield "curvature along a vanishes: no strict minimum, no strict saddle", mixed == [0, 0, 0]
 
     def control(self, level: str):
-        # The claim without its band: 0.7 R0 is below R0, and the descent ends above the optimum.
-        stuck = Free("148*2,10*3", DECAY, "no")
+        # The claim without its band: R = 18 is below R0 = 21.09, and the descent ends above the optimum.
+        stuck = Free("180*2,10*3", DECAY, "no")
         optimum = ufm.solve(problem(stuck), level=level)
-        end = self.end(trained(stuck, 5000))
+        end = self.end(trained(stuck, 3000))
         yield equal(
             "the descent ends at the optimum in the band too",
             Enclosure.of(optimum.certificate),
@@ -139,10 +141,10 @@ class Dynamics(Theorem):
         yield equal("classes relabelled", first, relabelled, tolerance=1e-8, level="float")
 
     def outside(self, level: str):
-        banded = Free("148*2,10*3", DECAY, "no")
+        banded = Free("180*2,10*3", DECAY, "no")
         optimum = Enclosure.of(ufm.solve(problem(banded), level=level).certificate)
-        for seed in (0, 3):
-            end = self.end(trained(banded._replace(seed=seed), 5000))
+        for seed in (0, 1, 2):
+            end = self.end(trained(banded._replace(seed=seed), 3000))
             yield less(f"in the band, seed {seed}: the descent ends above the optimum", optimum, end, level="float")
         threshold = ufm.threshold(classes=(2, 3), regularizer=DECAY, minority_count=10, head=ufm.LinearDEQ(RHO), level=level)
-        yield less("that ratio is below R0", Enclosure(14.8, 14.8), Enclosure(threshold.lower, threshold.upper), level=level)
+        yield less("that ratio is below R0", Enclosure(18.0, 18.0), Enclosure(threshold.lower, threshold.upper), level=level)

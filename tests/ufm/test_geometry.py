@@ -273,3 +273,17 @@ def test_measured_cosines_are_those_of_majority_and_minority():
     assert found["cos_minority"] == pytest.approx(np.mean([cosines[2, 3], cosines[2, 4], cosines[3, 4]]))
     assert found["cos_cross"] == pytest.approx(cosines[:2, 2:].mean())
     assert np.isnan(ufm.measure(rng.standard_normal((18, 7)), labels, weight=0 * weight)["cos_minority"])
+
+
+def test_measures_do_not_see_the_size_of_the_classifier_and_keep_the_bias_of_zero_features():
+    rng = np.random.default_rng(5)
+    features, weight, labels = rng.standard_normal((12, 4)), rng.standard_normal((3, 4)), np.repeat(np.arange(3), 4)
+    base = ufm.measure(features, labels, weight=weight)
+    for scale in (1e200, 1e-200):
+        found = ufm.measure(features, labels, weight=scale * weight)
+        for name, value in base.items():
+            assert found[name] == pytest.approx(value, rel=1e-9, nan_ok=True), name
+    found = ufm.measure(np.zeros((6, 2)), np.repeat(np.arange(3), 2), weight=np.zeros((3, 2)), bias=[0.0, 5.0, 0.0])
+    assert found["nc4"] == 1.0
+    with pytest.raises(ufm.InputError, match="bias"):
+        ufm.measure(features, labels, weight=weight, bias=["a", "b", "c"])

@@ -41,6 +41,8 @@ def guarded(application: typer.Typer, name: str) -> None:
             raise
         _fail(name, " ".join(error.format_message().split()))  # type: ignore[attr-defined]
     else:
+        if code == 130:
+            _fail(name, "interrupted", 130)  # how the command-line library reports Ctrl-C
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -83,9 +83,11 @@ def train(
             ("gap", f"{results['gap']:.3g}"),
             ("theory: minority collapsed", theory["collapsed"]),
         ]
+        if not theory["certified"]:
+            rows.append(("theory", "of a wider model: the bound holds, its geometry is out of reach for this width"))
+    predicted = {}
+    if theory is not None and theory["certified"]:
         predicted = {name: theory["metrics"].get(name) for name in ("nc2", "nc3", "cos_majority", "cos_minority")}
-    else:
-        predicted = {}
     for name, value in results.items():
         if name.startswith(("nc", "cos", "self", "to_theory")):
             said = predicted.get(name)
@@ -115,7 +117,7 @@ def compare(
     from ufm.training.comparison import Comparison
     from ufm.training.comparison import compare as run_all
     from ufm.training.settings import versions
-    from ufm.training.summary import failures, markdown, statements, summarise
+    from ufm.training.summary import markdown, missing, statements, summarise
 
     started = perf_counter()
     comparison = Comparison(data=tuple(data.split(",")), seeds=seeds, map=kind, epochs=epochs, quick=quick)
@@ -137,7 +139,14 @@ def compare(
         print(f"{settings} failed: {reason}", file=sys.stderr)
     said = statements(cells)
     if as_json:
-        print_json({"statements": said, "missing": failures(cells), "summary": str(path), "seconds": perf_counter() - started})
+        print_json(
+            {
+                "statements": said,
+                "missing": missing(cells, comparison),
+                "summary": str(path),
+                "seconds": perf_counter() - started,
+            }
+        )
     else:
         rows = [(str(number), line) for number, line in enumerate(said, 1)]
         table("What the data support", [*rows, ("summary", str(path)), ("seconds", f"{perf_counter() - started:.0f}")])

@@ -14,8 +14,9 @@ from numbers import Real
 
 import numpy as np
 
+from ufm.deq.bounds import UNIT, lengths, operator_norm
 from ufm.deq.fixed_point.anderson import Anderson
-from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status, lengths, share, whole
+from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status, share, whole
 from ufm.deq.fixed_point.splitting import Splitting
 from ufm.deq.maps.base import BatchMap, Floats, Gradients, Layer, Pullback, Rows
 from ufm.deq.maps.monotone import MonotoneMap
@@ -110,9 +111,11 @@ class Implicit(Adjoint):
             if not isinstance(map_, MonotoneMap):
                 raise InputError(f"{type(self.method).__name__} needs the map of a MonotoneLayer; use Anderson")
             split = map_.split_adjoint(z, cotangent)
-            found = self.method.on(split, split.prox(cotangent))
-            # y = D (v + W'y) carries the projected rows; g = v + y W.
-            return replace(found, value=cotangent + found.value @ map_.weight)
+            # y = D (v + W'y) carries the projected rows, and g = v + y W has a residual up to ||W|| times that of y.
+            method = replace(self.method, rtol=self.method.rtol / (1.0 + operator_norm(map_.weight)))
+            found = method.on(split, split.prox(cotangent))
+            g = cotangent + found.value @ map_.weight
+            return _checked(g, cotangent + map_.linearised(z)(g), self.method.rtol, found.stats, found.status)
         return self.method(AdjointMap(cotangent, map_.linearised(z)), cotangent)
 
 
@@ -127,17 +130,28 @@ class Dense(Adjoint):
 
     rtol: float = 1e-8
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _tolerance(self.rtol)
+
     def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
         jacobian = map_.jacobian(z)
         matrix = np.eye(z.shape[1]) - jacobian.transpose(0, 2, 1)
+        broken = ~np.isfinite(matrix).all(axis=(1, 2))
+        matrix[broken] = np.eye(z.shape[1])
         try:
             solved = np.linalg.solve(matrix, cotangent[:, :, None])
         except np.linalg.LinAlgError:
             solved = np.linalg.pinv(matrix) @ cotangent[:, :, None]
         g = np.asarray(solved[:, :, 0], dtype=np.float64)
+        g[broken] = np.nan
         f = cotangent + np.einsum("ba,bad->bd", g, jacobian)
-        stats = Stats(0, 0, jacobians=1)
-        return _checked(g, f, self.rtol, stats, Status.STAGNATED)
+        found = _checked(g, f, self.rtol, Stats(0, 0, jacobians=1), Status.STAGNATED)
+        # Next to the huge rows of a singular system any residual looks small, so that its rounding is held against v.
+        noise = z.shape[1] * UNIT * lengths(g) * (1.0 + np.sqrt(np.sum(jacobian**2, axis=(1, 2))))
+        met = found.converged & (noise <= self.rtol * lengths(cotangent))
+        met |= lengths(g) == 0.0
+        return replace(found, converged=met, status=found.status if met.all() else Status.STAGNATED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +171,7 @@ class Gmres(Adjoint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.rtol, Real) and 0 < self.rtol < 1):
-            raise InputError(f"rtol is {self.rtol!r}; give a relative residual such as 1e-6")
+        _tolerance(self.rtol)
         whole("restart", self.restart)
         whole("max_calls", self.max_calls)
 
@@ -176,15 +189,17 @@ class Gmres(Adjoint):
         operator = LinearOperator((z.size, z.size), matvec=apply, dtype=np.float64)  # type: ignore[call-arg]
         g, wanted = cotangent.ravel(), self.rtol
         while True:
-            # A cycle costs at most ``restart`` products and one for its first residual.
-            cycles = max(1, (self.max_calls - calls) // (self.restart + 1))
-            size = min(self.restart, z.size)
-            g, _ = gmres(operator, cotangent.ravel(), g, rtol=wanted, atol=0.0, restart=size, maxiter=cycles)
-            rows = g.reshape(shape)
+            # One cycle at a time: ``size`` products, one for its first residual, one for its last, one for the check below.
+            size = max(1, min(self.restart, z.size, self.max_calls - calls - 3))
+            g, _ = gmres(operator, cotangent.ravel(), g, rtol=wanted, atol=0.0, restart=size, maxiter=1)
+            rows, calls = g.reshape(shape), calls + 1
             found = _checked(rows, cotangent + pull(rows), self.rtol, Stats(calls, calls * len(z)), Status.MAX_CALLS)
-            if found.converged.all() or calls + self.restart > self.max_calls or wanted < 1e-15:
+            if found.converged.all() or calls + 4 > self.max_calls:
                 return found
-            wanted *= 0.1
+            if float(found.relative.max()) <= 10 * wanted and wanted < 1e-15:
+                return replace(found, status=Status.STAGNATED)
+            # The batch as a whole may meet a tolerance that its worst sample does not.
+            wanted = max(0.5 * wanted, 1e-16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,13 +227,19 @@ class Phantom(Adjoint):
         return _checked(g, f, np.inf, stats, Status.NON_FINITE)
 
 
-def _checked(g: Floats, f: Floats, rtol: float, stats: Stats, otherwise: Status) -> FixedPoint:
-    """A result with its residuals, judged sample by sample."""
+def _tolerance(rtol: float) -> None:
+    if not (isinstance(rtol, Real) and 0 < float(rtol) < 1):
+        raise InputError(f"rtol is {rtol!r}; give a relative residual such as 1e-6")
+
+
+def _checked(g: Floats, f: Floats, rtol: float, stats: Stats, otherwise: Status, against: Floats | None = None) -> FixedPoint:
+    """A result with its residuals, relative to ``||f||`` or to what is given, judged sample by sample."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        size, scale = lengths(f - g), lengths(f)
+        size, scale = lengths(f - g), lengths(f if against is None else against)
         relative = np.where(size == 0.0, 0.0, size / scale)
     relative = np.where(np.isfinite(relative), relative, np.inf)
     met = np.isfinite(g).all(axis=1) & (relative <= rtol)
+    otherwise = Status.STAGNATED if otherwise is Status.CONVERGED else otherwise
     status = Status.CONVERGED if met.all() else Status.NON_FINITE if not np.isfinite(g).all() else otherwise
     return FixedPoint(g, status, stats, size, relative, met, np.array([relative.max()]))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ufm.deq.maps.base import Floats
+Floats = NDArray[np.float64]
 
 UNIT = 2.0**-53
 
@@ -19,20 +20,25 @@ def operator_norm(matrix: Floats) -> float:
 
     From a computed decomposition ``M ~ U S V'``: ``||M|| <= ||U|| s_1 ||V|| + ||M - U S V'||_F`` with
     ``||U||^2 <= 1 + ||U'U - I||_F``. Whatever LAPACK returned, residuals are evaluated with a-priori rounding terms, so the
-    bound holds.
+    bound holds. The matrix is scaled by a power of two, which is exact but for entries 1e-300 times the largest.
 
     >>> bool(1.0 <= operator_norm(np.eye(3)) < 1.0 + 1e-13)
     True
     """
     if not np.isfinite(matrix).all():
         return np.inf
-    u, sigma, vt = np.linalg.svd(matrix, full_matrices=False)
+    largest = float(np.abs(matrix).max(initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    power = int(np.frexp(largest)[1])
+    scaled_matrix = np.ldexp(matrix, -power)
+    u, sigma, vt = np.linalg.svd(scaled_matrix, full_matrices=False)
     size = max(matrix.shape) + 2
     scaled = u * sigma
-    slack = np.abs(scaled) @ np.abs(vt) + np.abs(matrix)
-    rest = np.abs(scaled @ vt - matrix) + gamma(size + 1) * slack
+    slack = np.abs(scaled) @ np.abs(vt) + np.abs(scaled_matrix)
+    rest = np.abs(scaled @ vt - scaled_matrix) + gamma(size + 1) * slack + 1e-290
     total = float(sigma[0]) * _length(u.T) * _length(vt) + float(np.linalg.norm(rest))
-    return total * (1.0 + gamma(size * size + 8))
+    return float(np.nextafter(np.ldexp(total * (1.0 + gamma(size * size + 8)), power), np.inf))
 
 
 def _length(rows: Floats) -> float:
@@ -42,14 +48,28 @@ def _length(rows: Floats) -> float:
     return float(np.sqrt(1.0 + float(np.linalg.norm(defect)) * (1.0 + gamma(size * size))) * (1.0 + 4 * UNIT))
 
 
-def residual_bound(value: Floats, weight: Floats, drive: Floats, z: Floats) -> Floats:
-    """(B,) upper bounds on ``||sigma(W z + u) - z||_2`` for the exact map with this W and this u, given its computed value.
+def residual_bound(value: Floats, weight: Floats, drive: Floats, z: Floats, extra: Floats | float = 0.0) -> Floats:
+    """(B,) upper bounds on ``||sigma(W z + u) - z||_2`` in exact arithmetic, given the computed value.
 
-    Rounding: an inner product of d + 1 terms in the argument (sigma is 1-Lipschitz), 4 ulps of the activation (NumPy's
-    documented bound for tanh), and the subtraction.
+    Rounding: an inner product of d + 1 terms in the argument (sigma is 1-Lipschitz), ``extra`` for an argument whose W or u is
+    itself rounded, (B, d), 4 ulps of the activation (NumPy's documented bound for tanh), the subtraction, and underflow.
     """
     d = z.shape[1]
-    argument = gamma(d + 1) * (np.abs(z) @ np.abs(weight.T) + np.abs(drive)) * (1.0 + gamma(d + 2))
-    error = argument + 8.0 * UNIT * np.abs(value) + UNIT * (np.abs(value) + np.abs(z))
+    argument = gamma(d + 1) * (np.abs(z) @ np.abs(weight.T) + np.abs(drive)) * (1.0 + gamma(d + 2)) + extra
+    error = argument + 8.0 * UNIT * np.abs(value) + UNIT * (np.abs(value) + np.abs(z)) + (d + 8) * 2.0**-1074
     total = (np.abs(value - z) + error) * (1.0 + 4 * UNIT)
-    return np.sqrt(np.einsum("ij,ij->i", total, total)) * (1.0 + gamma(d + 4))
+    return lengths(total) * (1.0 + gamma(d + 8)) + 2.0**-1074
+
+
+def lengths(array: Floats, norm: str = "l2") -> Floats:
+    """(B,) norms of the rows, "l2" or "max", without underflow or overflow of squares."""
+    if norm == "max":
+        return np.abs(array).max(axis=1)
+    found = np.sqrt(np.einsum("ij,ij->i", array, array))
+    extreme = ~((found > 1e-140) & (found < 1e140))
+    if extreme.any():
+        some = array[extreme]
+        largest = np.abs(some).max(axis=1)
+        safe = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
+        found[extreme] = np.sqrt(np.sum((some / safe[:, None]) ** 2, axis=1)) * safe
+    return found

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.deq.fixed_point.base import Method, lengths, whole
+from ufm.deq.bounds import lengths
+from ufm.deq.fixed_point.base import Method, whole
 from ufm.deq.maps.base import BatchMap, Floats, batch
 
 

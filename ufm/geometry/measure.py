@@ -92,7 +92,10 @@ def measure(
         return result
     if classifier.shape != (classes, samples.shape[1]) or not np.isfinite(classifier).all():
         raise InputError(f"weight {classifier.shape} must be finite and of shape {(classes, samples.shape[1])}")
-    offset = np.zeros(classes) if bias is None else np.asarray(bias, dtype=np.float64)
+    heaviest = float(np.abs(classifier).max(initial=0.0))
+    if heaviest > 0:
+        classifier = classifier / heaviest  # as for features: every metric is free of the scale of W
+    offset = np.zeros(classes) if bias is None else _array("bias", bias).astype(np.float64)
     if offset.shape != (classes,) or not np.isfinite(offset).all():
         raise InputError(f"bias {offset.shape} must be finite and of shape {(classes,)}")
     gram = classifier @ classifier.T
@@ -101,7 +104,8 @@ def measure(
     sizes = np.linalg.norm(classifier), np.linalg.norm(centred)
     dual = classifier / sizes[0] - centred / sizes[1] if min(sizes) > 0 else np.full(1, np.nan)
     result["self_duality"] = float(np.linalg.norm(dual))
-    predicted = np.argmax(samples @ classifier.T + offset / largest if largest > 0 else samples @ classifier.T, axis=1)
+    scale = (largest if largest > 0 else 1.0) * (heaviest if heaviest > 0 else 1.0)
+    predicted = np.argmax(samples @ classifier.T + offset / scale, axis=1)
     distance = np.sum(means**2, axis=1) - 2.0 * samples @ means.T
     result["nc4"] = float(np.mean(predicted != np.argmin(distance, axis=1)))
     return result

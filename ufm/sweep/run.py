@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from ufm.errors import InputError
+from ufm.parallel import processes
 from ufm.sweep.spec import Spec
 from ufm.sweep.store import Store
 from ufm.sweep.tasks import TASKS, Row
@@ -64,11 +63,13 @@ def run(
         done = total - sum(stop - start for start, stop in left)
         report(done, total)
         running: set[tuple[int, int]] = set()
+        computed = _computed(spec, left, workers, executor, running)
         try:
-            for (start, _), rows in _computed(spec, left, workers, executor, running):
-                store.write(spec, start, rows)
-                done += len(rows)
-                report(done, total)
+            with closing(computed):
+                for (start, _), rows in computed:
+                    store.write(spec, start, rows)
+                    done += len(rows)
+                    report(done, total)
         except KeyboardInterrupt:
             empty = Row("interrupted", "", (None,) * len(spec.kind.results))
             for start, stop in sorted(running):
@@ -82,7 +83,7 @@ Block = tuple[int, int]
 
 def _computed(
     spec: Spec, blocks: list[Block], workers: int, executor: Executor | None, running: set[Block]
-) -> Iterator[tuple[Block, list[Row]]]:
+) -> Generator[tuple[Block, list[Row]], None, None]:
     """Rows of the blocks as they come; ``running`` holds the blocks that are under way."""
     if executor is None and (workers == 1 or len(blocks) <= 1):
         for block in blocks:
@@ -94,7 +95,7 @@ def _computed(
     waiting = list(reversed(blocks))
     for attempt in range(ATTEMPTS):
         running.clear()
-        with _pool(workers, executor) as pool:
+        with processes(workers) if executor is None else nullcontext(executor) as pool:
             futures: dict[Future[list[Row]], Block] = {}
             try:
                 while waiting or futures:
@@ -120,23 +121,6 @@ def _computed(
                 for future in futures:
                     future.cancel()
                 raise
-
-
-@contextmanager
-def _pool(workers: int, executor: Executor | None) -> Iterator[Executor]:
-    """The given executor, or processes of our own."""
-    if executor is not None:
-        yield executor
-        return
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    pool = ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import zipfile
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,12 @@ from numpy.typing import NDArray
 from ufm.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
-DESCRIPTION = "description"
+BROKEN = (
+    ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError, zlib.error, lzma.LZMAError,
+    NotImplementedError, RuntimeError, MemoryError, OverflowError,
+)  # fmt: skip
+"""What damaged, encrypted or forged archives make NumPy and zipfile raise."""
+DESCRIPTION = "ufm/description"
 
 
 def write_arrays(path: Path, arrays: Arrays, description: dict[str, Any]) -> None:
@@ -25,14 +33,17 @@ def write_arrays(path: Path, arrays: Arrays, description: dict[str, Any]) -> Non
     InputError
         The file cannot be written.
     """
+    text = json.dumps(description)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
-            np.savez(stream, **{DESCRIPTION: np.array(json.dumps(description))}, **arrays)  # type: ignore[arg-type]
+            np.savez(stream, **{DESCRIPTION: np.array(text)}, **arrays)  # type: ignore[arg-type]
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
@@ -44,15 +55,15 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         The file cannot be read, is no ``.npz``, or has entries that only a pickle could hold.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
+    except BROKEN as error:
         reason = "it contains Python objects" if "pickle" in str(error) else "it is not an .npz of arrays"
         raise InputError(f"{str(path)!r} cannot be read: {reason}; save plain arrays with numpy.savez") from None
     text = arrays.pop(DESCRIPTION, None)
     try:
-        return arrays, {} if text is None else json.loads(str(text))
-    except json.JSONDecodeError:
-        raise InputError(f"{str(path)!r} has a damaged description; it is not a file of this package") from None
+        return arrays, {} if text is None else dict(json.loads(str(text)))
+    except (ValueError, TypeError):
+        raise InputError(f"{str(path)!r} has a damaged description; delete it to start anew") from None

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ufm.deq.adjoints import Adjoint, Implicit
+from ufm.deq.adjoints import Adjoint, AdjointMap, Implicit
+from ufm.deq.bounds import lengths
 from ufm.deq.fixed_point import Anderson, FixedPoint, Method, PeacemanRachford, Stats, Status
 from ufm.deq.maps import AffineLayer, Layer, LinearLayer, MonotoneLayer
 from ufm.deq.maps.activations import activation
@@ -120,7 +121,7 @@ class Equilibrium(Body):
         if self.method is not None:
             return self.method(layer.at(hidden), start)
         if isinstance(layer, LinearLayer):
-            return _direct(layer.solve(hidden))
+            return _direct(layer.solve(hidden), layer.at(hidden).value)
         return self._usual(layer.at(hidden), start)
 
     def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, Pullback]:
@@ -140,7 +141,7 @@ class Equilibrium(Body):
     def pull_back(self, layer: Layer, hidden: Floats, features: Floats, slope: Floats) -> FixedPoint:
         """The adjoint rows g."""
         if self.adjoint is None and isinstance(layer, LinearLayer):
-            return _direct(layer.solve_adjoint(slope))
+            return _direct(layer.solve_adjoint(slope), AdjointMap(slope, layer.at(hidden).linearised(features)).value)
         adjoint = self.adjoint
         if adjoint is None:
             adjoint = Implicit(method=replace(self._usual, rtol=GRADIENT))
@@ -211,7 +212,11 @@ class Stack(Body):
         return states[-1], Work(self.depth), pullback
 
 
-def _direct(value: Floats) -> FixedPoint:
-    """A direct solution in the shape of an iterative one."""
-    zero = np.zeros(len(value))
-    return FixedPoint(value, Status.CONVERGED, Stats(1, len(value)), zero, zero, np.ones(len(value), dtype=bool), np.zeros(1))
+def _direct(value: Floats, function: Callable[[Floats], Floats]) -> FixedPoint:
+    """A direct solution in the shape of an iterative one, with the residuals that it has."""
+    f = function(value)
+    size, scale = lengths(f - value), lengths(f)
+    relative = np.divide(size, scale, out=np.zeros_like(size), where=scale > 0)
+    met = relative <= EQUILIBRIUM
+    status = Status.CONVERGED if met.all() else Status.STAGNATED
+    return FixedPoint(value, status, Stats(1, len(value)), size, relative, met, np.array([relative.max()]))

@@ -6,16 +6,16 @@ Both models of a pair share data, encoder, initial classifier, number of paramet
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from ufm.certify.certificate import write_whole
 from ufm.errors import ConvergenceError, InputError
+from ufm.parallel import processes
 from ufm.training.data import DATA
 from ufm.training.run import RUN, run
 from ufm.training.settings import MODELS, Settings
@@ -51,8 +51,8 @@ class Comparison:
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.data if name not in DATA]
-        if unknown or not self.data:
-            raise InputError(f"data is {','.join(self.data)!r}; give one or more of {', '.join(DATA)}")
+        if isinstance(self.data, str) or unknown or not self.data or len(set(self.data)) < len(self.data):
+            raise InputError(f"data is {self.data!r}; give one or more of {', '.join(DATA)}, each once")
         if not isinstance(self.seeds, int) or self.seeds < 2:
             raise InputError(f"seeds is {self.seeds!r}; a spread needs at least 2 seeds")
 
@@ -104,15 +104,12 @@ def compare(
     """
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise InputError(f"workers is {workers!r}; give a whole number of at least 1")
-    _claim(folder, comparison)
     todo = comparison.settings()
+    _claim(folder, comparison)
     left = [s for s in todo if not (folder / str(s) / RUN).exists()]
     done, failed = len(todo) - len(left), []
     report(done, len(todo), "")
-    # Workers are new interpreters; threads of BLAS would only fight for the cores.
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    with ProcessPoolExecutor(max_workers=min(workers, max(len(left), 1)), mp_context=get_context("spawn")) as pool:
+    with processes(min(workers, max(len(left), 1))) as pool:
         running = {pool.submit(_one, settings, folder): settings for settings in left}
         try:
             for future in as_completed(running):
@@ -121,9 +118,8 @@ def compare(
                     failed.append((settings, reason))
                 done += 1
                 report(done, len(todo), str(settings))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        except BrokenProcessPool:
+            raise ConvergenceError("a worker process died; run the same command again: finished runs are kept") from None
     return failed
 
 
@@ -131,7 +127,7 @@ def _one(settings: Settings, folder: Path) -> str:
     """One run in a worker: "" or why it failed."""
     try:
         run(settings, folder / str(settings))
-    except ConvergenceError as error:
+    except (ConvergenceError, InputError) as error:
         return str(error)
     return ""
 
@@ -145,8 +141,8 @@ def _claim(folder: Path, comparison: Comparison) -> None:
         raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror or error}; give another one") from None
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
             raise InputError(f"{str(path)!r} cannot be read; delete it to start anew") from None
         changed = sorted(n for n in described if n != "seeds" and found.get(n) != described[n])
         if changed:

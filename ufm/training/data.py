@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 DIGITS_PER_CLASS = 174
 """Size of the smallest class of the bundled digits."""
+DIGITS_TEST = 50
+"""Test samples per class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ def mixture(
     return _scaled("mixture", counts, x, y, x_test, y_test, ceiling)
 
 
-def digits(counts: ClassCounts, *, test: int = 50, seed: int = 0) -> Dataset:
+def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, seed: int = 0) -> Dataset:
     """Handwritten digits (8 x 8 pixels, 1797 images; Alpaydin & Kaynak 1998, as bundled with scikit-learn).
 
     Parameters
@@ -110,12 +112,8 @@ def digits(counts: ClassCounts, *, test: int = 50, seed: int = 0) -> Dataset:
     except ImportError:
         raise InputError("data 'digits' needs scikit-learn; install it with: pip install 'ufm[digits]'") from None
     _whole("test", test)
-    sizes = list(counts) if counts.classes == 10 else []
-    if len(sizes) != 10 or max(sizes) + test > DIGITS_PER_CLASS:
-        raise InputError(
-            f"counts {counts} with {test} test samples per class do not fit the digits: they have 10 classes and "
-            f"{DIGITS_PER_CLASS} samples in the smallest; lower the largest size or the test samples"
-        )
+    check_digits(counts, test)
+    sizes = list(counts)
     bunch: Any = load_digits()
     rng = np.random.default_rng([seed, 2])
     train, held = [], []
@@ -126,6 +124,15 @@ def digits(counts: ClassCounts, *, test: int = 50, seed: int = 0) -> Dataset:
     chosen, rest = np.concatenate(train), np.concatenate(held)
     labels = np.asarray(bunch.target, dtype=np.intp)
     return _scaled("digits", counts, bunch.data[chosen], labels[chosen], bunch.data[rest], labels[rest], None)
+
+
+def check_digits(counts: ClassCounts, test: int) -> None:
+    """Refuse class sizes that the bundled digits do not have."""
+    if counts.classes != 10 or counts.groups[0][1] + test > DIGITS_PER_CLASS:
+        raise InputError(
+            f"counts {counts} with {test} test samples per class do not fit the digits: they have 10 classes and "
+            f"{DIGITS_PER_CLASS} samples in the smallest; lower the largest size or the test samples"
+        )
 
 
 DATA = {"mixture": mixture, "digits": digits}

@@ -41,8 +41,10 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
         return found[1]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror or error}; give another one") from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"folder {str(folder)!r} cannot be made: {getattr(error, 'strerror', None) or error}; give another one"
+        ) from None
     data = settings.dataset()
     network = settings.network(data.x.shape[1])
     trained = train(
@@ -59,8 +61,9 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     description: dict[str, Any] = {
         "settings": described,
         "versions": versions(),
-        "results": trained.last,
-        "controls": controls(network, trained.parameters, data) if isinstance(network.body, Equilibrium) else {},
+        # NaN is no JSON: undefined results become null.
+        "results": _finite(trained.last),
+        "controls": _finite(controls(network, trained.parameters, data)) if isinstance(network.body, Equilibrium) else {},
         "ceiling": data.ceiling,
         "counts": str(settings.counts),
         "parameters": network.size,
@@ -84,13 +87,13 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
         **{f"parameters/{name}": value for name, value in trained.parameters.items()},
         **{f"history/{name}": value for name, value in trained.history.items()},
     }
-    # NaN is no JSON: undefined results become null.
-    clean = {n: v if np.isfinite(v) else None for n, v in trained.last.items()}
-    description["results"] = clean
-    description["controls"] = {n: v if np.isfinite(v) else None for n, v in description["controls"].items()}
     write_arrays(folder / RUN, arrays, description)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return description
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def finished(folder: Path, described: dict[str, Any]) -> tuple[Arrays, dict[str, Any]] | None:
@@ -104,7 +107,9 @@ def finished(folder: Path, described: dict[str, Any]) -> tuple[Arrays, dict[str,
     if not (folder / RUN).exists():
         return None
     arrays, description = read_arrays(folder / RUN)
-    settings = description.get("settings", {})
+    settings = description.get("settings")
+    if not isinstance(settings, dict) or "results" not in description:
+        raise InputError(f"{str(folder / RUN)!r} is not a finished run of this version; delete it to start anew")
     if settings != described:
         changed = sorted(name for name in {*settings, *described} if settings.get(name) != described.get(name))
         raise InputError(

@@ -6,14 +6,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
+from numbers import Real
+from operator import index
 from platform import python_version
 from typing import Any
+
+import numpy as np
 
 import ufm
 from ufm.errors import InputError
 from ufm.problem.counts import ClassCounts, long_tailed, step
 from ufm.training.bodies import MAPS, Equilibrium, Stack
-from ufm.training.data import DATA, Dataset
+from ufm.training.data import DATA, DIGITS_TEST, Dataset, check_digits
 from ufm.training.network import Decay, Network
 from ufm.training.optimizers import OPTIMIZERS, Optimizer
 
@@ -75,21 +79,32 @@ class Settings:
         for name, options in (("model", MODELS), ("data", tuple(DATA)), ("map", MAPS), ("optimizer", tuple(OPTIMIZERS))):
             if getattr(self, name) not in options:
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(options)}")
-        for name in ("width", "epochs", "batch"):
+        if not isinstance(self.tail, bool):
+            raise InputError(f"tail is {self.tail!r}; give True or False")
+        defaults = {"largest": LARGEST[self.data], "rate": RATES[self.optimizer], "decay": DECAYS[self.data]}
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name in ("width", "epochs", "batch", "largest"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name), 1))
+        object.__setattr__(self, "seed", _whole("seed", self.seed, 0))
+        for name in ("ratio", "body", "encoder", "jacobian", "rate"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if self.contraction is not None:
+            object.__setattr__(self, "contraction", _number("contraction", self.contraction))
+        pairs = (("classes", lambda n, v: _whole(n, v, 1)), ("decay", _number))
+        for name, kind in pairs:
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10**6:
-                raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
-            raise InputError(f"seed is {self.seed!r}; give a whole number of at least 0")
+            if not isinstance(value, tuple | list) or len(value) != 2:
+                raise InputError(f"{name} is {value!r}; give two numbers")
+            object.__setattr__(self, name, tuple(kind(name, v) for v in value))
         if self.model == "explicit" and self.jacobian:
             raise InputError(f"jacobian is {self.jacobian:g}, but model 'explicit' has no equilibrium layer; leave it out")
-        largest = LARGEST[self.data] if self.largest is None else self.largest
-        if not 1 <= self.ratio <= largest:
-            raise InputError(f"ratio is {self.ratio:g}; it must lie between 1 and the largest class size {largest}")
-        object.__setattr__(self, "largest", largest)
-        object.__setattr__(self, "ratio", float(self.ratio))
-        object.__setattr__(self, "decay", tuple(DECAYS[self.data] if self.decay is None else self.decay))
-        object.__setattr__(self, "rate", RATES[self.optimizer] if self.rate is None else self.rate)
+        assert self.largest is not None
+        if not 1 <= self.ratio <= self.largest:
+            raise InputError(f"ratio is {self.ratio:g}; it must lie between 1 and the largest class size {self.largest}")
+        if self.data == "digits":
+            check_digits(self.counts, DIGITS_TEST)
         # Everything that can be wrong is said now, not after minutes of training.
         assert self.counts.classes
         assert self.network(1).decay
@@ -131,6 +146,22 @@ class Settings:
     def __str__(self) -> str:
         shape = f"{self.classes[0]}-{self.classes[1]}" + ("-tail" if self.tail else "")
         return f"{self.data}-{shape}-R{self.ratio:g}-{self.map}-{self.model}-s{self.seed}"
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    try:
+        number = index(value)
+        if isinstance(value, bool) or not least <= number <= 10**9:
+            raise TypeError
+    except TypeError:
+        raise InputError(f"{name} is {value!r}; give a whole number of at least {least}") from None
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real | np.floating):
+        raise InputError(f"{name} is {value!r}; give a number")
+    return float(value)
 
 
 def versions() -> dict[str, str]:

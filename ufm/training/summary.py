@@ -94,7 +94,10 @@ def summarise(comparison: Comparison, folder: Path) -> list[Cell]:
     cells: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
     settings: dict[str, Settings] = {}
     for s in comparison.settings():
-        read = finished(folder / str(s), s.describe())
+        try:
+            read = finished(folder / str(s), s.describe())
+        except InputError:
+            read = None  # a damaged file is a missing run, and is counted as one
         name = f"{s.data} {'long tail' if s.tail else f'{s.classes[0]}+{s.classes[1]}'} R={s.ratio:g}"
         settings.setdefault(name, s)
         if read is not None:
@@ -132,8 +135,7 @@ def statements(cells: list[Cell]) -> list[str]:
         for verdict, phrase in (("yes", "has"), ("no", "has not")):
             there = [c for c in mine if c.prediction.get("collapsed") == verdict]
             if there:
-                means = {m: [float(np.nanmean(c.results[m]["cos_minority"])) for c in there] for m in ("deq", "explicit")}
-                ranges = ", ".join(f"{m} {min(v):.3f} to {max(v):.3f}" for m, v in means.items())
+                ranges = ", ".join(f"{m} {_range([c.results[m]['cos_minority'] for c in there])}" for m in ("deq", "explicit"))
                 found.append(
                     f"{data}, mean cosine between trained minority classifiers where the minority of the certified optimum "
                     f"{phrase} collapsed ({len(there)} settings): {ranges}."
@@ -141,9 +143,16 @@ def statements(cells: list[Cell]) -> list[str]:
     return found
 
 
-def failures(cells: list[Cell]) -> int:
-    """Runs that are missing from the summary."""
-    return sum(int(np.isnan(v["objective"]).sum()) for cell in cells for v in cell.results.values())
+def _range(columns: list[Floats]) -> str:
+    """Smallest and largest mean over seeds."""
+    means = [float(c[np.isfinite(c)].mean()) for c in columns if np.isfinite(c).any()]
+    return f"{min(means):.3f} to {max(means):.3f}" if means else "undefined"
+
+
+def missing(cells: list[Cell], comparison: Comparison) -> int:
+    """Runs of the comparison that are not in the summary."""
+    there = sum(int(np.isfinite(v["objective"]).sum()) for cell in cells for v in cell.results.values())
+    return len(comparison.settings()) - there
 
 
 def markdown(cells: list[Cell], comparison: Comparison, versions: dict[str, str]) -> str:
@@ -152,7 +161,7 @@ def markdown(cells: list[Cell], comparison: Comparison, versions: dict[str, str]
     told = ", ".join(f"{name} {number}" for name, number in versions.items())
     lines += [
         f"Data: {', '.join(comparison.data)} (mixture is synthetic, digits are real). Map: {comparison.map}. "
-        f"Seeds 0 to {comparison.seeds - 1}, {comparison.epochs} epochs. {told}.",
+        f"Seeds 0 to {comparison.seeds - 1}, {comparison.settings()[0].epochs} epochs. {told}.",
         "",
         "Written by `ufm compare`; both models of a pair share data, encoder, initial classifier, number of parameters, "
         "optimiser and order of samples. Values: mean ± standard deviation over seeds, measured at the last epoch; accuracies "
@@ -164,9 +173,9 @@ def markdown(cells: list[Cell], comparison: Comparison, versions: dict[str, str]
     ]
     if comparison.quick:
         lines += ["**A quick run: small classes and few epochs. It shows that everything runs and says nothing else.**", ""]
-    missing = failures(cells)
-    if missing:
-        lines += [f"**{missing} runs are missing (failed or not yet run).**", ""]
+    absent = missing(cells, comparison)
+    if absent:
+        lines += [f"**{absent} runs are missing (failed, damaged or not yet run).**", ""]
     lines += ["## What the data support", ""]
     lines += [f"- {line}" for line in statements(cells)]
     lines += [
@@ -210,8 +219,7 @@ def _spread(values: Floats) -> str:
     values = values[np.isfinite(values)]
     if not len(values):
         return "-"
-    deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    return f"{values.mean():.3g} ± {deviation:.1g}"
+    return f"{values.mean():.3g}" + (f" ± {values.std(ddof=1):.1g}" if len(values) > 1 else "")
 
 
 def _difference(pair: Paired) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,9 @@ def prediction_for(data: Dataset, network: Network) -> Prediction | None:
     nonnegative = network.body.sigma == "relu" and network.width >= data.counts.classes
     head = ReLU() if nonnegative else Explicit()
     regularizer = WeightDecay(decay.classifier, decay.features)
-    return predict(Problem(data.counts, regularizer=regularizer, head=head, dim=network.width))
+    found = predict(Problem(data.counts, regularizer=regularizer, head=head, dim=network.width))
+    # In fewer than K dimensions no features >= 0 reach the signed model's optimum: its bound holds, its geometry says nothing.
+    return found if head.columns or network.body.sigma != "relu" else replace(found, certified=False)
 
 
 def train(
@@ -110,7 +113,8 @@ def train(
     folder : Path or None
         Where a checkpoint is written after every epoch, and read at the start if there is one: an interrupted run continues
         to bit for bit the same end (same machine and versions).
-    description : dict, JSON, kept in the checkpoint; another description refuses to resume
+    description : dict, JSON, kept in the checkpoint beside a fingerprint of everything above; where either differs, the
+        checkpoint is refused
     report : callable, given each row of the history
 
     Returns
@@ -118,9 +122,10 @@ def train(
     Trained
         Columns of the history, one row per epoch, measured after it on all samples: ``epoch``, ``objective`` (regularised),
         ``loss``, ``train_accuracy``; on the test samples ``accuracy, majority, minority`` (classes of the largest and of the
-        smallest training size); `MEASURED`; ``to_theory_*`` and ``gap`` (objective minus the certified lower bound; NaN
-        without a prediction); ``forward_calls, backward_calls`` (map calls per batch) and ``unsolved`` (samples whose
-        equilibrium or adjoint missed its tolerance, over the epoch).
+        smallest training size); `MEASURED`; ``to_theory_*`` (NaN where the prediction is none that a network of this width
+        can attain) and ``gap`` (objective minus the certified lower bound; NaN without a prediction); ``forward_calls,
+        backward_calls`` (map calls per batch) and ``unsolved`` (samples whose equilibrium or adjoint missed its tolerance,
+        over the epoch).
 
     Raises
     ------
@@ -138,9 +143,9 @@ def train(
         raise InputError(f"seed is {seed!r}; give a whole number of at least 0")
     optimizer = Adam() if optimizer is None else optimizer
     prediction = prediction_for(data, network)
-    identity = {} if description is None else description
+    identity = _fingerprint(data, network, optimizer, epochs, batch, seed) | ({} if description is None else description)
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
-        state = _resumed(folder, identity) or _State(network.projected(network.initial(seed)), {}, [])
+        state = _resumed(folder, identity, network) or _State(network.projected(network.initial(seed)), {}, [])
         for epoch in range(len(state.rows), epochs):
             state, features, test_features = _epoch(state, data, network, optimizer, epoch, epochs, batch, seed, prediction)
             if folder is not None:
@@ -150,6 +155,21 @@ def train(
                 return _trained(state, network, features, test_features, prediction)
         features, test_features = (network.features(state.parameters, x)[0] for x in (data.x, data.x_test))
     return _trained(state, network, features, test_features, prediction)
+
+
+def _fingerprint(data: Dataset, network: Network, optimizer: Optimizer, epochs: int, batch: int, seed: int) -> dict[str, Any]:
+    """What a checkpoint must agree with."""
+    digest = hashlib.sha256()
+    for array in (data.x, data.y, data.x_test, data.y_test):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return {
+        "network": repr(network),
+        "optimizer": repr(optimizer),
+        "epochs": epochs,
+        "batch": batch,
+        "seed": seed,
+        "samples": digest.hexdigest(),
+    }
 
 
 def _trained(
@@ -230,7 +250,8 @@ def _row(
         **{name: measured[name] for name in MEASURED},
     }
     nothing = dict.fromkeys(("to_theory_weight", "to_theory_means", "to_theory_logits"), float("nan"))
-    row |= nothing if prediction is None else prediction.distance(z, data.y, classifier)
+    attained = prediction is not None and prediction.certified
+    row |= prediction.distance(z, data.y, classifier) if attained and prediction is not None else nothing
     row["gap"] = float("nan") if prediction is None else objective - prediction.lower
     return row
 
@@ -251,7 +272,7 @@ def _save(folder: Path, state: _State, description: dict[str, Any]) -> None:
     write_arrays(folder / CHECKPOINT, arrays, description)
 
 
-def _resumed(folder: Path | None, description: dict[str, Any]) -> _State | None:
+def _resumed(folder: Path | None, description: dict[str, Any], network: Network) -> _State | None:
     if folder is None or not (folder / CHECKPOINT).exists():
         return None
     arrays, found = read_arrays(folder / CHECKPOINT)
@@ -264,7 +285,11 @@ def _resumed(folder: Path | None, description: dict[str, Any]) -> _State | None:
     try:
         names = [str(n) for n in arrays["names"]]
         rows = [dict(zip(names, map(float, row), strict=True)) for row in arrays["history"]]
-        parts = ({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(p)} for p in ("parameters/", "memory/"))
-        return _State(*parts, rows)  # type: ignore[call-arg]
-    except (KeyError, ValueError):
+        parameters, memory = (
+            {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(p)} for p in ("parameters/", "memory/")
+        )
+        if {n: v.shape for n, v in parameters.items()} != {n: v.shape for n, v in network.initial(0).items()} or not rows:
+            raise ValueError
+        return _State(parameters, memory, rows)
+    except (KeyError, ValueError, TypeError):
         raise InputError(f"{str(folder / CHECKPOINT)!r} is not a checkpoint of this version; delete it to start anew") from None

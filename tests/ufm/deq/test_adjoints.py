@@ -210,3 +210,34 @@ def test_the_linear_layer_is_the_linear_equilibrium_head(rng):
     by_inputs, gradients = layer.pull(z, features.T, layer.solve_adjoint(slope.T))
     assert pytest.approx(by_features, abs=1e-12) == by_inputs.T
     assert gradients["weight"] == pytest.approx(by_mixing, abs=1e-12)
+
+
+def test_singular_systems_are_not_called_solved():
+    """Row sums of 1: I - W is exactly singular, and LU returns rows of 1e16 whose relative residual looks small."""
+    weight = np.array([[0.1, 0.9, 0.0], [0.3, 0.3, 0.4], [0.7, 0.2, 0.1]])
+    layer = LinearLayer(weight, np.eye(3), np.ones(3))
+    with pytest.raises(ufm.ConvergenceError):
+        Dense()(layer.at(np.zeros((1, 3))), np.zeros((1, 3)), np.ones((1, 3)))
+    for solve in (lambda: layer.solve(np.zeros((1, 3))), lambda: layer.solve_adjoint(np.ones((1, 3)))):
+        with pytest.raises(ufm.InputError, match="singular"):
+            solve()
+
+
+@pytest.mark.parametrize(("restart", "most"), [(40, 8), (40, 41), (5, 30)])
+def test_gmres_keeps_its_limit(restart, most, inputs, rng):
+    layer = AffineLayer.initial(WIDTH, inputs.shape[1], rng, norm=0.95)
+    z, v = equilibrium(layer, inputs), rng.standard_normal((SAMPLES, WIDTH))
+    found = Gmres(rtol=1e-14, restart=restart, max_calls=most, failure="warn").solve(layer.at(inputs), z, v)
+    assert found.stats.calls <= most
+
+
+def test_the_residual_of_a_splitting_adjoint_is_that_of_its_rows(rng):
+    layer = MonotoneLayer.initial(WIDTH, 4, rng, norm=8.0, margin=0.3)
+    inputs = rng.standard_normal((SAMPLES, 4))
+    z, map_ = equilibrium(layer, inputs), layer.at(inputs)
+    v = rng.standard_normal(z.shape)
+    found = Implicit(method=PeacemanRachford(rtol=1e-6, max_calls=20_000, patience=20_000))(map_, z, v)
+    f = v + map_.vjp(z, found.value)
+    rest = np.linalg.norm(f - found.value, axis=1) / np.linalg.norm(f, axis=1)
+    assert rest == pytest.approx(found.relative, rel=1e-3, abs=1e-15)
+    assert found.relative.max() <= 1e-6

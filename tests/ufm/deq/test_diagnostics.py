@@ -80,3 +80,24 @@ def test_the_no_op_control():
     moved = movement(moving, start, Anderson()(moving, start).value)
     assert moved.from_start == pytest.approx(0.5, rel=1e-4)
     assert moved.from_one_step == pytest.approx(0.25, rel=1e-4)
+
+
+def test_errors_know_the_rounding_of_the_drive_and_underflow():
+    """The exact layer's equilibrium, not that of the rounded U x + b."""
+    cancelling = LinearLayer(np.zeros((1, 1)), np.array([[1e8, 1.0, -1e8]]), np.zeros(1))
+    x = np.array([[1e8, 1.0, 1e8]])
+    assert cancelling.error(cancelling.solve(x), x)[0] >= 1.0  # z* = 1 exactly, computed as 0
+    small = LinearLayer(np.zeros((1, 1)), np.array([[0.1, 0.2]]), np.zeros(1))
+    x = np.array([[3.0, -1.5]])
+    exact = Fraction(0.1) * 3 - Fraction(0.2) * Fraction(3, 2)
+    assert abs(Fraction(float(small.solve(x)[0, 0])) - exact) <= Fraction(float(small.error(small.solve(x), x)[0]))
+    tiny = AffineLayer(np.zeros((1, 1)), np.eye(1), np.zeros(1), "relu")
+    assert tiny.error(np.full((1, 1), 1e-170), np.zeros((1, 1)))[0] >= 1e-170
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-320, 1e-300, 1e300])
+def test_the_operator_norm_of_denormal_and_huge_matrices(scale):
+    matrix = scale * np.linalg.qr(np.random.default_rng(0).standard_normal((5, 5)))[0]
+    x = np.linalg.svd(matrix / scale)[2][0]
+    image = [sum(Fraction(float(m)) * Fraction(float(v)) for m, v in zip(row, x, strict=True)) for row in matrix]
+    assert sum(y * y for y in image) <= Fraction(operator_norm(matrix)) ** 2 * sum(Fraction(float(v)) ** 2 for v in x)

@@ -329,3 +329,51 @@ def test_bad_input(bad):
 def test_unknown_options_are_type_errors():
     with pytest.raises(TypeError):
         Anderson(beta=0.5)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("method", [Picard(), Anderson(), Broyden(), Newton()])
+@pytest.mark.parametrize("scale", [1e-170, 1e155])
+def test_tiny_and_huge_states_are_solved_like_others(method, scale):
+    layer = LinearLayer(np.array([[0.5]]), np.eye(1), np.zeros(1))
+    found = method(layer.at(np.array([[scale]])), np.zeros((1, 1)))
+    assert found.status is Status.CONVERGED
+    assert found.value[0, 0] == pytest.approx(2 * scale, rel=1e-5)
+
+
+def test_the_best_iterate_where_the_value_is_zero():
+    """f = 0 makes every relative residual infinite; the reported residual is still that of the returned state."""
+    zero = OwnMap(lambda z, _: 0.0 * z, None, np.zeros((1, 1)))
+    found = Picard(damping=0.5, max_calls=10)(zero, np.ones((1, 1)))
+    assert found.value[0, 0] == pytest.approx(0.5**9)
+    assert found.residual[0] == pytest.approx(0.5**9)
+
+
+def test_broyden_keeps_its_step_where_it_had_to_halve(monkeypatch):
+    """The cheap product B g is that of B written out, after halvings and restarts too."""
+    from ufm.deq.fixed_point import broyden
+
+    propose = broyden._Inverse.propose
+    seen: list[float] = []
+
+    def checked(self, map_, z, f, residual):
+        found = propose(self, map_, z, f, residual)
+        k = self.filled
+        for row in range(len(z)):
+            full = -np.eye(z.shape[1]) + self.left[:k, row].T @ self.right[:k, row]
+            size = np.abs(self.g[row]).max() * np.abs(full).max()
+            assert self.bg[row] == pytest.approx(full @ self.g[row], abs=1e-8 * size)
+        seen.append(self.share.min())
+        return found
+
+    monkeypatch.setattr(broyden._Inverse, "propose", checked)
+    Broyden(growth=1.0, max_calls=60)(reference(4.0, samples=6, width=12), np.zeros((6, 12)))
+    assert min(seen) < 1.0
+
+
+def test_a_method_that_recovers_survives_an_overflow():
+    root = OwnMap(lambda z, _: z - np.expm1(z), lambda z, _, v: v * (1 - np.exp(z)), np.zeros((1, 1)))
+    found = Newton(atol=1e-10)(root, np.full((1, 1), -8.0))
+    assert found.status is Status.CONVERGED
+    assert found.value[0, 0] == pytest.approx(0.0, abs=1e-9)
+    exploding = OwnMap(lambda z, _: np.exp(z) * 1e200, None, np.zeros((1, 1)))
+    assert Picard()(exploding, np.ones((1, 1))).status is Status.NON_FINITE

@@ -1,8 +1,11 @@
 """The comparison: grid, resumption, refusals, statistics, and a quick run from the command line."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -104,3 +107,49 @@ def test_the_command_line(tmp_path):
     done = subprocess.run([*command, "--out", str(tmp_path), "--epochs", "9"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_ends_a_comparison_at_once_and_loses_nothing(tmp_path):
+    """SIGINT to the whole group, as a terminal sends it: exit 130 within seconds, no child left, checkpoints kept."""
+    command = [sys.executable, "-m", "ufm", "compare", "--data", "digits", "--seeds", "3", "--epochs", "60", "--workers", "2"]
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        began = time.monotonic()
+        while not list(tmp_path.glob("*/checkpoint.npz")) and time.monotonic() - began < 60:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        began = time.monotonic()
+        assert process.wait(timeout=30) == 130
+        assert time.monotonic() - began < 15
+        assert process.stderr is not None
+        assert process.stderr.read().decode().strip().endswith("interrupted")
+    assert _ends(process.pid)
+    assert list(tmp_path.glob("*/checkpoint.npz"))
+
+
+def _ends(group):
+    """Whether no process of the group is left within ten seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_an_invalid_comparison_does_not_claim_its_folder(tmp_path):
+    with pytest.raises(ufm.InputError):
+        compare(Comparison(data=("digits",), seeds=2, map="gru", quick=True), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_every_missing_run_is_counted(tmp_path):
+    comparison = Comparison(data=("digits",), seeds=2, quick=True)
+    compare(comparison, tmp_path)
+    for path in tmp_path.glob("*R10*/run.npz"):
+        path.write_bytes(b"damaged")
+    text = markdown(summarise(comparison, tmp_path), comparison, versions())
+    assert "4 runs are missing" in text
+    assert "8 epochs" in text

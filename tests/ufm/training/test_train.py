@@ -305,3 +305,62 @@ def test_a_diverging_run_is_one_line_and_exit_1(tmp_path):
     done = subprocess.run(command("train", *arguments, "--out", str(tmp_path)), capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "training stopped in epoch" in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    data, other = digits(ufm.balanced(10, 10)), digits(ufm.balanced(10, 10), seed=1)
+    network = Network(64, 8, 10, Stack())
+    train(data, network, epochs=2, folder=tmp_path)
+    for changed in (
+        lambda: train(other, network, epochs=2, folder=tmp_path),
+        lambda: train(data, network, epochs=1, folder=tmp_path),
+        lambda: train(data, network, epochs=2, seed=1, folder=tmp_path),
+        lambda: train(data, Network(64, 8, 10, Equilibrium()), epochs=2, folder=tmp_path),
+        lambda: train(data, network, epochs=2, optimizer=SGD(), folder=tmp_path),
+    ):
+        with pytest.raises(ufm.InputError, match="another run"):
+            changed()
+    arrays, description = read_arrays(tmp_path / CHECKPOINT)
+    write_arrays(tmp_path / CHECKPOINT, {n: a for n, a in arrays.items() if "classifier" not in n}, description)
+    with pytest.raises(ufm.InputError, match="delete it"):
+        train(data, network, epochs=2, folder=tmp_path)
+
+
+def test_damaged_archives_are_one_sentence(tmp_path):
+    features, labels = np.arange(3000.0).reshape(1000, 3), np.zeros(1000, dtype=int)
+    np.savez_compressed(tmp_path / "good.npz", features=features, labels=labels)
+    good = (tmp_path / "good.npz").read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for number in range(60):
+        bad = bytearray(good if number % 2 else good[: int(rng.integers(1, len(good)))])
+        for place in rng.integers(0, len(bad), 4):
+            bad[place] ^= int(rng.integers(1, 256))
+        (tmp_path / f"{number}.npz").write_bytes(bad)
+        try:
+            read_arrays(tmp_path / f"{number}.npz")
+        except ufm.InputError:
+            refused += 1
+    assert refused > 40
+    np.savez(tmp_path / "own.npz", features=np.eye(2), labels=np.arange(2), description=np.array("my network"))
+    assert read_arrays(tmp_path / "own.npz")[1] == {}
+
+
+def test_settings_take_numbers_of_any_kind(tmp_path):
+    found = Settings(
+        classes=(np.int64(5), 5), largest=np.int64(20), ratio=np.float32(2), body=np.float32(0.5), seed=np.int64(3)
+    )
+    assert json.loads(json.dumps(found.describe()))["body"] == 0.5
+    for odd in (
+        {"classes": 5}, {"classes": (1, 2, 3)}, {"decay": 0.01}, {"ratio": "x"}, {"largest": "9"}, {"contraction": "x"},
+        {"tail": "no"}, {"ratio": True}, {"data": "digits", "classes": (3, 3)}, {"data": "digits", "largest": 500},
+    ):  # fmt: skip
+        with pytest.raises(ufm.InputError):
+            Settings(**odd)
+
+
+def test_a_width_below_the_classes_claims_no_geometry(tmp_path):
+    found = run(Settings(map="relu", data="digits", ratio=2, **SMALL | {"width": 6}), tmp_path)
+    assert not found["prediction"]["certified"]
+    assert found["results"]["to_theory_weight"] is None
+    assert found["results"]["gap"] > 0

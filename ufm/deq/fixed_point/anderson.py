@@ -60,6 +60,7 @@ class _Differences:
     """The last differences of residuals (dR) and of mixed states (dZ + damping dR), with their Gram matrices."""
 
     jacobians = 0
+    recovers = True
 
     def __init__(self, options: Anderson, z: Floats) -> None:
         self.options, (count, width) = options, z.shape

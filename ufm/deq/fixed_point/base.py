@@ -15,10 +15,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ufm.deq.bounds import lengths
 from ufm.deq.maps.base import BatchMap, Floats, Mask, Rows, batch
 from ufm.errors import InputError
 
 NORMS = ("l2", "max")
+RECOVERIES = 20
+"""Proposals beyond the limits of residuals that a sample may survive, with a method that finds back from them."""
 COMPACT = 0.75
 """Share of the evaluated samples that must still be active; below it the finished ones are dropped from the batch."""
 
@@ -71,6 +74,8 @@ class Memory(Protocol):
 
     restarts: int
     jacobians: int
+    recovers: bool
+    """Whether the method finds its way back from a proposal at which the map is not finite, or its residual huge."""
 
     def propose(self, map_: BatchMap, z: Floats, f: Floats, residual: Floats) -> Floats:
         """The next states, given ``f = f(z)`` and the norms ``||f - z||_2``; a new array."""
@@ -105,7 +110,7 @@ class Method(ABC):
     norm: str = "l2"
     max_calls: int = 200
     patience: int = 100
-    divergence: float = 1e6
+    divergence: float = 1e10
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
@@ -119,7 +124,7 @@ class Method(ABC):
         whole("max_calls", self.max_calls)
         whole("patience", self.patience)
         if not (isinstance(self.divergence, Real) and self.divergence > 1):
-            raise InputError(f"divergence is {self.divergence!r}; give a growth factor above 1 such as 1e6")
+            raise InputError(f"divergence is {self.divergence!r}; give a growth factor above 1 such as 1e10")
 
     @abstractmethod
     def begin(self, z: Floats) -> Memory:
@@ -154,13 +159,6 @@ def share(name: str, value: float) -> None:
         raise InputError(f"{name} is {value!r}; give a number above 0 and up to 1")
 
 
-def lengths(array: Floats, norm: str = "l2") -> Floats:
-    """(B,) norms of the rows."""
-    if norm == "max":
-        return np.abs(array).max(axis=1)
-    return np.sqrt(np.einsum("ij,ij->i", array, array))
-
-
 class _Run:
     """One run. Arrays of the first block belong to all samples, those of the second to the evaluated ones (`rows`)."""
 
@@ -175,9 +173,10 @@ class _Run:
 
         self.rows: Rows = np.arange(count)
         self.active = np.ones(count, dtype=bool)
-        self.z = self.best_z = start
+        self.z = self.best_z = np.array(start)
         self.best, self.size = np.full(count, np.inf), np.full(count, np.inf)
         self.first, self.milestone = self.best, self.best
+        self.failures = np.zeros(count, dtype=np.intp)
 
     def finished(self) -> FixedPoint:
         method = self.method
@@ -216,6 +215,9 @@ class _Run:
         if self.calls == 1:
             self.first = size
         better = relative < self.best
+        if not self.best.max() < np.inf:
+            # Where f(z) = 0 the relative residual is infinite: the smaller residual is the better one.
+            better |= ~bad & np.isinf(relative) & np.isinf(self.best) & (size < self.size)
         if better.all():
             self.best, self.size, self.best_z = relative, size, self.z
         elif better.any():
@@ -224,6 +226,12 @@ class _Run:
         self.trace.append(float(relative.max(where=self.active, initial=0.0)))
         done = size <= method.atol + method.rtol * scale
         grown = size > method.divergence * self.first
+        grown &= ~bad
+        lost = bad | grown
+        if lost.any() and self.memory.recovers and self.calls > 1:
+            self.failures += lost
+            bad &= self.failures > RECOVERIES
+            grown &= self.failures > RECOVERIES
         if bad.any():
             self._end(bad, Status.NON_FINITE)
         if done.any():
@@ -232,7 +240,7 @@ class _Run:
             if last.any():
                 self.best, self.size = np.where(last, relative, self.best), np.where(last, size, self.size)
                 self.best_z = np.where(last[:, None], self.z, self.best_z)
-            self._end(done & ~bad, Status.CONVERGED)
+            self._end(done & (size + scale < np.inf), Status.CONVERGED)
         if grown.any():
             self._end(grown, Status.DIVERGED)
         if self.calls % method.patience == 0:
@@ -257,7 +265,7 @@ class _Run:
         self.rows, self.z, self.active = self.rows[kept], self.z[kept], self.active[kept]
         self.best_z = self.z if same else self.best_z[kept]
         self.best, self.size, self.first = self.best[kept], self.size[kept], self.first[kept]
-        self.milestone = self.milestone[kept]
+        self.milestone, self.failures = self.milestone[kept], self.failures[kept]
         return f[kept], size[kept]
 
 

@@ -7,7 +7,8 @@ from numbers import Real
 
 import numpy as np
 
-from ufm.deq.fixed_point.base import Method, lengths, whole
+from ufm.deq.bounds import lengths
+from ufm.deq.fixed_point.base import Method, whole
 from ufm.deq.maps.base import BatchMap, Floats, Mask, Rows
 from ufm.errors import InputError
 
@@ -47,6 +48,7 @@ class _Inverse:
     """The updates (u_i, v_i), the point from which the last step was taken, and that step."""
 
     jacobians = 0
+    recovers = True
 
     def __init__(self, options: Broyden, z: Floats) -> None:
         self.options, (count, width) = options, z.shape
@@ -55,7 +57,7 @@ class _Inverse:
         self.filled = 0
         self.restarts = 0
         self.base: Floats | None = None
-        self.g = self.step = np.zeros_like(z)
+        self.g = self.bg = self.step = np.zeros_like(z)
         self.size = np.full(count, np.inf)
         self.share = np.ones(count)
 
@@ -63,33 +65,36 @@ class _Inverse:
         g = f - z
         if self.base is None:
             self.base, self.g, self.step, self.size = z, g, g, residual
+            self.bg = -g
             return z + g
         # Phrased so that a NaN counts as grown.
         grown = ~(residual <= self.options.growth * self.size)
         hopeless = grown & (self.share <= SHORTEST)
-        bg = self._updated(z, g, grown)
+        bg = self._learn(g)
         halved = grown & ~hopeless
         self.share = np.where(halved, 0.5 * self.share, 1.0)
         if hopeless.any():
             self._forget(hopeless)
+            self.bg = np.where(hopeless[:, None], -self.g, self.bg)
         if grown.any():
             # Halved and hopeless samples go on from where the failed step began.
             back = grown[:, None]
-            z, g, residual = np.where(back, self.base, z), np.where(back, self.g, g), np.where(grown, self.size, residual)
-            fresh = np.where(hopeless[:, None], -g, bg)
-            step = np.where(halved[:, None], self.step, -fresh)
+            z, g, bg = np.where(back, self.base, z), np.where(back, self.g, g), np.where(back, self.bg, bg)
+            residual = np.where(grown, self.size, residual)
+            self.step = np.where(halved[:, None], self.step, -bg)
         else:
-            step = -bg
-        self.base, self.g, self.step, self.size = z, g, step, residual
-        return z + self.share[:, None] * step
+            self.step = -bg
+        self.base, self.g, self.bg, self.size = z, g, bg, residual
+        return z + self.share[:, None] * self.step
 
-    def _updated(self, z: Floats, g: Floats, grown: Mask) -> Floats:
-        """Learn from the last step; returns ``B g`` with the new B."""
-        if self.filled == len(self.left):
-            self.restarts += len(z)
-            self.filled = 0
-            return -g
+    def _learn(self, g: Floats) -> Floats:
+        """Update B from the last step and keep ``B g`` at its base; returns ``B g`` at the new point."""
         assert self.base is not None
+        if self.filled == len(self.left):
+            self.restarts += len(g)
+            self.filled = 0
+            self.bg = -self.g
+            return -g
         k = self.filled
         left, right = self.left[:k], self.right[:k]
         s, y = self.share[:, None] * self.step, g - self.g
@@ -103,8 +108,9 @@ class _Inverse:
         v = np.where(enough[:, None], v, 0.0)
         self.left[k], self.right[k] = u, v
         self.filled += 1
-        # B g = B g_old + B y + u (v'g), and B g_old = -step.
-        return by - self.step + u * np.einsum("bd,bd->b", v, g)[:, None]
+        self.bg = self.bg + u * np.einsum("bd,bd->b", v, self.g)[:, None]
+        # The new B maps y to s, where it could be updated.
+        return self.bg + np.where(enough[:, None], s, by)
 
     def _forget(self, which: Mask) -> None:
         self.restarts += int(np.count_nonzero(which))
@@ -112,7 +118,7 @@ class _Inverse:
 
     def keep(self, rows: Rows) -> None:
         self.left, self.right = self._kept(self.left, rows), self._kept(self.right, rows)
-        self.g, self.step = self.g[rows], self.step[rows]
+        self.g, self.bg, self.step = self.g[rows], self.bg[rows], self.step[rows]
         self.size, self.share = self.size[rows], self.share[rows]
         if self.base is not None:
             self.base = self.base[rows]

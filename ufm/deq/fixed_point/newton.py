@@ -13,7 +13,9 @@ from ufm.deq.maps.base import BatchMap, Floats, Rows
 DESCENT = 1e-4
 """Armijo's constant: a share t of the step must lower ``||g||`` by at least ``1e-4 t``."""
 SHORTEST = 0.5
-"""Share of a step at which any finite point is accepted: insisting on descent ends in local minima of ``||g||``."""
+GROWTH = 100.0
+"""From this share of a step on a point is accepted unless ``||g||`` grows by more than this factor: insisting on descent ends
+in local minima of ``||g||``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class _Line:
     """The point from which the last step was taken, that step, and the share of it that is being tried."""
 
     restarts = 0
+    recovers = True
 
     def __init__(self, z: Floats) -> None:
         self.jacobians = 0
@@ -41,7 +44,7 @@ class _Line:
     def propose(self, map_: BatchMap, z: Floats, f: Floats, residual: Floats) -> Floats:
         # Phrased so that a NaN is not accepted.
         accepted = residual <= (1.0 - DESCENT * self.share) * self.size
-        accepted |= (self.share <= SHORTEST) & np.isfinite(residual)
+        accepted |= (self.share <= SHORTEST) & (residual <= GROWTH * self.size)
         rows = np.flatnonzero(accepted)
         if len(rows):
             whole = len(rows) == len(z)

@@ -32,6 +32,7 @@ class _Nothing:
     """Picard remembers nothing."""
 
     restarts = jacobians = 0
+    recovers = False
 
     def __init__(self, damping: float) -> None:
         self.damping = damping

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ufm.deq.bounds import operator_norm, residual_bound
+from ufm.deq.bounds import gamma, operator_norm, residual_bound
 from ufm.deq.maps.activations import Activation, activation
 from ufm.deq.maps.base import BatchMap, Floats, Gradients, Layer, Pullback, Rows, batch
 from ufm.errors import InputError
@@ -143,9 +143,15 @@ class AffineLayer(Layer):
         return self.residual(z, inputs) / (1.0 - norm)
 
     def residual(self, z: Floats, inputs: Floats) -> Floats:
-        """(B,) certified bounds on ``||f(z) - z||_2``."""
+        """(B,) certified bounds on ``||f(z) - z||_2`` of the exact layer: rounding of ``U x + b`` is in them too."""
         map_ = self.at(inputs)
-        return residual_bound(map_.value(z), map_.weight, map_.drive, z)
+        size = np.abs(inputs) @ np.abs(self.injection).T + np.abs(self.bias)
+        extra = gamma(inputs.shape[1] + 2) * size * (1.0 + gamma(inputs.shape[1] + 2)) + np.abs(z) @ self.rounding().T
+        return residual_bound(map_.value(z), map_.weight, map_.drive, z, extra)
+
+    def rounding(self) -> Floats:
+        """(d, d) bounds on the rounding of the entries of W; zero where W is a parameter itself."""
+        return np.zeros_like(self.weight)
 
     def jacobian_penalty(self, z: Floats, inputs: Floats) -> tuple[float, Floats, Floats, Gradients]:
         r"""``1/(2B) sum_i ||J_i||_F^2`` with its gradients by z, by the inputs and by the parameters.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ufm.deq.bounds import UNIT
 from ufm.deq.maps.affine import AffineLayer
 from ufm.deq.maps.base import Floats
 from ufm.errors import InputError
@@ -51,4 +52,8 @@ class LinearLayer(AffineLayer):
             raise InputError(
                 "I - W is singular, so the linear layer has no unique equilibrium; project W to a norm < 1"
             ) from None
+        # What rounding makes of the residual; the residual itself looks small next to the huge solutions of a singular system.
+        noise = self.width * UNIT * np.abs(found).max(initial=0.0) * np.linalg.norm(matrix)
+        if not noise <= 1e-6 * np.abs(right).max(initial=0.0):
+            raise InputError("I - W is singular to working precision: no unique equilibrium; project W to a norm < 1")
         return np.array(found.T, dtype=np.float64, order="C")

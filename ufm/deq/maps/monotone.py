@@ -105,12 +105,16 @@ class MonotoneLayer(AffineLayer):
         With ``p = f(z)``: ``W z + u - p`` is a subgradient of the indicator at p, whence ``m ||p - z*|| <= ||W (p - z)||`` by
         monotonicity. m is lowered by the rounding of W (level float).
         """
-        matrix, a, b = self.matrix, np.abs(self.weight), np.abs(self.skew)  # type: ignore[arg-type]
-        entries = gamma(self.width + 4) * (np.eye(self.width) + a.T @ a + b + b.T)
-        margin = self.margin * (1.0 - UNIT) - float(np.linalg.norm(entries)) * (1.0 + gamma(self.width**2))
+        matrix, entries = self.matrix, self.rounding()
+        size = float(np.linalg.norm(entries)) * (1.0 + gamma(self.width**2))
+        margin = self.margin * (1.0 - UNIT) - size
         if not margin > 0:
             return np.full(len(z), np.inf)
-        return self.residual(z, inputs) * (1.0 + operator_norm(matrix) / margin)
+        return self.residual(z, inputs) * (1.0 + (operator_norm(matrix) + size) / margin) * (1.0 + 4 * UNIT)
+
+    def rounding(self) -> Floats:
+        a, b = np.abs(self.weight), np.abs(self.skew)  # type: ignore[arg-type]
+        return gamma(self.width + 4) * (np.eye(self.width) + a.T @ a + b + b.T) * (1.0 + gamma(self.width + 4))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,147 @@
+"""Sweeps: points per second by route, the share of them that is certified, and what handing points on costs.
+
+The peer of the vectorised route is what a user would write: cvxpy with SCS, one semidefinite program after the other, with the
+cosine read off its default solution.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import ufm
+from ufm.solvers import Convex
+from ufm.solvers.step import solve_steps
+from ufm.sweep import Spec, Store, run
+from ufm.sweep.run import dask
+
+STEP = {"classes": [5, 5], "minority_count": 1000}
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One route: points, share certified to 1e-9, seconds, peak memory in MB, and a remark."""
+
+    what: str
+    route: str
+    points: int
+    certified: float
+    seconds: float
+    megabytes: float | None = None
+    remark: str = ""
+
+
+def million() -> Spec:
+    """A million points under weight decay."""
+    grid = {"lambda": {"log": [1e-6, 1e-3, 1000]}, "ratio": {"log": [1, 1e4, 1000]}}
+    return Spec.of("solve", STEP, grid, "a million points")
+
+
+def single(points: int) -> Spec:
+    """Points of the route that solves them one by one."""
+    return Spec.of("solve", {"tail": 10, "largest": 10_000, "lambda": 1e-4}, {"ratio": {"log": [1, 1e3, points]}})
+
+
+def stored(what: str, route: str, spec: Spec, **options: Any) -> Swept:
+    """A sweep from the first point to the store's last row."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "store.db"
+        began = perf_counter()
+        run(spec, path, **options)
+        seconds = perf_counter() - began
+        with Store(path) as store:
+            gap = store.arrays("gap")[0]
+    return Swept(what, route, len(spec.grid), float(np.mean(gap <= 1e-9)), seconds)
+
+
+def isolated(what: str, name: str) -> Swept:
+    """The same in a process of its own, with its peak memory."""
+    code = f"from benchmarks.sweeps import alone; alone({name!r})"
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    return Swept(what, "vectorised, stored", int(out[0]), float(out[1]), float(out[2]), float(out[3]))
+
+
+def alone(name: str) -> None:
+    """Body of `isolated`: prints points, share certified, seconds and peak memory in MB."""
+    found = stored(name, "", million() if name == "million" else Spec.load(name))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(found.points, found.certified, found.seconds, peak)
+
+
+def fang(runs: int) -> list[Swept]:
+    """The 41 points of Fang et al. (2021), figure 3, E_H = 5, solve time alone, beside cvxpy with SCS at its defaults."""
+    ratio, times = np.geomspace(1.0, 1e4, 41), []
+    sizes = np.round(1000 * ratio)
+    solved = None
+    for _ in range(runs):
+        began = perf_counter()
+        solved = solve_steps(majority=5, minority=5, n_majority=sizes, n_minority=1000.0, radius=10 * 5**0.5)
+        times.append(perf_counter() - began)
+    assert solved is not None
+    share = float(np.mean(solved.gap <= 1e-9))
+    rows = [
+        Swept(
+            "Fang, 41 points", "vectorised", 41, share, median(times), None, f"largest cosine {solved.cos_minority.max():.6f}"
+        )
+    ]
+    began, gaps, cosines = perf_counter(), [], []
+    for size in sizes:
+        counts = ufm.step(majority=5, minority=5, n_majority=int(size), n_minority=1000)
+        found = Convex(profile="scs")(ufm.Problem(counts, regularizer=ufm.NormBudget(1.0, 5.0)))
+        gaps.append(found.certificate.relative_gap)
+        cosine = ufm.geometry(found)["cos_minority"]
+        cosines.append(np.nan if cosine is None else cosine)
+    seconds = perf_counter() - began
+    worst = f"worst gap {max(gaps):.0e}, cosine off by {np.nanmax(np.abs(np.array(cosines) - solved.cos_minority)):.0e}"
+    rows.append(Swept("Fang, 41 points", "cvxpy, SCS", 41, float(np.mean(np.array(gaps) <= 1e-9)), seconds, None, worst))
+    return rows
+
+
+def sweeps(progress: Callable[[str], None]) -> list[Swept]:
+    """All rows."""
+    progress("Fang's curve")
+    rows = fang(21)
+    progress("phase diagram, 200 x 200")
+    rows.append(isolated("phase 200 x 200", "phase"))
+    progress("a million points")
+    rows.append(isolated("decay 1000 x 1000", "million"))
+    points = 1200
+    began = perf_counter()
+    spec = single(points)
+    from ufm.sweep.run import compute
+
+    compute(spec.task, list(spec.grid.points(0, points)))
+    bare = (perf_counter() - began) / points
+    for route, options in (("in this process", {}), ("2 processes", {"workers": 2}), ("Dask, 2 workers", {"dask": 2})):
+        progress(f"{points} single points, {route}")
+        with dask("local", 2) if "dask" in options else nullcontext(None) as executor:
+            rows.append(_overhead(spec, route, executor, int(options.get("workers", 1)), bare))
+    return rows
+
+
+def _overhead(spec: Spec, route: str, executor: Executor | None, workers: int, bare: float) -> Swept:
+    """A route with what it costs beside the computation: core seconds per point above those of the bare function."""
+    found = stored("long tail, single", route, spec, workers=workers, executor=executor)
+    cores = 2 if executor is not None or workers == 2 else 1
+    over = cores * found.seconds / found.points - bare
+    return Swept(
+        found.what,
+        route,
+        found.points,
+        found.certified,
+        found.seconds,
+        None,
+        f"{1e6 * over:+.0f} us a point ({over / bare:+.0%})",
+    )
