@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import wait
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 
 import ufm
+from ufm.parallel import processes
 from ufm.solvers import Convex
 from ufm.solvers.step import solve_steps
 from ufm.sweep import Spec, Store, run
 from ufm.sweep.run import dask
 
+FEW, MANY = 1000, 6000
 STEP = {"classes": [5, 5], "minority_count": 1000}
 
 
@@ -117,31 +119,29 @@ def sweeps(progress: Callable[[str], None]) -> list[Swept]:
     rows.append(isolated("phase 200 x 200", "phase"))
     progress("a million points")
     rows.append(isolated("decay 1000 x 1000", "million"))
-    points = 1200
-    began = perf_counter()
-    spec = single(points)
-    from ufm.sweep.run import compute
-
-    compute(spec.task, list(spec.grid.points(0, points)))
-    bare = (perf_counter() - began) / points
-    for route, options in (("in this process", {}), ("2 processes", {"workers": 2}), ("Dask, 2 workers", {"dask": 2})):
-        progress(f"{points} single points, {route}")
-        with dask("local", 2) if "dask" in options else nullcontext(None) as executor:
-            rows.append(_overhead(spec, route, executor, int(options.get("workers", 1)), bare))
+    few, many = single(FEW), single(MANY)
+    points = list(many.grid.points(0, MANY))
+    bare = {cores: _bare(many.task, points, cores) for cores in (1, 2)}
+    for route, workers, cluster in (("in this process", 1, False), ("2 processes", 2, False), ("Dask, 2 workers", 2, True)):
+        progress(f"{MANY} single points, {route}")
+        with dask("local", workers) if cluster else nullcontext(None) as executor:
+            small, large = (
+                stored("long tail, single", route, spec, workers=workers, executor=executor) for spec in (few, many)
+            )
+        # The difference of two lengths leaves out what starting costs.
+        steady = (large.seconds - small.seconds) / (MANY - FEW)
+        start = small.seconds - FEW * steady
+        over = steady / bare[workers] - 1
+        remark = f"start {start:.1f} s, then {over:+.0%} beside {1e3 * bare[workers]:.2f} ms a point without pool and store"
+        rows.append(replace(large, remark=remark))
     return rows
 
 
-def _overhead(spec: Spec, route: str, executor: Executor | None, workers: int, bare: float) -> Swept:
-    """A route with what it costs beside the computation: core seconds per point above those of the bare function."""
-    found = stored("long tail, single", route, spec, workers=workers, executor=executor)
-    cores = 2 if executor is not None or workers == 2 else 1
-    over = cores * found.seconds / found.points - bare
-    return Swept(
-        found.what,
-        route,
-        found.points,
-        found.certified,
-        found.seconds,
-        None,
-        f"{1e6 * over:+.0f} us a point ({over / bare:+.0%})",
-    )
+def _bare(task: str, points: list[Any], cores: int) -> float:
+    """Seconds per point of the computation alone, on one core or on two at once (which slow each other down)."""
+    with processes(cores) as pool:
+        wait([pool.submit(compute, task, points[:20]) for _ in range(2 * cores)])
+        began = perf_counter()
+        parts = [points[k::cores] for k in range(cores)]
+        wait([pool.submit(compute, task, part) for part in parts])
+        return (perf_counter() - began) / len(points)
