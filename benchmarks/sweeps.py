@@ -26,7 +26,7 @@ from ufm.parallel import processes
 from ufm.solvers import Convex
 from ufm.solvers.step import solve_steps
 from ufm.sweep import Spec, Store, run
-from ufm.sweep.run import dask
+from ufm.sweep.run import compute, dask
 
 FEW, MANY = 1000, 6000
 STEP = {"classes": [5, 5], "minority_count": 1000}

@@ -29,7 +29,12 @@ def quick():
 
 
 def test_the_list_is_complete():
-    assert set(ALL) == {"epochs", "features", "free_features"}
+    assert set(ALL) == {
+        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "long_tail", "networks", "phase",
+    }  # fmt: skip
+    from ufm.sweep import ready_names
+
+    assert len(ready_names()) == 6  # one figure each: budgets, phase, deq, decay, long_tail, networks
     for plot in ALL.values():
         assert plot.__doc__
         assert plot.title
@@ -72,6 +77,30 @@ def test_free_features_end_at_the_optimum_on_either_side_only(quick):
     assert above.paths[0].loss[-1] - above.optimum < 1e-6
     assert above.cosine == pytest.approx(1.0)
     assert band.paths[0].loss[-1] - band.optimum > 1e-3
+
+
+def test_phase_diagrams_change_colour_at_the_exact_boundary(quick):
+    """On either side of the line, a grid step away from it: collapsed (or no classifier) and not."""
+    for name, above in (("phase", False), ("deq_phase", False), ("decay_phase", True)):
+        found = quick(name)
+        x, y = found.boundary
+        for column, ratio in enumerate(found.x):
+            if not x.min() <= ratio <= x.max():
+                continue
+            limit = np.interp(ratio, x, y)
+            inside = found.y < limit if not above else found.y > limit
+            step = np.abs(found.y - limit) > 1e-9 * limit
+            collapsed = ~(found.cosine[:, column] < 1.0 - 1e-9)  # NaN: no classifier at all
+            assert (collapsed[step] == inside[step]).all(), (name, ratio)
+
+
+def test_curves_pass_through_the_certified_points(quick):
+    for curve in quick("budgets"):
+        there = np.isfinite(curve.cosine)
+        fine = np.interp(curve.ratio[there], *curve.fine)
+        assert fine == pytest.approx(curve.cosine[there], abs=0.03)
+        assert np.nanmax(np.abs(curve.cosine)) <= 1.0
+        assert (curve.cosine[there & (curve.ratio > curve.threshold)] == 1.0).all()
 
 
 def test_features_repeat_the_certified_means_in_class_order(quick):

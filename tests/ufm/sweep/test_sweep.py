@@ -368,3 +368,32 @@ def test_the_command_line(tmp_path):
         assert done.stdout == ""
         assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
     assert (tmp_path / "s.db").read_bytes() == before
+
+
+def test_ready_sweeps_have_the_known_numbers(tmp_path):
+    """Fang et al. (2021), figure 3: the curve at E_H = 5, and R0 between two points of the grid, for explicit nets and DEQs."""
+    run(Spec.load("budgets"), tmp_path / "b.db")
+    with Store(tmp_path / "b.db") as store:
+        budget, ratio, cosine = store.arrays("budget", "ratio", "cos_minority")
+    curve = dict(zip(np.round(ratio[budget == "[1.0, 5.0]"], 2), cosine[budget == "[1.0, 5.0]"], strict=True))
+    for r, known in ((1.0, -0.1111), (2.51, -0.0455), (6.31, 0.1511), (10.0, 0.5175), (12.59, 1.0), (1e4, 1.0)):
+        assert curve[r] == pytest.approx(known, abs=5e-5)
+    limits = {
+        "[1.0, 1.0]": 1.73541560426,
+        "[1.0, 2.0]": 2.89456658242,
+        "[1.0, 10.0]": 81.1022060974,
+        "[1.0, 20.0]": 1290.53688415,
+    }
+    for name, limit in limits.items():
+        rows = (budget == name) & np.isfinite(cosine)
+        assert cosine[rows & (ratio < limit)].max() < 1.0
+        assert (cosine[rows & (ratio > limit)] == 1.0).all()
+    spec = Spec.load("deq")
+    spec = Spec("solve", Grid(spec.grid.fixed, (type(spec.grid.axes[0])(("rho",), ((0.3,), (0.5,))), spec.grid.axes[1])))
+    run(spec, tmp_path / "d.db")
+    with Store(tmp_path / "d.db") as store:
+        rho, ratio, cosine = store.arrays("rho", "ratio", "cos_minority")
+    for value, limit in ((0.3, 86.74770), (0.5, 1290.537)):
+        rows = rho == value
+        assert cosine[rows & (ratio < limit)].max() < 1.0
+        assert (cosine[rows & (ratio > limit)] == 1.0).all()
