@@ -151,7 +151,7 @@ class Settings:
 def _whole(name: str, value: Any, least: int) -> int:
     try:
         number = index(value)
-        if isinstance(value, bool) or not least <= number <= 10**9:
+        if isinstance(value, bool) or not least <= number <= 2**63:
             raise TypeError
     except TypeError:
         raise InputError(f"{name} is {value!r}; give a whole number of at least {least}") from None
