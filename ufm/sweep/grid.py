@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite, prod
@@ -53,7 +54,8 @@ class Grid:
         Raises
         ------
         InputError
-            An empty grid or axis, a name twice, ranges without sense, zipped axes of different lengths.
+            An empty grid or axis, a name twice, ranges without sense, a value twice, zipped axes of different
+            lengths.
         """
         axes = []
         for name, entry in grid.items():
@@ -69,6 +71,11 @@ class Grid:
                     axes.append(Axis(tuple(columns), tuple(zip(*columns.values(), strict=True))))
             else:
                 axes.append(Axis((name,), tuple((v,) for v in _values(f"grid.{name}", entry))))
+        for axis in axes:
+            # A point is known by its content, so that no two may be the same.
+            text, times = Counter(json.dumps(step) for step in axis.values).most_common(1)[0]
+            if times > 1:
+                raise InputError(f"axis {', '.join(axis.names)} has {text} {times} times; give every value once")
         names = [*fixed, *(name for axis in axes for name in axis.names)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

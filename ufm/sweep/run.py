@@ -21,11 +21,11 @@ AHEAD = 3
 """Blocks that are submitted for each worker: enough to keep it busy, few enough to bound memory."""
 
 
-def compute(task: str, points: list[dict], threads: int = 1) -> list[Row]:
+def compute(task: str, points: list[dict]) -> list[Row]:
     """Rows of a block, wherever it runs: one BLAS thread, so that results do not depend on the machine's load."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(threads):
+    with threadpool_limits(1):
         return TASKS[task].block(points)
 
 

@@ -21,7 +21,8 @@ BROKEN = (
     ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError, zlib.error, lzma.LZMAError,
     NotImplementedError, RuntimeError, MemoryError, OverflowError,
 )  # fmt: skip
-"""What damaged, encrypted or forged archives make NumPy and zipfile raise."""
+"""What reading a file that is no sound archive raises: besides damage (the first line), zipfile has NotImplementedError for an
+unknown compression and RuntimeError for an encrypted entry, and forged shapes end in MemoryError or OverflowError."""
 DESCRIPTION = "ufm/description"
 
 

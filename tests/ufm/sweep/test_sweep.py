@@ -310,6 +310,8 @@ def test_ready_sweeps_are_valid_and_run(name, tmp_path):
     [
         (STEP | {"c": 1.0}, {}),
         (STEP | {"c": 1.0}, {"ratio": []}),
+        (STEP | {"c": 1.0}, {"ratio": [1, 10, 10]}),
+        (STEP, {"budget": [[1, 5], [1, 2], [1, 5]]}),
         (STEP | {"c": 1.0, "ratio": 2}, {"ratio": [1]}),
         (STEP | {"c": 1.0, "colour": "red"}, {"ratio": [1]}),
         (STEP | {"c": 1.0, "lambda": 1e-3}, {"ratio": [1]}),
