@@ -86,7 +86,7 @@ def lagrangian(solution: Solution) -> WeightDecay:
     InputError
         The solution's problem has no norm budget.
     """
-    from ufm.certify.bounds import dual_norms
+    from ufm.certify.duality import dual_norms
 
     problem = solution.problem
     budget = problem.regularizer

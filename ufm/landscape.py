@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._rounding import UNIT
 from ufm.errors import InputError
 from ufm.problem.heads import Explicit
 from ufm.problem.problem import Problem
@@ -25,7 +26,6 @@ from ufm.solvers.samples import SampleModel, State
 from ufm.solvers.solution import check_options
 
 Floats = NDArray[np.float64]
-UNIT = np.finfo(np.float64).eps / 2
 MAX_ENTRIES = 200_000
 LARGEST = 1e6
 CRITICAL = 1e-4

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ufm.certify.bounds import within
 from ufm.certify.certificate import check_level
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers import METHODS, Solver, solver
-from ufm.solvers.solution import Solution, Status
+from ufm.solvers.solution import Solution, Status, outward
 from ufm.spectral.penalties import ColumnPenalty
 
 PROVED = 1e-6
@@ -91,8 +92,11 @@ def _automatic(problem: Problem) -> Solution:
 def _proved(solution: Solution) -> Solution:
     """The solution with its rigorous certificate, and no better a status than that proves."""
     certificate = solution.certificate.rigorous()
+    if solution.excess:
+        certificate = replace(certificate, upper=outward(certificate.upper + solution.excess))
     status = solution.status
     scale = certificate.upper if solution.program.loss.shift_invariant else max(certificate.upper, 0.5)
     if status in (Status.OPTIMAL, Status.ZERO) and not certificate.gap <= PROVED * scale:
         status = Status.OPEN if solution.program.penalty.convex else Status.BEST
-    return replace(solution, certificate=certificate, status=status)
+    value = within(certificate.lower, solution.value, certificate.upper)
+    return replace(solution, certificate=certificate, status=status, value=value)

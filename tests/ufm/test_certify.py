@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ufm
 from tests.conftest import SHARED
 from ufm.certify import bounds
-from ufm.certify.bounds import dual_bound
+from ufm.certify.duality import dual_bound
 from ufm.certify.verify import prove
 from ufm.solvers import Factored, Status
 from ufm.solvers.solution import Stats, conclude

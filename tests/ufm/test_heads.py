@@ -24,9 +24,9 @@ PRICES = {
     "schatten": Schatten(0.4, 2 / 3),
     "deep schatten": Schatten(0.2, 1 / 4),
     "minimax": MinimaxConcave(0.5, 0.8, 0.6),
-    "relief": FrobeniusRelief(0.3, 0.6),
+    "relief": FrobeniusRelief(0.3, 0.36),
 }
-BALLS = {"nuclear": NuclearBall(3.0), "schatten": SchattenBall(3.0, 0.5), "relief": FrobeniusReliefBall(2.0, 0.5)}
+BALLS = {"nuclear": NuclearBall(3.0), "schatten": SchattenBall(3.0, 0.5), "relief": FrobeniusReliefBall(2.0, 0.25)}
 HEADS = {
     "explicit": (ufm.Explicit(), (DECAY, BUDGET)),
     "two layers": (ufm.Explicit(2), (DECAY, BUDGET)),

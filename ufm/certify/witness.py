@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.certify.bounds import splits
+from ufm.certify.scalars import splits
 from ufm.spectral.program import Factors, LogitProgram
 
 if TYPE_CHECKING:

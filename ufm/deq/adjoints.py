@@ -14,7 +14,8 @@ from numbers import Real
 
 import numpy as np
 
-from ufm.deq.bounds import UNIT, lengths, operator_norm
+from ufm._rounding import UNIT
+from ufm.deq.bounds import lengths, operator_norm
 from ufm.deq.fixed_point.anderson import Anderson
 from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status, share, whole
 from ufm.deq.fixed_point.splitting import Splitting

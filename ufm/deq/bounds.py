@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._rounding import UNIT, gamma
+
 Floats = NDArray[np.float64]
-
-UNIT = 2.0**-53
-
-
-def gamma(terms: int) -> float:
-    """``n u / (1 - n u)``: relative error bound of an inner product of n terms, in any order (Higham 2002, section 3.1)."""
-    return terms * UNIT / (1.0 - terms * UNIT)
 
 
 def operator_norm(matrix: Floats) -> float:

@@ -104,7 +104,7 @@ class Descent:
             return point
         program, g = self.program, self.program.groups
         at = program.smooth(point)
-        step = 1.0 / max(2.0 * program.curvature(at), 1e-300)
+        step = 1.0 / max(2.0 * program.curvature(at), program.least_curvature(at, point))
         scaled = np.maximum(program.copies, 1.0)
         contrast = np.where(program.copies > 0, point.contrast - step * at.gradient.contrast / scaled, 0.0)
         u, sigma, vt = np.linalg.svd(point.core - step * at.gradient.core)

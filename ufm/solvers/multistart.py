@@ -15,7 +15,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.certify.bounds import Bounds, bounds, dual_bound
+from ufm.certify.bounds import Bounds, bounds
+from ufm.certify.duality import dual_bound
 from ufm.certify.moments import balanced_bound
 from ufm.errors import InputError
 from ufm.problem.problem import Problem

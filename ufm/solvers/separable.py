@@ -50,7 +50,7 @@ class Separable:
             if program.classes > MAX_DENSE // 4:
                 return f"it writes out W for the head {problem.head}, and K={program.classes} is too large"
             return None
-        if program.loss.shift_invariant:
+        if not getattr(program.loss, "quadratic", False):
             return f"it solves squared error, or the heads relu and etf, not {problem.loss} with the head {problem.head}"
         if program.bias_decay is not None:
             return "it solves squared error without a bias only"

@@ -11,12 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.certify.bounds import UNIT, Bounds, bounds, rounding_terms
+from ufm._rounding import UNIT
+from ufm.certify.bounds import RECOVERED, Bounds, bounds, inside
 from ufm.certify.certificate import Certificate
-from ufm.errors import InputError
+from ufm.errors import ConvergenceError, InputError
 from ufm.problem.heads import Parameters
 from ufm.problem.problem import Problem
+from ufm.problem.regularizers import NormBudget
 from ufm.spectral.blocks import BlockMatrix
+from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import Factors, LogitProgram
 
 Floats = NDArray[np.float64]
@@ -100,6 +103,14 @@ class Solution:
     choice: str = ""
     path: Path | None = None
     candidates: tuple[Candidate, ...] = ()
+    excess: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.certificate.lower <= self.value <= self.certificate.upper:
+            raise ConvergenceError(
+                f"value {self.value!r} lies outside of its bounds {self.certificate.lower!r} .. {self.certificate.upper!r}, "
+                "which is a defect of this package; please report the problem"
+            )
 
     @cached_property
     def logits(self) -> BlockMatrix:
@@ -133,8 +144,11 @@ def conclude(
     path: Path | None = None,
 ) -> Solution:
     """Attach the certificate and the honest status."""
-    factors = program.inside(factors, rounding_terms(program, factors) * UNIT)
-    found = bounds(program, factors) if found is None else found
+    given = inside(program, factors)
+    factors, excess = attainable(problem, program, given)
+    found = bounds(program, factors) if found is None or factors is not given else found
+    if excess:
+        found = found._replace(value=found.value + excess, upper=outward(found.upper + excess))
     certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.slopes)
     fits = problem.fits(factors.width(program.multiplicity))
     # A squared error may be zero at the optimum, so that its gap is also measured against the value 1/2 at zero.
@@ -148,4 +162,35 @@ def conclude(
         status = Status.ZERO
     else:
         status = Status.OPTIMAL
-    return Solution(status, method, found.value, certificate, stats, problem, program, factors, path=path)
+    return Solution(status, method, found.value, certificate, stats, problem, program, factors, path=path, excess=excess)
+
+
+def attainable(problem: Problem, program: LogitProgram, factors: Factors) -> tuple[Factors, float]:
+    """Factors that parameters in float64 attain inside the budgets, and what these parameters cost more than the penalty says.
+
+    Heads on columns recover their parameters up to rounding, which the bounds include; so do all others but where
+    ``1 - a`` is not a float close to what the best map A needs.
+    """
+    if isinstance(program.penalty, ColumnPenalty):
+        return factors, 0.0
+    head, regularizer = problem.head, problem.regularizer
+    lengths, copies = program.feature_lengths(factors)
+    found = head.directions(lengths, copies, regularizer)
+    weight, features = float(copies @ found.weight**2), float(copies @ found.features**2)
+    if isinstance(regularizer, NormBudget):
+        spent = max(weight / regularizer.weight, features / regularizer.features) / program.classes
+        # The layers share one budget, and all of them shrink with the logits.
+        if spent <= 1.0 + RECOVERED * UNIT:
+            return factors, 0.0
+        root = float(np.sqrt(1.0 / spent)) * (1.0 - RECOVERED * UNIT)
+        return factors._replace(contrast=factors.contrast * root**2, left=factors.left * root, right=factors.right * root), 0.0
+    arrays = tuple(np.sqrt(copies) * array for array in found.arrays)
+    price = 0.5 * regularizer.weight * weight + 0.5 * regularizer.features * features + head.price(arrays, regularizer)[0]
+    stated = program.penalty.value(lengths, copies)
+    accuracy = (program.penalty.accuracy(lengths) + 4.0 * RECOVERED) * UNIT
+    return factors, price - stated if price > stated * (1.0 + accuracy) else 0.0
+
+
+def outward(value: float) -> float:
+    """A number a little further from zero than a positive value: no smaller after the rounding of a few operations."""
+    return value * (1.0 + 8 * UNIT)

@@ -93,7 +93,15 @@ class Symmetric:
 
 
 def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
-    """Factors and bounds at the optimum of a convex program in block form, with the counts of steps and evaluations."""
+    """Factors and bounds at the optimum of a convex program in block form, with the counts of steps and evaluations.
+
+    Steps beyond float64 end in values that are not finite and are refused as such.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _minimise(program, tolerance, max_iterations)
+
+
+def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
     newton = _Newton(program)
     now = newton.prox_step(newton.start())
     evaluations, idle = 1, 0
@@ -126,9 +134,11 @@ def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tu
         factors = newton.factors(now)
         certified = bounds(program, factors)
         gap = certified.upper - certified.lower
-        previous = np.inf if best is None else best[1].upper - best[1].lower
+        if best is None:
+            best = factors, certified
+        previous = best[1].upper - best[1].lower
         idle = 0 if gap < 0.5 * previous else idle + 1
-        if gap < previous:
+        if gap < previous or not np.isfinite(previous):
             best = factors, certified
         if gap <= tolerance * certified.upper or idle >= (2 if gap <= 1e-11 * certified.upper else 25):
             break
@@ -167,8 +177,9 @@ class _Newton:
         if not program.loss.shift_invariant:
             heights = np.ones(len(m))
         elif isinstance(program.penalty, Nuclear):
-            reach = program.share / (program.scale * program.penalty.weight)
-            heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0))
+            warm = program.loss.temperature
+            reach = warm * program.share / (program.scale * program.penalty.weight)
+            heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0)) / warm
         elif isinstance(program.penalty, NuclearBall):
             heights = _shared_heights(m, program.share, program.penalty.radius)
         else:
@@ -196,7 +207,7 @@ class _Newton:
         """
         program, g = self.program, self.groups
         at = program.smooth(point)
-        slope = max(self.blocks * program.curvature(at), least, 1e-300)
+        slope = max(self.blocks * program.curvature(at), least, program.least_curvature(at, point))
         steps = np.full(2 * g, 1.0 / slope)
         steps[g:] *= self.smallest
         u, shadow, vt = np.linalg.svd(self.centred(point.core - steps[-1] * at.gradient.core))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,11 @@ class BoundLoss(Protocol):
 
     share : (G,) weight of one class's column in the mean loss; ``n_k / N`` unless classes are weighted
     temperature : (G,) factor on every logit of the group's classes, applied before the loss
+    shift_invariant : whether adding a number to a column of logits changes nothing; slopes then sum to zero in each column
+    quadratic : whether the loss of a column is ``|z - e_k|^2 / 2`` without temperatures; False if it is missing
+
+    A loss may also bound its own rounding errors (`Enclosed`); for one that does not, `ufm.certify` assumes that `columns` and
+    `dual` are computed by sums of about ten operations on terms no larger than their gradients and logits say.
     """
 
     @property
@@ -56,4 +61,20 @@ class BoundLoss(Protocol):
 
     def take(self, group: NDArray[np.intp]) -> BoundLoss:
         """The same loss with every class a group of its own."""
+        ...
+
+
+@runtime_checkable
+class Enclosed(Protocol):
+    """A loss that bounds itself in float64, rounding included; shapes as in `BoundLoss`."""
+
+    def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
+        """(C,) upper bounds on the loss of each column at all logits within ``radius`` (G + 1, C) of these."""
+        ...
+
+    def below(self, slopes: Floats, multiplicity: Floats) -> Floats:
+        """(C,) lower bounds on minus the conjugate at exactly these slopes; -inf outside its domain.
+
+        Where slopes sum to zero in each column, the last row is what the others leave.
+        """
         ...

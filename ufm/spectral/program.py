@@ -199,6 +199,16 @@ class LogitProgram:
         columns = self.loss.lipschitz(at.diagonal / self.weight)
         return float(np.max(self.share / self.scale**2 * columns) * np.max(self.loss.temperature) ** 2)
 
+    def least_curvature(self, at: Evaluation, point: Point) -> float:
+        """Curvature below which a gradient step would leave all proportion (positive).
+
+        Where the loss is flat to the last digit its curvature allows steps beyond float64; 1 / this number moves no singular
+        value by more than a thousand times those of the point, or of logits of one.
+        """
+        size = float(np.abs(point.core).max()) + float(np.abs(point.contrast).max()) + float(self.scale.max())
+        slope = float(np.abs(at.gradient.core).max()) + float(np.abs(at.gradient.contrast).max())
+        return max(1e-3 * slope / size, 1e-300)
+
     def factors(self, point: Point, thin: tuple[Floats, Floats, Floats] | None = None) -> Factors:
         """Balanced factors of a point; ``thin`` is the core's reduced SVD where it is known."""
         u, sigma, vt = np.linalg.svd(point.core) if thin is None else thin

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ufm.deq.bounds import gamma, operator_norm, residual_bound
+from ufm._rounding import gamma
+from ufm.deq.bounds import operator_norm, residual_bound
 from ufm.deq.maps.activations import Activation, activation
 from ufm.deq.maps.base import BatchMap, Floats, Gradients, Layer, Pullback, Rows, batch
 from ufm.errors import InputError

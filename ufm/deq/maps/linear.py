@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ufm.deq.bounds import UNIT
+from ufm._rounding import UNIT
 from ufm.deq.maps.affine import AffineLayer
 from ufm.deq.maps.base import Floats
 from ufm.errors import InputError

@@ -53,6 +53,34 @@ class Parameters:
         return plain if self.bias is None else plain + self.bias[:, None]
 
 
+@dataclass(frozen=True)
+class Directions:
+    """Sizes along n singular directions that do not mix, each (n,): diagonals of W, H and of the head's own arrays.
+
+    weight, features : of the classifier and of the free features
+    mixing : of the equilibrium map A, or None
+    layers : of each linear layer between H and W
+    """
+
+    weight: Floats
+    features: Floats
+    mixing: Floats | None = None
+    layers: Arrays = ()
+
+    @property
+    def outputs(self) -> Floats:
+        """(n,) sizes of the last-layer features."""
+        found = self.features if self.mixing is None else self.features / (1.0 - self.mixing)
+        for layer in self.layers:
+            found = layer * found
+        return found
+
+    @property
+    def arrays(self) -> Arrays:
+        """The head's own arrays."""
+        return self.layers if self.mixing is None else (self.mixing,)
+
+
 class Head(ABC):
     """A last-layer architecture above free features. Adding one is one new file with these members.
 
@@ -73,17 +101,28 @@ class Head(ABC):
         """The penalty on the singular values (or columns) of the scaled logits."""
         ...
 
-    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
-        """Sizes of W and of the last-layer features along singular directions (``copies`` of each): their product."""
-        return split_sizes(singular, regularizer)
+    def directions(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> Directions:
+        """Parameters along singular directions (``copies`` of each), as good as float64 can be to the stated penalty.
 
-    @abstractmethod
+        The outputs times the weight are the singular values of the scaled logits, up to rounding: where the head cannot
+        represent its best parameters to full accuracy (a map A with norm close to 1), they differ by more.
+        """
+        return Directions(*split_sizes(singular, regularizer))
+
+    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        """Sizes of W and of the last-layer features along singular directions."""
+        found = self.directions(singular, copies, regularizer)
+        return found.weight, found.outputs
+
     def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
         """Parameters with logits ``left @ diag(singular) @ right`` at the least cost that the penalty states.
 
         left : (K, d), columns of length 1 (or 0); scale : (K,) column scale; right : (d, K), rows of length 1 after it.
         """
-        ...
+        found = self.directions(singular, np.ones(len(singular)), regularizer)
+        mixing = None if found.mixing is None else np.diag(found.mixing)
+        layers = tuple(np.diag(layer) for layer in found.layers)
+        return Parameters(left * found.weight, found.features[:, None] * right, mixing, None, layers)
 
     def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
         """A random start for the head's own arrays."""

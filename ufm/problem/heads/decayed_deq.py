@@ -10,7 +10,7 @@ import numpy as np
 
 from ufm.errors import InputError
 from ufm.problem.counts import ClassCounts
-from ufm.problem.heads.base import Arrays, Floats, Parameters, split_sizes
+from ufm.problem.heads.base import Arrays, Directions, Floats, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
 from ufm.problem.losses import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
@@ -76,15 +76,9 @@ class DecayedDEQ(Equilibrium):
         assert isinstance(regularizer, WeightDecay)
         return np.minimum(regularizer.mu * singular / self.decay, self.limit)
 
-    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
-        kept = 1.0 - self.strengths(singular, regularizer)
-        weight, features = split_sizes(singular * kept, regularizer)
-        return weight, features / kept
-
-    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
+    def directions(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> Directions:
         a = self.strengths(singular, regularizer)
-        weight, features = split_sizes(singular * (1.0 - a), regularizer)
-        return Parameters(left * weight, features[:, None] * right, np.diag(a))
+        return Directions(*split_sizes(singular * (1.0 - a), regularizer), a)
 
     def price(self, arrays: Arrays, regularizer: Regularizer) -> tuple[float, Arrays]:
         return 0.5 * self.decay * float(np.sum(arrays[0] ** 2)), (self.decay * arrays[0],)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from math import exp, log
 from numbers import Integral
 
 import numpy as np
 
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Floats, Head, Parameters, Pullback, split_sizes
+from ufm.problem.heads.base import Arrays, Directions, Floats, Head, Parameters, Pullback, split_sizes
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty, Schatten, SchattenBall
 
@@ -59,36 +61,25 @@ class Explicit(Head):
         if isinstance(regularizer, NormBudget):
             if self.layers == 1:
                 return NuclearBall(regularizer.radius(classes))
-            logs = self.layers * log(classes * regularizer.weight) + log(classes * regularizer.features)
-            level = exp(logs / depth)
+            level = _mean(classes * regularizer.weight, classes * regularizer.features, self.layers)
             regularizer.check_logit(level ** (0.5 * depth))
             return SchattenBall(level, self.power)
         if self.layers == 1:
             return Nuclear(regularizer.mu)
-        mean = exp((self.layers * log(regularizer.weight) + log(regularizer.features)) / depth)
-        return Schatten(0.5 * depth * mean, self.power)
+        return Schatten(0.5 * depth * _mean(regularizer.weight, regularizer.features, self.layers), self.power)
 
-    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
+    def directions(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> Directions:
+        """Equal layers but for the balance of their decays or budgets."""
         if self.layers == 1:
-            return split_sizes(singular, regularizer)
-        weight, _ = self._all_sizes(singular, regularizer)
-        return weight, np.where(weight > 0, singular / np.where(weight > 0, weight, 1.0), 0.0)
-
-    def _all_sizes(self, singular: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
-        """Sizes of each linear layer and of H: equal but for the balance of their decays or budgets."""
+            return Directions(*split_sizes(singular, regularizer))
         depth = self.layers + 1
         power = regularizer.balance() ** (0.5 / depth)
         root = singular ** (1.0 / depth)
-        return root * power, root / power**self.layers
-
-    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
-        if self.layers == 1:
-            weight, features = split_sizes(singular, regularizer)
-            return Parameters(left * weight, features[:, None] * right)
-        weight, features = self._all_sizes(singular, regularizer)
-        return Parameters(
-            left * weight, features[:, None] * right, layers=tuple(np.diag(weight) for _ in range(self.layers - 1))
-        )
+        weight = root * power
+        # The features make up for the rounding of the layers.
+        inner = weight**self.layers
+        features = np.where(inner > 0, singular / np.where(inner > 0, inner, 1.0), 0.0)
+        return Directions(weight, features, layers=(weight,) * (self.layers - 1))
 
     def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
         # Near the identity's size: products of many small factors start too close to the saddle at zero.
@@ -146,3 +137,12 @@ class Explicit(Head):
 
     def __str__(self) -> str:
         return "explicit" if self.layers == 1 else f"explicit:{self.layers}"
+
+
+@lru_cache(maxsize=256)
+def _mean(weight: float, features: float, layers: int) -> float:
+    """``(weight^layers features)^(1 / (layers + 1))`` to two units in the last place."""
+    depth = layers + 1
+    found = exp((layers * log(weight) + log(features)) / depth)
+    # One exact Newton step takes off what the exponential of a rounded number has lost.
+    return found * (1.0 + (float(Fraction(weight) ** layers * Fraction(features) / Fraction(found) ** depth) - 1.0) / depth)

@@ -9,8 +9,9 @@ from numbers import Real
 
 import numpy as np
 
+from ufm._rounding import UNIT
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Floats, Parameters, split_sizes
+from ufm.problem.heads.base import Arrays, Directions, Floats, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import FrobeniusRelief, FrobeniusReliefBall, Penalty
@@ -32,7 +33,7 @@ class FrobeniusDEQ(Equilibrium):
     Examples
     --------
     >>> FrobeniusDEQ(0.25).penalty(WeightDecay(1.0, 1.0), 10)
-    FrobeniusRelief(weight=1.0, strength=0.5)
+    FrobeniusRelief(weight=1.0, budget=0.25)
     """
 
     budget: float
@@ -49,23 +50,25 @@ class FrobeniusDEQ(Equilibrium):
     def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
         if isinstance(regularizer, NormBudget):
             radius = regularizer.radius(classes)
-            regularizer.check_logit(radius / (1.0 - self.limit))
-            return FrobeniusReliefBall(radius, self.limit)
-        return FrobeniusRelief(regularizer.mu, self.limit)
+            regularizer.check_logit(radius * (1.0 + self.limit) / (1.0 - self.budget))
+            return FrobeniusReliefBall(radius, self.budget)
+        return FrobeniusRelief(regularizer.mu, self.budget)
 
     def strengths(self, singular: Floats, copies: Floats) -> Floats:
-        """Singular values of the best aligned A."""
-        return self.limit * singular / max(float(np.sqrt(copies @ singular**2)), 1e-300)
+        """Singular values of the best aligned A, rounded so that the budget holds exactly."""
+        largest = float(singular.max(initial=0.0))
+        if not largest > 0:
+            return np.zeros_like(singular)
+        parts = singular / largest
+        found = np.minimum(self.limit * parts / float(np.sqrt(copies @ parts**2)), np.nextafter(1.0, 0.0))
+        rounding = (2.0 * len(found) + 8.0) * UNIT
+        while float(copies @ found**2) > self.budget * (1.0 - rounding) and _exceeds(found, copies, self.budget):
+            found = np.nextafter(found, 0.0)
+        return found
 
-    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
-        kept = 1.0 - self.strengths(singular, copies)
-        weight, features = split_sizes(singular * kept, regularizer)
-        return weight, features / kept
-
-    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
-        a = self.strengths(singular, np.ones(len(singular)))
-        weight, features = split_sizes(singular * (1.0 - a), regularizer)
-        return Parameters(left * weight, features[:, None] * right, np.diag(a))
+    def directions(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> Directions:
+        a = self.strengths(singular, copies)
+        return Directions(*split_sizes(singular * (1.0 - a), regularizer), a)
 
     def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
         size = float(np.linalg.norm(arrays[0]))
@@ -79,3 +82,9 @@ class FrobeniusDEQ(Equilibrium):
 
     def __str__(self) -> str:
         return f"deq:frobenius={self.budget:g}"
+
+
+def _exceeds(mixing: Floats, copies: Floats, budget: float) -> bool:
+    """Whether the squares of A's singular values sum to more than the budget, in exact arithmetic."""
+    squares = (Fraction(c) * Fraction(a) ** 2 for a, c in zip(mixing.tolist(), copies.tolist(), strict=True))
+    return sum(squares, Fraction(0)) > Fraction(budget)

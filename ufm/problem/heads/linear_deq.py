@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Floats, Parameters, split_sizes
+from ufm.problem.heads.base import Arrays, Directions, Floats, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty
@@ -58,14 +58,9 @@ class LinearDEQ(Equilibrium):
             return NuclearBall(regularizer.radius(classes, self.gain))
         return Nuclear(regularizer.mu / self.gain)
 
-    def sizes(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:
-        weight, features = split_sizes(singular / self.gain, regularizer)
-        return weight, features * self.gain
-
-    def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
-        weight, outputs = self.sizes(singular, np.ones(len(singular)), regularizer)
-        features = outputs * (1.0 - self.rho)
-        return Parameters(left * weight, features[:, None] * right, self.rho * np.eye(len(singular)))
+    def directions(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> Directions:
+        weight, features = split_sizes(singular * (1.0 - self.rho), regularizer)
+        return Directions(weight, features, np.full(len(singular), self.rho))
 
     def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
         return (clip_spectrum(arrays[0], self.rho),)

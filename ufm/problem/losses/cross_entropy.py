@@ -19,12 +19,15 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._rounding import ELEMENTARY, UNIT, gamma
 from ufm.errors import InputError
 from ufm.problem.counts import ClassCounts
 from ufm.spectral.loss import ColumnLoss
 
 Floats = NDArray[np.float64]
 PerSize = float | tuple[float, ...]
+LOWEST = -1e4
+"""A logit whose exponential is zero."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class BoundCrossEntropy:
     floor: float
     smoothing: float
     shift_invariant = True
+    quadratic = False
 
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
         """Loss and derivatives; stable for logits of any size, relatively accurate for losses near zero."""
@@ -182,6 +186,57 @@ class BoundCrossEntropy:
         if self.offset.any():
             value = value + (multiplicity[:-1] * slopes[:-1] * (self.offset[:, None] - self.offset)).sum(axis=0)
         return value
+
+    def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
+        """Margins as large as the radius allows; see `ufm.spectral.loss.Enclosed`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            margin = logits[:-1] - logits[-1]
+            size = np.abs(logits[:-1]) + np.abs(logits[-1])
+            if self.offset.any():
+                margin = margin + (self.offset[:, None] - self.offset)
+                size = size + np.abs(self.offset)[:, None] + np.abs(self.offset)
+            copies = multiplicity[:-1]
+            error = np.where(copies > 0, radius[:-1] + radius[-1] + 4 * UNIT * size, 0.0) * (1.0 + 8 * UNIT)
+            highest = np.where(copies > 0, margin + error, LOWEST)
+            top = np.maximum(highest.max(axis=0), 0.0)
+            argument = highest - top
+            odds = copies * np.exp(argument) * (1.0 + (np.abs(argument) + (ELEMENTARY + 4)) * UNIT)
+            total = odds.sum(axis=0) * (1.0 + gamma(len(logits)))
+            value = np.where(top > 0, top + np.log(np.exp(-top) + total), np.log1p(total))
+            value += 2 * ELEMENTARY * UNIT * (value + np.where(top > 0, 1.0 + top, 0.0))
+            if self.smoothing:
+                spread = (copies * margin).sum(axis=0)
+                rounding = (copies * (error + (2 * len(logits) + 8) * UNIT * np.abs(margin))).sum(axis=0)
+                value = value - self.floor * spread
+                value = (
+                    value + self.floor * rounding * (1.0 + 8 * UNIT) + 4 * UNIT * (np.abs(value) + np.abs(self.floor * spread))
+                )
+        return np.where(np.isnan(value), np.inf, value)
+
+    def below(self, slopes: Floats, multiplicity: Floats) -> Floats:
+        """Entropy with the rounding of its terms; the class itself has the probability that the others leave."""
+        copies = multiplicity[:-1]
+        terms = len(slopes) + 8
+        shares = np.where(copies > 0, self.probabilities(slopes), 0.0)
+        # With smoothing, zero is reached up to rounding; the exact slopes are those of the rounded probabilities.
+        outside = (shares < -4 * UNIT * self.floor).any(axis=0)
+        shares = np.maximum(shares, 0.0)
+        moved = (4 * UNIT) * (np.abs(slopes[:-1]) + 2.0 * self.floor) if self.smoothing else np.zeros_like(shares)
+        logs = np.log(np.where(shares > 0, shares, 1.0))
+        others = -(copies * shares * logs).sum(axis=0) * (1.0 - gamma(terms + 2 * ELEMENTARY))
+        rest = (copies * shares).sum(axis=0)
+        ends = rest * (1.0 - gamma(terms)), rest * (1.0 + gamma(terms))
+        outside |= ends[1] >= 1.0
+        own = [np.where(r < 1.0, -(1.0 - r) * np.log1p(-np.minimum(r, 1.0 - UNIT)), 0.0) for r in ends]
+        # The entropy of the class itself is concave in what it has lost: least at one of both ends.
+        value = others + np.minimum(*own) * (1.0 - 4 * ELEMENTARY * UNIT)
+        if self.offset.any():
+            gaps = self.offset[:, None] - self.offset
+            value = value + (copies * slopes[:-1] * gaps).sum(axis=0)
+            largest = np.abs(self.offset)[:, None] + np.abs(self.offset)
+            rounding = copies * (gamma(terms + 4) * np.abs(slopes[:-1]) + moved) * largest
+            value = value - rounding.sum(axis=0) - 4 * UNIT * np.abs(value)
+        return np.where(outside, -np.inf, value)
 
     def lipschitz(self, diagonal: Floats) -> Floats:
         """``min(1/2, 2 (1 - p))``."""

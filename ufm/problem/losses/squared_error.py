@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._rounding import UNIT, gamma
 from ufm.problem.counts import ClassCounts
 from ufm.spectral.loss import ColumnLoss
 
@@ -49,6 +50,7 @@ class BoundSquaredError:
     share: Floats
     temperature: Floats
     shift_invariant = False
+    quadratic = True
 
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
         """Loss and derivatives."""
@@ -61,6 +63,18 @@ class BoundSquaredError:
     def dual(self, slopes: Floats, multiplicity: Floats) -> Floats:
         """``-|y|^2 / 2 - y_k``."""
         return -0.5 * (multiplicity * slopes**2).sum(axis=0) - slopes[-1]
+
+    def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
+        """Residuals as large as the radius allows; see `ufm.spectral.loss.Enclosed`."""
+        residual = logits.copy()
+        residual[-1] -= 1.0
+        largest = np.abs(residual) + radius + 2 * UNIT * (np.abs(logits) + 1.0)
+        return 0.5 * (multiplicity * largest**2).sum(axis=0) * (1.0 + gamma(len(logits) + 8))
+
+    def below(self, slopes: Floats, multiplicity: Floats) -> Floats:
+        """The conjugate with the rounding of its sum; it is finite everywhere."""
+        size = 0.5 * (multiplicity * slopes**2).sum(axis=0) + np.abs(slopes[-1])
+        return self.dual(slopes, multiplicity) - gamma(len(slopes) + 8) * size
 
     def lipschitz(self, diagonal: Floats) -> Floats:
         """1."""

@@ -37,6 +37,10 @@ class Penalty(Protocol):
         """How many times the ball must grow to hold these values (0 for a price)."""
         ...
 
+    def accuracy(self, singular: Floats) -> float:
+        """Relative rounding error of `value` or `gauge` there, parameters included, in multiples of `ufm._rounding.UNIT`."""
+        ...
+
     def slope(self, singular: Floats, copies: Floats) -> Floats:
         """Derivative of the price, or of a ball's gauge, by one copy of each (positive) singular value."""
         ...
@@ -56,6 +60,9 @@ class Price:
     ball = False
     separable = True
 
+    def accuracy(self, singular: Floats) -> float:
+        return len(singular) + 24.0
+
     def gauge(self, singular: Floats, copies: Floats) -> float:
         return 0.0
 
@@ -65,6 +72,9 @@ class Ball:
 
     ball = True
     separable = False
+
+    def accuracy(self, singular: Floats) -> float:
+        return len(singular) + 24.0
 
     def gauge(self, singular: Floats, copies: Floats) -> float:
         raise TypeError("a ball defines its gauge")

@@ -54,5 +54,9 @@ class ColumnPenalty:
             return float(norms.max()) / self.weight
         return float(copies @ norms**self.power) ** (1.0 / self.power) / self.weight
 
+    def accuracy(self, singular: Floats) -> float:
+        """See `Penalty.accuracy`."""
+        return len(singular) + 24.0
+
     def relaxed(self, upper: float) -> ColumnPenalty:
         return self

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ufm._rounding import UNIT
 from ufm.spectral.penalties.base import Floats, Price
 from ufm.spectral.penalties.nuclear import Nuclear
 
@@ -62,15 +63,25 @@ class MinimaxConcave(Price):
         return np.take_along_axis(candidates, np.argmin(costs, axis=0)[None], axis=0)[0], self.mu
 
     def range(self, upper: float) -> float:
-        """Largest singular value that costs at most ``upper``."""
-        corner = float(self.each(np.array([self.knee]))[0])
+        """A bound, a few units in the last place above the best one, on singular values that cost at most ``upper``.
+
+        Inputs are widened by more than all rounding errors behind, so nothing is lost where terms cancel.
+        """
+        upper = upper * (1.0 + 16 * UNIT)
+        corner = float(self.each(np.array([self.knee]))[0]) * (1.0 - 16 * UNIT)
         if upper >= corner:
-            return self.knee + (upper - corner) / (self.mu * (1.0 - self.contraction))
-        return self.decay / self.mu * (1.0 - np.sqrt(max(1.0 - 2.0 * upper / self.decay, 0.0)))
+            beyond = (upper - corner) / (self.mu * (1.0 - self.contraction))
+            return (self.knee + beyond) * (1.0 + 16 * UNIT)
+        part = upper / self.decay
+        return 2.0 * upper / (self.mu * (1.0 + np.sqrt(max(1.0 - 2.0 * part, 0.0)))) * (1.0 + 16 * UNIT)
+
+    def turn(self, curvature: Floats) -> Floats:
+        """From where the price plus ``curvature s^2 / 2`` is convex: the knee, or 0 where it is so everywhere."""
+        return np.where(self.modulus * (1.0 + 16 * UNIT) > curvature, self.knee * (1.0 + 16 * UNIT), 0.0)
 
     def relaxed(self, upper: float) -> Nuclear:
         """The chord of the concave price up to the largest singular value that ``upper`` allows."""
-        largest = self.range(upper) * (1 + 1e-12)
+        largest = self.range(upper)
         if not largest > 0:
             return Nuclear(self.mu * (1.0 - self.contraction))
-        return Nuclear(float(self.each(np.array([largest]))[0]) / largest * (1 - 1e-12))
+        return Nuclear(float(self.each(np.array([largest]))[0]) / largest * (1.0 - 32 * UNIT))

@@ -2,92 +2,133 @@ r"""``sum sigma_i - e ||sigma||_2``: the cost that a Frobenius budget on an equi
 
 With ``||A||_F <= e`` aligned with the logits, ``sum sigma_i (1 - a_i)`` over ``sum a_i^2 <= e^2`` is least at
 ``a = e sigma / ||sigma||_2``. Cheaper for few large singular values than for many equal ones.
+
+The penalties take the *budget* ``e^2``, not e: near 1 the difference ``1 - e = (1 - e^2) / (1 + e)`` is what logits cost, and
+it would be lost to rounding. Likewise ``sum sigma_i - ||sigma||_2`` is evaluated as ``2 sum_{i<j} sigma_i sigma_j`` over
+``sum sigma_i + ||sigma||_2``, where nothing cancels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
+from ufm._rounding import TINY, UNIT
 from ufm.spectral.penalties.base import Ball, Floats, Price
 from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
 
 
-def _relief(singular: Floats, copies: Floats, strength: float) -> float:
-    return float(copies @ singular) - strength * float(np.sqrt(copies @ singular**2))
+def _kept(budget: float) -> float:
+    """``1 - e``, accurately."""
+    return (1.0 - budget) / (1.0 + sqrt(budget))
 
 
-def _slope(singular: Floats, copies: Floats, strength: float) -> Floats:
-    size = float(np.sqrt(copies @ singular**2))
-    return 1.0 - strength * singular / max(size, 1e-300)
+def _relief(singular: Floats, copies: Floats, kept: float) -> float:
+    """``sum sigma_i - e ||sigma||_2 = (sum sigma_i - ||sigma||_2) + (1 - e) ||sigma||_2``."""
+    largest = float(singular.max(initial=0.0))
+    if not largest > 0:
+        return 0.0
+    parts = singular / largest
+    total, size = float(copies @ parts), float(np.sqrt(copies @ parts**2))
+    before = np.cumsum(copies * parts) - copies * parts
+    pairs = float((copies * parts) @ before) + 0.5 * float((copies * (copies - 1.0)) @ parts**2)
+    return largest * (2.0 * pairs / (total + size) + kept * size)
 
 
-def _shrink(singular: Floats, copies: Floats, weight: float, strength: float) -> Floats:
-    """Minimiser of ``|s - sigma|^2 / 2 + weight (sum s - strength ||s||)`` (Lou & Yan, J. Sci. Comput. 2018)."""
-    kept = np.maximum(singular - weight, 0.0)
-    size = float(np.sqrt(copies @ kept**2))
-    if size > 0:
-        return kept * (1.0 + strength * weight / size)
+def _slope(singular: Floats, copies: Floats, kept: float) -> Floats:
+    largest = max(float(singular.max(initial=0.0)), TINY)
+    share = singular / (largest * max(float(np.sqrt(copies @ (singular / largest) ** 2)), TINY))
+    return (1.0 - share) + kept * share
+
+
+def _shrink(singular: Floats, copies: Floats, weight: float, kept: float) -> Floats:
+    """Minimiser of ``|s - sigma|^2 / 2 + weight (sum s - e ||s||)`` (Lou & Yan, J. Sci. Comput. 2018)."""
+    thresholded = np.maximum(singular - weight, 0.0)
+    largest = float(thresholded.max(initial=0.0))
+    if largest > 0:
+        size = largest * float(np.sqrt(copies @ (thresholded / largest) ** 2))
+        return thresholded * (1.0 + (1.0 - kept) * weight / size)
     # Below the threshold at most one singular value survives.
     single = np.where(copies == 1, singular, 0.0)
     top = int(np.argmax(single)) if len(single) else 0
     alone = np.zeros_like(singular)
     if len(single):
-        alone[top] = max(single[top] - (1.0 - strength) * weight, 0.0)
+        alone[top] = max(single[top] - kept * weight, 0.0)
     return alone
 
 
 @dataclass(frozen=True)
 class FrobeniusRelief(Price):
-    """``weight (sum sigma_i - strength ||sigma||_2)`` with ``0 <= strength < 1``; equal steps in `prox`."""
+    """``weight (sum sigma_i - e ||sigma||_2)`` with ``0 <= e^2 = budget < 1``; equal steps in `prox`.
+
+    >>> FrobeniusRelief(2.0, 0.25).value(np.array([3.0, 4.0]), np.array([1.0, 1.0]))
+    9.0
+    """
 
     weight: float
-    strength: float
+    budget: float
     convex = False
     separable = False
     modulus = np.inf
 
+    @property
+    def kept(self) -> float:
+        """``1 - e``: the price of a single singular value, per weight."""
+        return _kept(self.budget)
+
     def value(self, singular: Floats, copies: Floats) -> float:
-        return self.weight * _relief(singular, copies, self.strength)
+        return self.weight * _relief(singular, copies, self.kept)
+
+    def accuracy(self, singular: Floats) -> float:
+        return 4.0 * len(singular) + 32.0
 
     def slope(self, singular: Floats, copies: Floats) -> Floats:
-        return self.weight * _slope(singular, copies, self.strength)
+        return self.weight * _slope(singular, copies, self.kept)
 
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
-        return _shrink(singular, copies, float(step.max()) * self.weight, self.strength), self.weight
+        return _shrink(singular, copies, float(step.max()) * self.weight, self.kept), self.weight
 
     def relaxed(self, upper: float) -> Nuclear:
         """``||sigma||_2 <= sum sigma_i``."""
-        return Nuclear(self.weight * (1.0 - self.strength) * (1 - 1e-15))
+        return Nuclear(self.weight * self.kept * (1.0 - 16 * UNIT))
 
 
 @dataclass(frozen=True)
 class FrobeniusReliefBall(Ball):
-    """``sum sigma_i - strength ||sigma||_2 <= radius``."""
+    """``sum sigma_i - e ||sigma||_2 <= radius`` with ``0 <= e^2 = budget < 1``."""
 
     radius: float
-    strength: float
+    budget: float
     convex = False
     modulus = np.inf
 
+    @property
+    def kept(self) -> float:
+        """``1 - e``."""
+        return _kept(self.budget)
+
     def gauge(self, singular: Floats, copies: Floats) -> float:
-        return _relief(singular, copies, self.strength) / self.radius
+        return _relief(singular, copies, self.kept) / self.radius
+
+    def accuracy(self, singular: Floats) -> float:
+        return 4.0 * len(singular) + 32.0
 
     def slope(self, singular: Floats, copies: Floats) -> Floats:
-        return _slope(singular, copies, self.strength) / self.radius
+        return _slope(singular, copies, self.kept) / self.radius
 
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
         """Shrinkage with the least multiplier that ends inside: stationary, though not always the nearest point."""
         if self.gauge(singular, copies) <= 1.0:
             return singular.copy(), 0.0
         unit = float(step.max())
-        low, high = 0.0, float(singular.max()) / (unit * (1.0 - self.strength))
+        low, high = 0.0, float(singular.max()) / (unit * self.kept)
         for _ in range(200):
             middle = 0.5 * (low + high)
-            inside = self.gauge(_shrink(singular, copies, unit * middle, self.strength), copies) <= 1.0
+            inside = self.gauge(_shrink(singular, copies, unit * middle, self.kept), copies) <= 1.0
             low, high = (low, middle) if inside else (middle, high)
-        return _shrink(singular, copies, unit * high, self.strength), high
+        return _shrink(singular, copies, unit * high, self.kept), high
 
     def relaxed(self, upper: float) -> NuclearBall:
-        return NuclearBall(self.radius / (1.0 - self.strength) * (1 + 1e-15))
+        return NuclearBall(self.radius / self.kept * (1.0 + 16 * UNIT))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ufm._rounding import TINY, UNIT
 from ufm.spectral.penalties.base import Ball, Floats, Price
 from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
 
@@ -41,14 +42,24 @@ class Schatten(Price):
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
         return shrink(singular, step * self.weight, self.power), self.weight
 
+    def accuracy(self, singular: Floats) -> float:
+        return len(singular) + 24.0 + 2.0 * _logarithm(singular)
+
     def range(self, upper: float) -> float:
-        """Largest singular value that costs at most ``upper``."""
-        return (upper / self.weight) ** (1.0 / self.power)
+        """A bound, little above the best one, on singular values that cost at most ``upper``."""
+        error = (32.0 + 4.0 * abs(np.log(upper) - np.log(self.weight)) / self.power) * UNIT if upper > 0 else 0.0
+        return float((upper / self.weight) ** (1.0 / self.power)) * (1.0 + error)
+
+    def turn(self, curvature: Floats) -> Floats:
+        """From where the price plus ``curvature s^2 / 2`` is convex."""
+        start = (self.weight * self.power * (1.0 - self.power) / curvature) ** (1.0 / (2.0 - self.power))
+        return start * (1.0 + 1e-12)
 
     def relaxed(self, upper: float) -> Nuclear:
         """The chord of the concave price up to the largest singular value that ``upper`` allows."""
-        largest = self.range(upper) * (1 + 1e-12)
-        return Nuclear(self.weight * largest ** (self.power - 1.0) * (1 - 1e-12))
+        largest = self.range(upper)
+        error = (32.0 + 4.0 * float(_logarithm(np.array([largest])))) * UNIT
+        return Nuclear(self.weight * largest ** (self.power - 1.0) * (1.0 - error))
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,10 @@ class SchattenBall(Ball):
 
     def gauge(self, singular: Floats, copies: Floats) -> float:
         return (float(copies @ singular**self.power) / self.level) ** (1.0 / self.power)
+
+    def accuracy(self, singular: Floats) -> float:
+        total = abs(np.log(max(float(np.sum(singular**self.power)), TINY) / self.level))
+        return (len(singular) + 24.0 + 2.0 * _logarithm(singular) + 4.0 * total) / self.power
 
     def slope(self, singular: Floats, copies: Floats) -> Floats:
         size = self.gauge(singular, copies)
@@ -80,7 +95,14 @@ class SchattenBall(Ball):
 
     def relaxed(self, upper: float) -> NuclearBall:
         """``sum sigma_i <= (sum sigma_i^p)^{1/p}``."""
-        return NuclearBall(self.level ** (1.0 / self.power) * (1 + 1e-12))
+        error = (32.0 + 4.0 * abs(np.log(self.level))) / self.power * UNIT
+        return NuclearBall(self.level ** (1.0 / self.power) * (1.0 + error))
+
+
+def _logarithm(singular: Floats) -> float:
+    """Largest absolute logarithm of the positive singular values: what an error in the power is multiplied by."""
+    positive = singular[singular > 0]
+    return float(np.abs(np.log(positive)).max(initial=0.0))
 
 
 def shrink(singular: Floats, weight: Floats, power: float) -> Floats:

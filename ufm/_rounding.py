@@ -1,0 +1,20 @@
+"""Rounding in float64, as far as bounds need it.
+
+Every bound of level ``float`` is a number that was computed in float64, plus an a-priori bound on what rounding can have
+done to it. The constants here are the only assumptions on the machine: basic operations round to nearest, and NumPy's
+elementary functions (exp, log, log1p, power) are wrong by at most four units in the last place, as its own tests demand.
+"""
+
+from __future__ import annotations
+
+UNIT = 2.0**-53
+"""Relative error of one basic operation (half a unit in the last place)."""
+ELEMENTARY = 8
+"""Relative error of one elementary function, in multiples of `UNIT`."""
+TINY = 1e-300
+"""More than what is lost where numbers underflow."""
+
+
+def gamma(terms: int) -> float:
+    """``n u / (1 - n u)``: relative error bound of an inner product of n terms, in any order (Higham 2002, section 3.1)."""
+    return terms * UNIT / (1.0 - terms * UNIT)

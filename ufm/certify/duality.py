@@ -1,0 +1,265 @@
+r"""Lower bounds in float64 by weak duality, with every rounding error subtracted.
+
+For *any* slopes y in the domain of the loss's conjugate and any logits Z, Fenchel's inequality column by column gives
+
+.. math:: \sum_k \pi_k \ell_k(\Delta z_k) \ge \sum_k \pi_k d_k(y_k) + \langle G, Z S \rangle,
+          \qquad G = \Delta Y \mathrm{diag}(\pi) S^{-1}, \quad d_k(y) = -\ell_k^*(y).
+
+For cross-entropy ``Y = P - T`` with column-stochastic P and targets T, and ``d = Entropy(p) + <y, iota>``; for squared error
+``d = -|y|^2/2 - y_k``. With ``nu = ||G||_2`` the weight-decay program is at least ``sum pi d`` whenever ``nu <= mu`` (Y may
+be scaled down to reach that: zero is always in the domain), and the norm-budget program at least
+``sum pi d - radius nu``. Both hold for every feature dimension and every number of samples. A bias with decay lb
+subtracts ``||Delta Y pi||^2 / (2 lb)``; a free bias needs ``Delta Y pi = 0``, which a rank-one shift restores.
+
+A penalty that is not convex is replaced by one below it (`Penalty.relaxed`): its chord on the range that the upper bound
+leaves to singular values. The lower bound is then still one on the *global* optimum.
+
+Rounding. The witness is exactly the floats that are returned (where slopes sum to zero in each column, a class's own slope is
+what the others leave). What is computed from them is off by at most: a sum of n terms, n units of the sum of their sizes;
+class shares, scales and the parameters of penalties, `PARAMETERS` units of themselves; a largest singular value, ``4 n + 32``
+units (LAPACK states a modest multiple of n, and measures less than one).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm._rounding import TINY, UNIT, gamma
+from ufm.spectral.loss import Enclosed
+from ufm.spectral.penalties import ColumnPenalty
+from ufm.spectral.program import LogitProgram
+
+Floats = NDArray[np.float64]
+PARAMETERS = 8
+"""Relative error of a strength, a radius, a column scale, in units."""
+
+
+def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats]:
+    """Lower bound from slopes of the loss, and the scaled slopes that prove it.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    slopes : (G + 1, G) float64, in the domain of the loss's conjugate: what a column of group h gives to one *other* class of
+        group g (row g) and to its own (last row)
+    upper : float, an upper bound on the optimum (used where the penalty is not convex)
+
+    Returns
+    -------
+    float
+        The bound, at least what slopes of zero prove.
+    (G + 1, G) float64
+    """
+    least = zero_bound(program)
+    if not (np.isfinite(slopes).all() and np.isfinite(upper)):
+        return least
+    slopes = np.where(program.others > 0, slopes, 0.0)
+    if program.loss.shift_invariant:
+        # Others that have all the probability together leave no room for rounding.
+        room = 4 * gamma(program.groups + 16)
+        if ((program.others[:-1] * slopes[:-1]).sum(axis=0) > 1.0 - room).any():
+            slopes = slopes * (1.0 - room)
+        slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+    found = _priced(program, slopes, upper)
+    return found if found is not None and found[0] > least[0] else least
+
+
+def zero_bound(program: LogitProgram) -> tuple[float, Floats]:
+    """What slopes of zero prove: the loss is at least its conjugate's value there, which is never negative."""
+    slopes = np.zeros_like(program.others)
+    return float(max(_value(program, slopes)[0], 0.0)), slopes
+
+
+def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats] | None:
+    """The bound at these slopes, scaled into the domain; None where they prove nothing."""
+    moved = np.zeros(program.groups)
+    residual = None
+    if program.bias_decay is not None:
+        residual, error = _residual(program, slopes)
+        if program.bias_decay == 0:
+            balanced = _balanced(program, slopes, residual)
+            if balanced is None:
+                return None
+            slopes, residual = balanced, None
+            rest, error = _residual(program, slopes)
+            # The exact slopes are these, moved by what is left of the residual.
+            moved = (np.abs(rest) + error) / (program.loss.temperature * program.weight.sum()) * (1 + 8 * UNIT)
+            if not (moved < 1e-3).all():
+                return None
+    penalty = program.penalty.relaxed(upper)
+    if isinstance(penalty, ColumnPenalty) and penalty.nonnegative and not _repelling(program, slopes):
+        return None
+    norms = dual_norms(program, slopes, moved)
+    if not np.isfinite(norms).all():
+        return None
+    fraction, price = 1.0, 0.0
+    wide = 1.0 + (program.groups + 2 * PARAMETERS) * UNIT
+    if penalty.ball:
+        price = _support(penalty, norms, program.multiplicity) * wide
+    elif isinstance(penalty, ColumnPenalty) and penalty.power == 2:
+        price = float(program.multiplicity @ norms**2) / (2.0 * penalty.weight) * wide
+    else:
+        largest = float(norms.max()) * wide
+        fraction = min(1.0, penalty.weight / largest) if largest > 0 else 1.0  # type: ignore[union-attr]
+    if residual is not None and program.bias_decay:
+        size = (np.abs(residual) + error) * fraction
+        price += float(program.multiplicity @ size**2) / (2.0 * program.bias_decay) * wide
+    if fraction < 1.0:
+        slopes, moved = slopes * fraction, moved * fraction * (1 + 4 * UNIT)
+    total, slack = _value(program, slopes, moved)
+    lower = total - price
+    lower -= slack + 4 * UNIT * (abs(total) + price)
+    return (float(lower), slopes) if np.isfinite(lower) else None
+
+
+def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[float, float]:
+    """``sum pi d`` at these slopes, and what rounding (and moving rows of slopes by ``moved`` (G,)) can take off."""
+    loss, others = program.loss, program.others
+    if isinstance(loss, Enclosed):
+        values = loss.below(slopes, others)
+        own_error = np.zeros_like(values)
+    else:
+        values = loss.dual(slopes, others)
+        sizes = np.abs(values) + (others * (np.abs(slopes) + slopes**2)).sum(axis=0)
+        own_error = gamma(16 * (program.groups + 16)) * sizes
+    if moved is not None and moved.any():
+        own_error = own_error + _tilt(program, slopes, moved)
+    weight = program.weight
+    total = float(weight @ values)
+    slack = gamma(program.groups + 2 * PARAMETERS) * float(weight @ np.abs(values)) + float(weight @ own_error) * (1 + 1e-12)
+    return total, slack
+
+
+def _tilt(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
+    """(G,) bound on how far d falls when slopes of row g move by at most ``moved[g]``; inf near the edge of the domain."""
+    loss, others = program.loss, program.others
+    if getattr(loss, "quadratic", False):
+        rows = np.append(moved, moved.max())[:, None]
+        return 2.0 * (others * rows * (np.abs(slopes) + rows + 1.0)).sum(axis=0)
+    if not hasattr(loss, "probabilities"):
+        return np.full(program.groups, np.inf)
+    rows = 2.0 * moved[:, None]
+    alive = others[:-1] > 0
+    shares = np.where(alive, loss.probabilities(slopes), 1.0)  # type: ignore[attr-defined]
+    own = 1.0 - (others[:-1] * np.where(alive, shares, 0.0)).sum(axis=0)
+    total = (others[:-1] * rows).sum(axis=0)
+    inside = (shares > 2.0 * rows).all(axis=0) & (own > 2.0 * total)
+    # The derivative of the entropy by a probability is at most 1 + |log p|; offsets add their own size.
+    offset = np.abs(getattr(loss, "offset", np.zeros(program.groups)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steep = 1.0 - np.log(np.minimum(shares - rows, 1.0)) + offset[:, None]
+        steep_own = 1.0 - np.log(np.minimum(own - total, 1.0)) + offset
+    return np.where(inside, (others[:-1] * rows * steep).sum(axis=0) + total * steep_own, np.inf)
+
+
+def _support(penalty: object, norms: Floats, multiplicity: Floats) -> float:
+    """Largest inner product of G with a point of the ball, from G's singular values or column norms."""
+    weight: float = getattr(penalty, "radius", None) or getattr(penalty, "weight", 0.0)
+    if isinstance(penalty, ColumnPenalty):
+        if penalty.kind == "caps":
+            return weight * float(multiplicity @ norms)
+        if penalty.power == 2:
+            return weight * float(np.sqrt(multiplicity @ norms**2))
+    return weight * float(norms.max())
+
+
+def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> Floats:
+    """Upper bounds on the norms of ``G`` that price it: its spectral norm, or those of its columns by group.
+
+    They hold for the exact slopes: those of a free bias differ by at most ``moved`` (G,) from these floats, row by row.
+    """
+    shift = np.zeros(program.groups) if moved is None else moved
+    column = program.share / program.scale
+    warm, m = program.loss.temperature, program.multiplicity
+    # Smoothed probabilities are rounded in units of the floor.
+    size = np.abs(slopes[:-1]) + 2.0 * float(getattr(program.loss, "floor", 0.0))
+    size = np.where(program.others[:-1] > 0, size, 0.0)
+    error = 8 * UNIT * size + np.where(program.others[:-1] > 0, shift[:, None], 0.0)
+    wide = 1.0 + gamma(2 * program.groups + 2 * PARAMETERS)
+    sums = gamma(program.groups + 8)
+    own, within = slopes[-1], np.diag(slopes[:-1])
+    if program.loss.shift_invariant:
+        own_error = (program.others[:-1] * (error + sums * size)).sum(axis=0)
+    else:
+        own_error = 8 * UNIT * np.abs(own) + shift
+    if isinstance(program.penalty, ColumnPenalty):
+        square = (np.abs(own) + own_error) ** 2 + (program.others[:-1] * (np.abs(slopes[:-1]) + error) ** 2).sum(axis=0)
+        return np.sqrt(square) * column * wide
+    root = np.sqrt(m)
+    if program.loss.shift_invariant:
+        # Columns sum to zero: what the diagonal block keeps is what goes to the other groups.
+        away = m[:, None] * slopes[:-1]
+        np.fill_diagonal(away, 0.0)
+        block, across = -away.sum(axis=0), m[:, None] * (error + sums * size)
+        np.fill_diagonal(across, 0.0)
+        block_error = across.sum(axis=0)
+        spread = own - within
+    else:
+        block = within * program.copies + own
+        block_error = program.copies * np.diag(error) + own_error + 4 * UNIT * (program.copies * np.abs(within) + np.abs(own))
+        spread = own - within
+    scale = warm[:, None] * column
+    core = root[:, None] * slopes[:-1] * root
+    np.fill_diagonal(core, block)
+    core_error = root[:, None] * error * root
+    np.fill_diagonal(core_error, block_error)
+    rounding = 1.0 + (4.0 * program.groups + 32.0) * UNIT
+    largest = float(np.linalg.norm(scale * core, 2)) * rounding + float(np.linalg.norm(scale * core_error)) + TINY
+    spread_error = own_error + np.diag(error) + 2 * UNIT * (np.abs(own) + np.abs(within))
+    contrasts = np.where(program.copies > 0, (np.abs(spread) + spread_error) * warm * column, 0.0)
+    return np.array([float(max(largest, contrasts.max())) * wide])
+
+
+def _repelling(program: LogitProgram, slopes: Floats) -> bool:
+    """Whether columns of Y that belong to distinct classes have non-positive inner products, rounding included."""
+    own, other, m = slopes[-1], slopes[:-1], program.multiplicity
+
+    def inner(own: Floats, other: Floats) -> Floats:
+        """(G, G) sums over the rows, those that belong to the columns' own classes corrected."""
+        total = np.einsum("gh,gk,g->hk", other, other, m)
+        within = np.diag(other)
+        total += (own - within)[:, None] * other + ((own - within)[:, None] * other).T
+        alone = (own - within) * within * 2.0
+        np.fill_diagonal(total, np.diag(np.einsum("gh,gk,g->hk", other, other, m)) + alone)
+        return total
+
+    size = np.abs(other)
+    sizes = np.einsum("gh,gk,g->hk", size, size, m)
+    reach = (np.abs(own) + np.diag(size))[:, None] * size
+    sizes = sizes + reach + reach.T
+    pairs = m[:, None] * m - np.diag(m)
+    rounding = gamma(2 * program.groups + 32) * sizes
+    return bool(np.all(np.where(pairs > 0, inner(own, other) + rounding, -1.0) <= 0.0))
+
+
+def _residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
+    """(G,) ``Delta Y pi``, one entry per class of each group, and bounds on its rounding errors."""
+    weight, share, warm = program.weight, program.share, program.loss.temperature
+    received = slopes[:-1] @ weight - np.diag(slopes[:-1]) * share
+    size = np.abs(slopes[:-1]) @ weight + (np.abs(np.diag(slopes[:-1])) + np.abs(slopes[-1])) * share
+    if program.loss.shift_invariant:
+        size = size + (program.others[:-1] * np.abs(slopes[:-1])).sum(axis=0) * share
+    floor = 2.0 * float(getattr(program.loss, "floor", 0.0))
+    error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * (size + floor * (float(weight.sum()) + program.classes * share))
+    return warm * (received + slopes[-1] * share), error
+
+
+def _balanced(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats | None:
+    """Slopes with ``Delta Y pi = 0`` exactly but for rounding, or None where the shift leaves the domain."""
+    total = float(program.weight.sum())
+    shift = residual / (program.loss.temperature * total)
+    shifted = slopes.copy()
+    shifted[:-1] -= np.where(program.others[:-1] > 0, shift[:, None], 0.0)
+    if not program.loss.shift_invariant:
+        shifted[-1] -= shift
+        return shifted
+    # Columns of P - T sum to zero, so the own entry follows.
+    shifted[-1] = -(program.others[:-1] * shifted[:-1]).sum(axis=0)
+    if not hasattr(program.loss, "probabilities"):
+        return shifted
+    shares = program.loss.probabilities(shifted)  # type: ignore[attr-defined]
+    rest = (program.others[:-1] * shares).sum(axis=0)
+    if np.where(program.others[:-1] > 0, shares, 0.0).min() < 0 or rest.max() > 1:
+        return None
+    return shifted

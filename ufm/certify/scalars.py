@@ -1,0 +1,81 @@
+r"""Squared error under a concave price: one scalar problem for each singular value, bounded from below in float64.
+
+Without a bias and at equal curvature c the program is ``c/2 ||X - S||_F^2 + sum phi(sigma_i(X))`` with a fixed diagonal S, and
+von Neumann's trace inequality aligns X with S: the optimum is the sum over classes of ``min_s F(s)``,
+
+.. math:: F(s) = c (s - t)^2 / 2 + \phi(s), \qquad s \ge 0 .
+
+From some point on (`turn` at c/2) ``F'' >= c/2``, so that there ``F >= F(s) - F'(s)^2 / c`` for any s at which it is evaluated.
+Below it F is concave up to ``turn(c)``, hence at least its smaller end, and convex after it, hence at least its tangent.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm._rounding import TINY, UNIT
+from ufm.spectral.program import LogitProgram
+
+Floats = NDArray[np.float64]
+
+
+@runtime_checkable
+class ScalarPrice(Protocol):
+    """A concave price that is a sum over singular values, as `Schatten` and `MinimaxConcave` are."""
+
+    def each(self, singular: Floats) -> Floats:
+        """phi, elementwise."""
+        ...
+
+    def turn(self, curvature: Floats) -> Floats:
+        """From where ``phi + curvature s^2 / 2`` is convex, elementwise; not below it."""
+        ...
+
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        """phi', elementwise."""
+        ...
+
+    def accuracy(self, singular: Floats) -> float: ...
+    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]: ...
+
+
+def splits(program: LogitProgram) -> bool:
+    """Whether the program is a sum of scalar problems: quadratic loss of equal curvature, no bias, a concave price."""
+    ratio = program.share / program.scale**2
+    equal = bool(np.all(np.abs(ratio - ratio[0]) <= 1e-12 * ratio[0]))
+    concave = program.penalty.separable and not program.penalty.convex and isinstance(program.penalty, ScalarPrice)
+    return getattr(program.loss, "quadratic", False) and program.bias_decay is None and equal and concave
+
+
+def scalar_bound(program: LogitProgram) -> float:
+    """Lower bound on the optimum of a program that `splits`, rounding errors subtracted."""
+    price = program.penalty
+    assert isinstance(price, ScalarPrice)
+    target, curvature = program.scale, program.share / program.scale**2
+    ones = np.ones(program.groups)
+    found, _ = price.prox(target, ones, 1.0 / curvature)
+    turn, safe = price.turn(curvature), price.turn(0.5 * curvature)
+    accuracy = (price.accuracy(np.concatenate([found, turn, safe])) + 16.0) * UNIT
+
+    def value(s: Floats) -> Floats:
+        distance = np.maximum(np.abs(s - target) - 8 * UNIT * (s + target), 0.0)
+        return (0.5 * curvature * distance**2 + price.each(s)) * (1.0 - accuracy)
+
+    def slope(s: Floats) -> tuple[Floats, Floats]:
+        """F' and how far rounding can have moved it."""
+        rate = price.slope(s, ones)
+        return curvature * (s - target) + rate, 8 * UNIT * curvature * (s + target) + accuracy * rate
+
+    at = np.maximum(found, safe)
+    rate, error = slope(np.maximum(at, TINY))
+    # Where F rises already at the start of the strongly convex part, its least value there is the first one.
+    rising = (at <= safe) & (rate > error)
+    strong = value(at) - np.where(rising, 0.0, (np.abs(rate) + error) ** 2 / curvature)
+    rate, error = slope(np.maximum(safe, TINY))
+    tangent = value(safe) - np.maximum(rate + error, 0.0) * (safe - turn) * (1.0 + 8 * UNIT)
+    concave = np.minimum(value(np.zeros_like(turn)), value(turn))
+    least = np.minimum(strong, np.where(safe > 0, np.minimum(tangent, concave), np.inf))
+    return float(program.multiplicity @ np.maximum(least, 0.0)) * (1.0 - (program.groups + 16.0) * UNIT)
