@@ -12,7 +12,7 @@ import numpy as np
 from ufm.errors import InputError
 from ufm.problem.counts import ClassCounts
 from ufm.problem.heads import Explicit, Head, Parameters
-from ufm.problem.losses import LOSSES, CrossEntropy, Loss
+from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
@@ -63,8 +63,10 @@ class Problem:
             raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
         if head is not None and not isinstance(head, Head):
             raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")
-        if loss is not None and not isinstance(loss, LOSSES):
-            raise InputError(f"loss is {loss!r}; give CrossEntropy() or SquaredError()")
+        if loss is not None and not isinstance(loss, Loss):
+            raise InputError(
+                f"loss is {loss!r}; give CrossEntropy(), SquaredError() or an object with the members of ufm.problem.losses.Loss"
+            )
         if dim is not None and not (isinstance(dim, Integral) and not isinstance(dim, bool) and 1 <= dim <= 10**9):
             raise InputError(f"dim is {dim!r}; the feature dimension must be a whole number of at least 1")
         values = {

@@ -65,6 +65,8 @@ class Convex:
         program = problem.program()
         if not isinstance(program.penalty, Nuclear | NuclearBall):
             return f"it needs a convex penalty on singular values, and the head is {problem.head}"
+        if not isinstance(program.loss, BoundCrossEntropy | BoundSquaredError):
+            return f"it states ce and mse as conic programs, not the loss {problem.loss}"
         if not problem.wide:
             return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
         limit = MAX_CLASSES[PROFILES[self.profile][0]]

@@ -28,11 +28,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ufm._rounding import TINY, UNIT
 from ufm.errors import InputError
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp] | slice
-UNIT = 2.0**-53
 STEPS = 80
 """Steps of the safeguarded secant method at the most; about ten are taken."""
 BLOCK = 20_000
@@ -144,9 +144,9 @@ class _Side:
         other = np.where(a > 1.0, np.where(alone, 1.0 - across, price - across) / a, 0.0)
         other = np.maximum(other, 0.0)
         missing = (a - 1.0) * other + across
-        own = np.log1p(-missing)
+        own = np.log1p(-np.minimum(missing, 1.0 - UNIT))
         contrast = np.where(alone, 0.0, own - np.log(np.where(alone, 1.0, other)))
-        weight = (own - np.log(across / self.others) - contrast * (1.0 - 1.0 / a)) * np.sqrt(a) / self.nu
+        weight = (own - np.log(np.maximum(across, TINY) / self.others) - contrast * (1.0 - 1.0 / a)) * np.sqrt(a) / self.nu
         return _Column(contrast, weight, missing, other, across)
 
     def flat(self, log_mu: Floats) -> _Column:
@@ -186,6 +186,11 @@ class _Side:
             spread = np.where(other > 0, -(self.classes - 1.0) * other * np.log(other), 0.0)
             spread += np.where(across > 0, -self.others * across * np.log(across), 0.0)
             return spread - np.where(missing < 1.0, (1.0 - missing) * np.log1p(-missing), 0.0)
+
+    def rounding(self, column: _Column, shrink: Floats) -> Floats:
+        """What `entropy` can be too large by: where its own probability is small, what is missing from 1 rounds it."""
+        missing = np.minimum(column.missing * shrink, 1.0 - UNIT)
+        return 8.0 * UNIT * missing * (1.0 - np.log1p(-missing))
 
     def slopes(self, column: _Column) -> tuple[Floats, Floats]:
         """Norms of ``(P - T) diag(pi) S^{-1}`` on this side: along contrasts, and along u."""
@@ -229,8 +234,12 @@ def _block(a: Floats, b: Floats, na: Floats, nb: Floats, given: Floats, budget: 
     contrasts, across = zip(*(side.slopes(c) for side, c in zip(sides, columns, strict=True)), strict=True)
     length = np.maximum(np.maximum(*contrasts), np.hypot(*across)) * (1.0 + 32 * UNIT)
     fraction = np.ones_like(mu) if budget else np.minimum(1.0, given / length)
+    # No column may give away more than all of its probability, rounding included.
+    missing = np.maximum(columns[0].missing, columns[1].missing)
+    fraction = np.where(missing > 1.0 - 16 * UNIT, np.minimum(fraction, 1.0 - 32 * UNIT), fraction)
     entropies = [m * side.entropy(c, fraction) for m, side, c in zip(weights, sides, columns, strict=True)]
-    lower = (entropies[0] + entropies[1]) * (1.0 - 64 * UNIT)
+    lost = sum(m * side.rounding(c, fraction) for m, side, c in zip(weights, sides, columns, strict=True))
+    lower = (entropies[0] + entropies[1]) * (1.0 - 64 * UNIT) - lost
     if budget:
         lower = lower - given * length
     cosines = _cosines(a, b, nu, scale[0] * x[0], scale[1] * x[1], rest)

@@ -4,6 +4,4 @@ from ufm.problem.losses.base import Loss
 from ufm.problem.losses.cross_entropy import CrossEntropy
 from ufm.problem.losses.squared_error import SquaredError
 
-LOSSES = (CrossEntropy, SquaredError)
-
-__all__ = ["LOSSES", "CrossEntropy", "Loss", "SquaredError"]
+__all__ = ["CrossEntropy", "Loss", "SquaredError"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ufm.problem.counts import ClassCounts
 from ufm.spectral.loss import BoundLoss
 
 
+@runtime_checkable
 class Loss(Protocol):
     """A loss of logits and labels. Adding one is one new file with these members.
 
     shift_invariant : whether adding a constant to a column (after temperatures) changes nothing
+    plain : whether it is a loss without options, which heads on columns and enclosures of logits need; False if missing
     """
 
     @property
