@@ -65,7 +65,7 @@ class Problem:
             raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")
         if loss is not None and not isinstance(loss, Loss):
             raise InputError(
-                f"loss is {loss!r}; give CrossEntropy(), SquaredError() or an object with the members of ufm.problem.losses.Loss"
+                f"loss is {loss!r}; give CrossEntropy(), SquaredError() or what has the members of ufm.problem.losses.Loss"
             )
         if dim is not None and not (isinstance(dim, Integral) and not isinstance(dim, bool) and 1 <= dim <= 10**9):
             raise InputError(f"dim is {dim!r}; the feature dimension must be a whole number of at least 1")

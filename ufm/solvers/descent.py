@@ -17,6 +17,8 @@ from ufm.spectral.program import LogitProgram, Point
 
 Floats = NDArray[np.float64]
 VANISHING = 1e-6
+NOISE = 1e-14
+"""Singular values this small beside the largest are rounding."""
 
 
 class Found(NamedTuple):
@@ -43,8 +45,10 @@ class Descent:
         self.evaluations += 1
         program, penalty, g = self.program, self.penalty, self.program.groups
         u, sigma, vt = np.linalg.svd(point.core)
-        singular = np.concatenate([point.contrast, sigma])
+        # Rounding noise is no rank: a power of it would be a price (and its slope a force) that no factors have.
+        singular = np.concatenate([point.contrast, np.where(sigma > NOISE * sigma[0], sigma, 0.0)])
         slope = penalty.slope(np.maximum(singular, 1e-12 * max(float(singular.max()), 1e-300)), self.copies)
+        slope = np.where(singular > 0, slope, 0.0)
         normal = Point(program.copies * slope[:g], (u * slope[g:]) @ vt, np.zeros(g))
         if not penalty.ball:
             at = program.smooth(point)
@@ -68,7 +72,8 @@ class Descent:
         """The point, on the boundary of a ball where it lies outside."""
         if not self.penalty.ball:
             return point
-        singular = np.concatenate([point.contrast, np.linalg.svd(point.core)[1]])
+        sigma = np.linalg.svd(point.core, compute_uv=False)
+        singular = np.concatenate([point.contrast, np.where(sigma > NOISE * sigma[0], sigma, 0.0)])
         size = max(self.penalty.gauge(singular, self.copies), 1.0)
         return Point(point.contrast / size, point.core / size, point.bias)
 
