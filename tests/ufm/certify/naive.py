@@ -20,7 +20,7 @@ Matrix = list[list[Fraction]]
 Number = Any
 
 
-class ProvesNothing(ValueError):
+class WitnessError(ValueError):
     """The witness is not one: probabilities that are none, columns that attract each other, an unbalanced free bias."""
 
 
@@ -37,7 +37,7 @@ def bounds(document: Mapping[str, Any] | str) -> tuple[Number, Number]:
 
     Raises
     ------
-    ProvesNothing
+    WitnessError
     """
     document = json.loads(document) if isinstance(document, str) else json.loads(json.dumps(document))
     with mpmath.workdps(DIGITS):
@@ -207,7 +207,7 @@ class Model:
                 for j in range(K):
                     for k in range(j):
                         if sum(Y[i][j] * Y[i][k] for i in range(K)) > 0:
-                            raise ProvesNothing("columns attract each other")
+                            raise WitnessError("columns attract each other")
             else:
                 norm = mpmath.svd_r(mpmath.matrix(G), compute_uv=False)[0]
             if self.decay:
@@ -222,7 +222,7 @@ class Model:
             if self.lambda_b:
                 value -= t**2 * number(square / (2 * self.lambda_b))
             elif square:
-                raise ProvesNothing("slopes do not balance a free bias")
+                raise WitnessError("slopes do not balance a free bias")
         return value
 
     def slopes(self, witness: Mapping[str, Any]) -> Matrix:
@@ -238,7 +238,7 @@ class Model:
         if self.squared:
             return written
         if any(v < 0 for row in written for v in row) or any(sum(row[k] for row in written) != 1 for k in range(K)):
-            raise ProvesNothing("no column-stochastic matrix")
+            raise WitnessError("no column-stochastic matrix")
         return [[p - t for p, t in zip(*rows, strict=True)] for rows in zip(written, self.T, strict=True)]
 
     def conjugate(self, Y: Matrix, k: int) -> Number:
@@ -301,10 +301,10 @@ class Model:
         """Squared error without bias, equal curvature c: the sum over classes of ``min_s c (s - s_k)^2 / 2 + phi(s)``."""
         curvature = {p / s for p, s in zip(self.pi, self.s_squared, strict=True)}
         if not self.squared or len(curvature) != 1 or self.lambda_b is not None:
-            raise ProvesNothing("no slopes")
+            raise WitnessError("no slopes")
         c, single = number(curvature.pop()), self.charge().single
         if single is None:
-            raise ProvesNothing("no slopes")
+            raise WitnessError("no slopes")
         total = mpmath.mpf(0)
         for target in self.s:
             total += min(c * (s - target) ** 2 / 2 + single(s) for s in self.stationary(c, target))
