@@ -39,11 +39,11 @@ def bounds(document: Mapping[str, Any] | str) -> tuple[Number, Number]:
     ------
     WitnessError
     """
-    document = json.loads(document) if isinstance(document, str) else json.loads(json.dumps(document))
+    data = json.loads(document if isinstance(document, str) else json.dumps(document))
     with mpmath.workdps(DIGITS):
-        model = Model(document["problem"])
-        upper = model.objective(document["primal"])
-        return model.dual(document["dual"], upper), upper
+        model = Model(data["problem"])
+        upper = model.objective(data["primal"])
+        return model.dual(data["dual"], upper), upper
 
 
 def number(value: Fraction | int) -> Number:
@@ -245,7 +245,7 @@ class Model:
         """Minus the conjugate of the loss of class k, at column k of the slopes."""
         y = [Y[j][k] for j in range(self.K)]
         if self.squared:
-            return number(-sum(v * v for v in y) / 2 - y[k])
+            return number(-y[k] - sum((v * v for v in y), Fraction(0)) / 2)
         p = [v + self.T[j][k] for j, v in enumerate(y)]
         entropy = -sum(number(v) * mpmath.log(number(v)) for v in p if v)
         return entropy + number(sum(v * i for v, i in zip(y, self.iota, strict=True)))

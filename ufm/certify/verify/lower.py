@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq, fmpz, fmpz_mat
 
-from ufm.certify.verify.arithmetic import ball, integer
+from ufm.certify.verify.arithmetic import affordable, ball, common_denominator, integer
+from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.penalty import Minimax, Power
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
@@ -31,12 +32,13 @@ class Lower:
     denominator: int
 
 
-def lower_bound(problem: ExactProblem, dual: dict[str, Any], upper: arb) -> Lower:
+def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
     """The proved lower bound with what it was made of; ``upper`` is a proved upper bound."""
     if problem.squared:
-        if not dual:
+        if dual == {}:
             return _scalars(problem)
-        slopes = _free_slopes(problem, dual)
+        # Any slopes will do: the conjugate of squared error is finite everywhere.
+        slopes = _written(problem, dual)
         value, zero = _squared(problem, slopes), arb(0)
     else:
         slopes, value = _probabilities(problem, dual)
@@ -90,28 +92,37 @@ class _Slopes:
     denominator: int
 
 
-def _shapes(problem: ExactProblem, own: list[Any], other: list[Any]) -> None:
+def _written(problem: ExactProblem, dual: Any) -> _Slopes:
+    """The integers as they stand."""
     groups = len(problem.m)
-    if len(own) != groups or len(other) != groups or any(len(row) != groups for row in other):
-        raise InputError("certificate has dual slopes of the wrong shape; save it again")
-    if any(problem.m[g] == 1 and other[g][g] for g in range(groups)):
+    denominator, own, other = fields(dual, "dual", "denominator", "own", "other")
+    rows = [listed(row, "dual slopes", groups) for row in listed(other, "dual slopes", groups)]
+    found = _Slopes(
+        [integer(v) for v in listed(own, "dual slopes", groups)],
+        [[integer(v) for v in row] for row in rows],
+        integer(denominator),
+    )
+    if found.denominator < 1:
+        raise InputError("certificate has a denominator below 1; save it again")
+    if any(problem.m[g] == 1 and found.other[g][g] for g in range(groups)):
         raise InputError("certificate has a misplaced dual slope, so it proves nothing")
+    return found
 
 
-def _probabilities(problem: ExactProblem, dual: dict[str, Any]) -> tuple[_Slopes, arb]:
+def _probabilities(problem: ExactProblem, dual: Any) -> tuple[_Slopes, arb]:
     """Slopes ``P - T`` and the dual value ``sum pi (Entropy(p) + <p - t, iota>)`` of cross-entropy."""
     m, groups = problem.m, len(problem.m)
-    denominator = integer(dual["denominator"])
-    own = [integer(v) for v in dual["own"]]
-    other = [[integer(v) for v in row] for row in dual["other"]]
-    _shapes(problem, own, other)
-    if denominator < 1 or min(own) < 0 or min(map(min, other)) < 0:
+    written = _written(problem, dual)
+    own, other, denominator = written.own, written.other, written.denominator
+    if min(own) < 0 or min(map(min, other)) < 0:
         raise InputError("certificate has a negative probability, so it proves nothing")
     for h in range(groups):
         if sum(m[g] * other[g][h] for g in range(groups)) - other[h][h] + own[h] != denominator:
             raise InputError(f"certificate has probabilities in column {h + 1} that do not sum to one, so it proves nothing")
     value = arb(0)
     log_denominator = arb(denominator).log()
+    unit = common_denominator(problem.offset)
+    offset = [int(v * unit) for v in problem.offset]
     for h in range(groups):
         column = arb(0)
         for g in range(groups):
@@ -120,11 +131,10 @@ def _probabilities(problem: ExactProblem, dual: dict[str, Any]) -> tuple[_Slopes
                 column += copies * other[g][h] * (log_denominator - arb(other[g][h]).log())
         if own[h]:
             column -= own[h] * (-arb(fmpq(denominator - own[h], denominator))).log1p()
-        for g in range(groups):
-            # The slopes of a column sum to zero, so only differences of offsets count.
-            if g != h and problem.offset[g] != problem.offset[h]:
-                moved = other[g][h] - problem.floor * denominator
-                column += m[g] * ball(moved * (problem.offset[g] - problem.offset[h]))
+        # The slopes of a column sum to zero, so only differences of offsets count.
+        moved = sum(m[g] * other[g][h] * (offset[g] - offset[h]) for g in range(groups))
+        even = sum(m[g] * (offset[g] - offset[h]) for g in range(groups))
+        column += ball((moved - problem.floor * denominator * even) / unit)
         value += m[h] * problem.share_ball[h] * column / denominator
     if not problem.smoothing:
         return _Slopes([v - denominator for v in own], other, denominator), value
@@ -133,17 +143,6 @@ def _probabilities(problem: ExactProblem, dual: dict[str, Any]) -> tuple[_Slopes
     target = common - floor * (problem.classes - 1)
     moved = [[(v * step - floor) if m[g] > 1 or g != h else 0 for h, v in enumerate(row)] for g, row in enumerate(other)]
     return _Slopes([v * step - target for v in own], moved, common), value
-
-
-def _free_slopes(problem: ExactProblem, dual: dict[str, Any]) -> _Slopes:
-    """Any slopes: the conjugate of squared error is finite everywhere."""
-    denominator = integer(dual["denominator"])
-    own = [integer(v) for v in dual["own"]]
-    other = [[integer(v) for v in row] for row in dual["other"]]
-    _shapes(problem, own, other)
-    if denominator < 1:
-        raise InputError("certificate has a denominator below 1; save it again")
-    return _Slopes(own, other, denominator)
 
 
 def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
@@ -178,18 +177,17 @@ def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
     def slope(s: arb) -> arb:
         return curvature * (s - target) + charge.slope(s)
 
-    start = curvature * target**2 / 2
     turn = charge.turn(curvature)
-    best = start
-    if turn > 0:
-        # Both ends of the concave part; its upper end is bounded where the balls of the turn end.
-        best = _least(best, value(turn))
+    # Both ends of the part up to the turn, which is concave (or nearly: see `Minimax.doubt`).
+    best = curvature * target**2 / 2
+    if not turn.is_zero():
+        best = _least(best, value(turn)) - charge.doubt(curvature)
     if not turn >= target:
         low, high = float(turn.upper().mid()), float(target.upper().mid())
         for _ in range(200):
             middle = (low + high) / 2
             low, high = (middle, high) if slope(arb(middle)) < 0 else (low, middle)
-        at = arb(high)
+        at = arb(high) if arb(high) >= turn else turn.upper()
         tilt = slope(at)
         # The tangent at a point of the convex part falls towards the turn if it rises there, and towards the target if not.
         below = tilt.upper().max(arb(0)) * (at - turn).upper().max(arb(0))
@@ -258,7 +256,7 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     m, groups = problem.m, len(problem.m)
     own, other = slopes.own, slopes.other
     weight, weight_denominator = _weights(problem)
-    warm_denominator = lcm(*(w.denominator for w in problem.warm))
+    warm_denominator = common_denominator(problem.warm)
     warm = [int(w * warm_denominator) for w in problem.warm]
     shared = gcd(*warm)
     denominator = arb(slopes.denominator * warm_denominator) / shared * arb(weight_denominator).sqrt()
@@ -271,8 +269,9 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     masses = [[m[g] * warm[g] * other[g][h] for h in range(groups)] for g in range(groups)]
     for h in range(groups):
         masses[h][h] = warm[h] * ((m[h] - 1) * other[h][h] + own[h])
-    core = fmpz_mat(masses)
-    weighted = fmpz_mat([[masses[g][h] * m[h] * weight[h] for h in range(groups)] for g in range(groups)])
+    scaled = [[masses[g][h] * m[h] * weight[h] for h in range(groups)] for g in range(groups)]
+    affordable(groups**3, (v for row in masses for v in row), (v for row in scaled for v in row))
+    core, weighted = fmpz_mat(masses), fmpz_mat(scaled)
     moment = weighted * core.transpose()
     entries = moment.entries()
     # A power of four brings the entries into float range; the root of it then scales L exactly.

@@ -7,7 +7,8 @@ from typing import Any
 
 from flint import arb, fmpz, fmpz_mat
 
-from ufm.certify.verify.arithmetic import ball, dyadic, integer, power_of_two
+from ufm.certify.verify.arithmetic import affordable, ball, dyadic, power_of_two
+from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
 
@@ -26,29 +27,30 @@ class Upper:
     other: list[list[arb]]
 
 
-def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
+def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
     """The proved upper bound with the probabilities at its factors."""
     m, groups = problem.m, len(problem.m)
-    contrast, contrast_power = dyadic(primal["contrast"])
-    left, left_power = dyadic(primal["left"])
-    right, right_power = dyadic(primal["right"])
-    bias, bias_power = dyadic(primal["bias"])
+    written = fields(primal, "primal", "contrast", "left", "right", "bias")
+    (contrast, contrast_power), (left, left_power), (right, right_power), (bias, bias_power) = map(dyadic, written)
     rank = len(right)
-    if len(contrast) != groups or len(left) != groups or len(bias) != groups:
-        raise InputError("certificate has factors of the wrong shape; save it again")
-    if any(len(row) != rank for row in left) or any(len(row) != groups for row in right):
-        raise InputError("certificate has factors of the wrong shape; save it again")
+    for name, rows, columns, length in (("left", left, rank, groups), ("right", right, groups, rank)):
+        for row in listed(rows, f"{name} factors", length):
+            listed(row, f"{name} factors", columns)
+    for name, row in (("contrasts", contrast), ("biases", bias)):
+        if any(isinstance(v, list) for v in listed(row, name, groups)):
+            raise InputError(f"certificate has {name} of the wrong shape; save it again")
     if any(x and c == 1 for x, c in zip(contrast, m, strict=True)):
         raise InputError("certificate has a contrast in a group of one class; save it again")
     if problem.bias is None and any(bias):
         raise InputError("certificate has a bias where the problem has none; save it again")
 
+    affordable(groups * groups * rank, (v for row in left for v in row), (v for row in right for v in row))
     product = (fmpz_mat(left) * fmpz_mat(right)).tolist() if rank else [[fmpz(0)] * groups for _ in range(groups)]
     unit = power_of_two(left_power + right_power)
     x = [arb(v) * power_of_two(contrast_power) for v in contrast]
     b = [arb(v) * power_of_two(bias_power) for v in bias]
     width = _width(problem, contrast, rank)
-    if problem.dim is not None and width > integer(problem.dim):
+    if problem.dim is not None and width > problem.dim:
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
     charge = problem.charge
