@@ -198,9 +198,13 @@ class Model:
         at_zero = sum(number(self.pi[k]) * self.conjugate([[Fraction(0)] * K for _ in range(K)], k) for k in range(K))
         G = [[number(self.Delta[j] * Y[j][k] * self.pi[k]) / self.s[k] for k in range(K)] for j in range(K)]
         norms = [mpmath.sqrt(sum(G[j][k] ** 2 for j in range(K))) for k in range(K)]
-        t = mpmath.mpf(1)
+        # Every t Y with t up to the limit proves t D(Y) + (1 - t) D(0) - t^2 quadratic; the best t counts.
+        limit, quadratic = mpmath.mpf(1), mpmath.mpf(0)
         if self.head["kind"] == "fixed_etf":
-            value -= self.etf_price(norms)
+            if self.decay:
+                quadratic += self.etf_price(norms)
+            else:
+                value -= self.etf_price(norms)
         else:
             if self.head["kind"] == "relu":
                 norm = max(norms)
@@ -212,18 +216,21 @@ class Model:
                 norm = mpmath.svd_r(mpmath.matrix(G), compute_uv=False)[0]
             if self.decay:
                 allowed = self.slope_from_below(upper)
-                t = min(t, allowed / norm) if norm else t
-                value = t * value + (1 - t) * at_zero
+                limit = min(limit, allowed / norm) if norm else limit
             else:
                 value -= self.radius() * norm
         if self.lambda_b is not None:
             residual = [self.Delta[j] * sum(Y[j][k] * self.pi[k] for k in range(K)) for j in range(K)]
             square = sum(r * r for r in residual)
             if self.lambda_b:
-                value -= t**2 * number(square / (2 * self.lambda_b))
+                quadratic += number(square / (2 * self.lambda_b))
             elif square:
                 raise WitnessError("slopes do not balance a free bias")
-        return value
+        if not self.decay:
+            return value
+        gain = value - at_zero
+        t = max(0, min(limit, gain / (2 * quadratic))) if quadratic else limit * (gain > 0)
+        return at_zero + t * gain - t**2 * quadratic
 
     def slopes(self, witness: Mapping[str, Any]) -> Matrix:
         """(K, K) slopes Y, one column for every class."""

@@ -8,8 +8,8 @@ The theory that it applies, for a mean loss over samples with column losses ``l_
 
 * for any slopes Y in the domain of the conjugates, ``f(Z) >= sum_k pi_k d_k(y_k) + <G, Z S>`` with
   ``G = Delta Y diag(pi) S^{-1}`` and ``d = -l^*``: entropy for cross-entropy (Y = P - T), ``-|y|^2/2 - y_k`` for squares;
-* decay: with ``t = min(1, mu_eff / ||G||_2)`` the optimum is at least ``t D(Y) + (1 - t) D(0)``, because D is concave and
-  ``t Y`` feasible; bias decay lb subtracts ``t^2 ||Delta Y pi||^2 / (2 lb)``;
+* decay: for every t in [0, 1] with ``t ||G||_2 <= mu_eff`` the optimum is at least ``t D(Y) + (1 - t) D(0)``, because D is
+  concave and ``t Y`` feasible; bias decay lb subtracts ``t^2 ||Delta Y pi||^2 / (2 lb)``; the best t is taken;
 * budgets: the optimum is at least ``D(Y) - radius ||G||_2``;
 * concave charges: a singular value that alone costs more than a proved upper bound cannot occur in an optimum, and up to
   there the chord lies below the charge; squared error without bias splits into scalar problems;

@@ -57,30 +57,43 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
             norm = norm.max(c)
     else:
         norm = _dual_norm(problem, slopes)
-    shrink = arb(1)
+    # The program is at least D(t Y) - t^2 quadratic for every t up to the limit; see `_shrink`.
+    limit, quadratic, support = arb(1), arb(0), arb(0)
     if charge.square:
         squares = sum((m * c * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
         if not convex.ball:
-            lower = value - squares / (2 * convex.strength)
-        elif getattr(charge, "caps", False):
-            lower = value - convex.strength * sum((m * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
+            quadratic = squares / (2 * convex.strength)
+        elif charge.caps:
+            support = convex.strength * sum((m * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
         else:
-            lower = value - convex.strength * squares.sqrt()
+            support = convex.strength * squares.sqrt()
     elif convex.ball:
-        lower = value - convex.strength * norm
-    else:
+        support = convex.strength * norm
+    elif not norm <= convex.strength:
         # Balls that overlap cannot be ordered: arb's own min and max return a ball around both candidates.
-        shrink = arb(1) if norm <= convex.strength else arb(1).min(convex.strength / norm)
-        lower = shrink * value + (1 - shrink) * zero
+        limit = limit.min(convex.strength / norm)
     if problem.bias is not None:
         residual = _residual(problem, slopes)
         square = sum((m * r * r for m, r in zip(problem.m, residual, strict=True)), Fraction(0))
         if problem.bias:
-            lower -= shrink**2 * ball(square / (2 * problem.bias))
+            quadratic += ball(square / (2 * problem.bias))
         elif square:
             raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
+    shrink = arb(1) if convex.ball else _shrink(value - zero, quadratic, limit)
+    lower = shrink * value + (1 - shrink) * zero - shrink**2 * quadratic - support
     allowed = norm if convex.ball else convex.strength
     return Lower(lower, allowed, shrink, slopes.own, slopes.other, slopes.denominator)
+
+
+def _shrink(gain: arb, quadratic: arb, limit: arb) -> arb:
+    """The t in [0, limit] with the largest ``t gain - t^2 quadratic``, or one close to it; all of them prove a bound."""
+    if gain <= 0:
+        return arb(0)
+    if gain < 2 * quadratic * limit:
+        best = (gain / (2 * quadratic)).mid()
+        if best <= limit:
+            return best
+    return limit
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,14 @@ class Charge(Protocol):
 
     columns : whether it acts on scaled column norms of the logits instead of lengths
     nonnegative : whether features must be non-negative, so that lower bounds need columns that repel each other
-    square : whether it is ``strength/2`` times the sum of squares (or a bound on its root, or on each)
+    square : whether it is ``strength/2`` times the sum of squares (or a bound on its root, or, with ``caps``, on each)
     """
 
     ball: bool
     columns: bool
     nonnegative: bool
     square: bool
+    caps: bool
 
     def price(self, lengths: Lengths) -> arb:
         """What the lengths add to the objective."""
@@ -95,7 +96,7 @@ class Squares(Linear):
 class Power:
     """``strength`` times the sum of ``length^power``, or a budget of ``strength`` on that sum (linear layers)."""
 
-    columns = nonnegative = square = False
+    columns = nonnegative = square = caps = False
 
     def __init__(self, strength: arb, power: Fraction, is_ball: bool) -> None:
         self.strength, self.exponent, self.ball = strength, ball(power), is_ball
@@ -132,7 +133,7 @@ class Power:
 class Minimax:
     """``mu t (1 - a) + decay a^2 / 2`` with ``a = min(mu t / decay, contraction)`` (equilibria with decay on A)."""
 
-    ball = columns = nonnegative = square = False
+    ball = columns = nonnegative = square = caps = False
 
     def __init__(self, mu: arb, decay: Fraction, contraction: Fraction) -> None:
         self.mu, self.decay, self.contraction = mu, ball(decay), ball(contraction)
@@ -187,7 +188,7 @@ class Minimax:
 class Relief:
     """``strength (sum t - e |t|)``, or a budget on ``sum t - e |t|`` (Frobenius budget ``e^2`` on A)."""
 
-    columns = nonnegative = square = False
+    columns = nonnegative = square = caps = False
 
     def __init__(self, strength: arb, budget: Fraction, is_ball: bool) -> None:
         self.strength, self.e, self.ball = strength, ball(budget).sqrt(), is_ball
