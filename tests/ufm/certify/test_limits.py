@@ -19,15 +19,14 @@ from ufm.certify.verify import prove
 SECONDS, BYTES = 5.0, 400 * 2**20
 
 
-def primes(count: int, start: int) -> list[int]:
-    """Pairwise coprime numbers of some size: ``start! k + 1`` would do, consecutive odd powers are quicker."""
-    return [3**start * 2 * k + 1 for k in range(1, count + 1)]
+def coprime(count: int, power: int) -> list[int]:
+    """Numbers that are nearly coprime in pairs: two of them share at most a divisor of the difference of their factors."""
+    return [3**power * 2 * k + 1 for k in range(1, count + 1)]
 
 
 def refused(path, text: str | bytes) -> str:
-    """What recheck says, in bounded time and memory."""
+    """What recheck says, in bounded time."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    tracemalloc.start()
     start = time.perf_counter()
     try:
         found = ufm.recheck(path)
@@ -35,13 +34,20 @@ def refused(path, text: str | bytes) -> str:
         reason = found.reason
     except ufm.InputError as error:
         reason = str(error)
+    assert time.perf_counter() - start < SECONDS
+    assert len(reason) < 500
+    return reason
+
+
+def refused_in_little_memory(path, text: str | bytes) -> str:
+    """What recheck says, in bounded memory."""
+    tracemalloc.start()
+    try:
+        return refused(path, text)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert time.perf_counter() - start < SECONDS
-    assert peak < BYTES
-    assert len(reason) < 500
-    return reason
+        assert peak < BYTES
 
 
 def wide(groups: int) -> dict:
@@ -67,7 +73,7 @@ def wide(groups: int) -> dict:
 def test_common_denominators(tmp_path, name, digits):
     """Sixty numbers 1/q with q coprime: their common denominator has 60 times the digits."""
     document = wide(60)
-    document["problem"]["loss"][name] = [f"{q + 1}/{q}" for q in primes(60, int(digits * 2.09))]
+    document["problem"]["loss"][name] = [f"{q + 1}/{q}" for q in coprime(60, int(digits * 2.09))]
     assert "certificate has" in refused(tmp_path / "c.json", json.dumps(document))
 
 
@@ -80,26 +86,21 @@ def test_exponents(tmp_path, exponent):
 
 def test_many_digits_in_many_groups(tmp_path):
     """A product of matrices that would take minutes is refused by its size."""
-    document = wide(300)
-    document["dual"]["denominator"] = str(300 * 10**1150)
-    document["dual"]["own"] = [str(10**1150)] * 300
-    document["dual"]["other"] = [["0" if g == h else str(10**1150) for h in range(300)] for g in range(300)]
-    document["problem"]["loss"]["temperatures"] = [f"{3**60 + k}/{3**60}" for k in range(300)]
-    too_large = json.dumps(document)
-    assert "MB" in refused(tmp_path / "c.json", too_large)
-    with pytest.raises(ufm.InputError, match="too many groups"):
-        start = time.perf_counter()
-        prove(document)
-    assert time.perf_counter() - start < SECONDS
+    document = wide(120)
+    document["dual"]["denominator"] = str(120 * 10**1150)
+    document["dual"]["own"] = [str(10**1150)] * 120
+    document["dual"]["other"] = [["0" if g == h else str(10**1150) for h in range(120)] for g in range(120)]
+    document["problem"]["loss"]["temperatures"] = [f"{3**60 + k}/{3**60}" for k in range(120)]
+    document["problem"]["loss"]["weights"] = [f"{3**60 + k}/{3**60}" for k in range(120)]
+    assert "too many groups" in refused(tmp_path / "c.json", json.dumps(document))
 
 
 def test_many_digits_in_many_factors(tmp_path):
-    document = wide(200)
-    row = [str(10**1100)] * 200
-    document["primal"]["left"] = {"exponent": -2000, "integers": [row] * 200}
-    document["primal"]["right"] = {"exponent": -2000, "integers": [row] * 200}
-    with pytest.raises(ufm.InputError, match="too many groups"):
-        prove(document)
+    document = wide(110)
+    row = [str(10**1190)] * 110
+    document["primal"]["left"] = {"exponent": -2000, "integers": [row] * 110}
+    document["primal"]["right"] = {"exponent": -2000, "integers": [row] * 110}
+    assert "too many groups" in refused(tmp_path / "c.json", json.dumps(document))
 
 
 def test_files_too_large_are_not_read_to_their_end(tmp_path):
@@ -110,7 +111,7 @@ def test_files_too_large_are_not_read_to_their_end(tmp_path):
     with pytest.raises(ufm.InputError, match="32 MB"):
         ufm.recheck(path)
     assert time.perf_counter() - start < SECONDS
-    assert "32 MB" in refused(path, b" " * 50_000_000)
+    assert "32 MB" in refused_in_little_memory(path, b" " * 50_000_000)
     with pytest.raises(ufm.InputError, match="32 MB"):
         ufm.recheck("/dev/zero")
 
@@ -122,7 +123,7 @@ def test_files_too_large_are_not_read_to_their_end(tmp_path):
     ids=["lists", "objects", "numbers", "open lists", "open objects", "string", "nested", "empty", "zero", "digits"],
 )  # fmt: skip
 def test_what_json_can_be_made_of(tmp_path, text):
-    refused(tmp_path / "c.json", text)
+    refused_in_little_memory(tmp_path / "c.json", text)
 
 
 def test_documents_of_too_many_groups(tmp_path):
@@ -145,7 +146,7 @@ def test_nested_entries(tmp_path):
 
 
 def test_many_groups_are_verified(tmp_path):
-    """512 groups, the most that are read, with probabilities that are uniform."""
+    """Probabilities that are uniform, on classes that all differ in size."""
     path = tmp_path / "c.json"
     path.write_text(json.dumps(wide(120)))
     assert ufm.recheck(path).accepted
@@ -155,7 +156,7 @@ def test_numbers_as_long_as_the_package_writes_them(tmp_path):
     """Float64 of any size as fractions, probabilities of 2000 bits."""
     document = documents.document("explicit", "bias decay", "all", [(2, 2**53), (1, 1)], 1)
     loss = document["problem"]["loss"]
-    loss["weights"] = ["1/" + str(2**380), str(2**330 + 1)]
+    loss["weights"] = [f"{2**53 - 1}/{2**380}", str(2**330 + 1)]
     loss["offsets"] = ["1/" + str(2**1070), "-9999"]
     loss["temperatures"] = [f"{2**52 + 1}/{2**84}", f"{2**53 - 1}/{2**20}"]
     document["problem"]["regularizer"].update({"lambda_W": "1/" + str(2**990), "lambda_H": "1/" + str(2**990)})
