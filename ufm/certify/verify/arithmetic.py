@@ -16,6 +16,7 @@ from ufm.certify.verify.document import fields, listed
 from ufm.errors import InputError
 
 PRECISION = 160
+ZERO = arb(0)
 MAX_EXPONENT = 2200
 """Binary exponents of factors: float64 reaches 2**-1074, and a shared exponent lies 53 below the smallest number's."""
 MAX_DIGITS = 1200
@@ -43,6 +44,11 @@ def ball(value: Fraction | int) -> arb:
     """A rational as a ball."""
     value = Fraction(value)
     return arb(fmpq(value.numerator, value.denominator))
+
+
+def total(terms: Iterable[arb]) -> arb:
+    """The sum of balls, zero if there are none."""
+    return sum(terms, ZERO)
 
 
 def power_of_two(exponent: int) -> arb:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq, fmpz, fmpz_mat
 
-from ufm.certify.verify.arithmetic import affordable, ball, common_denominator, integer
+from ufm.certify.verify.arithmetic import ZERO, affordable, ball, common_denominator, integer, total
 from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.penalty import Minimax, Power
 from ufm.certify.verify.problem import ExactProblem
@@ -39,56 +39,56 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
             return _scalars(problem)
         # Any slopes will do: the conjugate of squared error is finite everywhere.
         slopes = _written(problem, dual)
-        value, zero = _squared(problem, slopes), arb(0)
+        value, zero = _squared(problem, slopes), ZERO
     else:
         slopes, value = _probabilities(problem, dual)
-        zero = arb(0)
+        zero = ZERO
         if problem.smoothing:
             rest = problem.floor * (problem.classes - 1)
             zero = -ball(rest) * ball(problem.floor).log() - ball(1 - rest) * ball(1 - rest).log()
     charge = problem.charge
-    convex = charge.convex(upper.upper())
-    norm, columns = arb(0), []
+    strength = charge.convex(upper.upper())
+    norm, pairs = ZERO, []
     if charge.columns:
-        columns = _column_norms(problem, slopes)
+        pairs = _column_norms(problem, slopes)
         if charge.nonnegative and not _repelling(problem, slopes):
             raise InputError("certificate has columns that attract each other, so it proves nothing for features >= 0")
-        for c in columns:
+        for _, c in pairs:
             norm = norm.max(c)
     else:
         norm = _dual_norm(problem, slopes)
     # The program is at least D(t Y) - t^2 quadratic for every t up to the limit; see `_shrink`.
-    limit, quadratic, support = arb(1), arb(0), arb(0)
+    limit, quadratic, support = arb(1), ZERO, ZERO
     if charge.square:
-        squares = sum((m * c * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
-        if not convex.ball:
-            quadratic = squares / (2 * convex.strength)
+        squares = total(m * c * c for m, c in pairs)
+        if not charge.ball:
+            quadratic = squares / (2 * strength)
         elif charge.caps:
-            support = convex.strength * sum((m * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
+            support = strength * total(m * c for m, c in pairs)
         else:
-            support = convex.strength * squares.sqrt()
-    elif convex.ball:
-        support = convex.strength * norm
-    elif not norm <= convex.strength:
+            support = strength * squares.sqrt()
+    elif charge.ball:
+        support = strength * norm
+    elif not norm <= strength:
         # Balls that overlap cannot be ordered: arb's own min and max return a ball around both candidates.
-        limit = limit.min(convex.strength / norm)
+        limit = limit.min(strength / norm)
     if problem.bias is not None:
         residual = _residual(problem, slopes)
-        square = sum((m * r * r for m, r in zip(problem.m, residual, strict=True)), Fraction(0))
+        square = sum((problem.m[g] * r * r for g, r in enumerate(residual)), Fraction(0))
         if problem.bias:
             quadratic += ball(square / (2 * problem.bias))
         elif square:
             raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
-    shrink = arb(1) if convex.ball else _shrink(value - zero, quadratic, limit)
+    shrink = arb(1) if charge.ball else _shrink(value - zero, quadratic, limit)
     lower = shrink * value + (1 - shrink) * zero - shrink**2 * quadratic - support
-    allowed = norm if convex.ball else convex.strength
+    allowed = norm if charge.ball else strength
     return Lower(lower, allowed, shrink, slopes.own, slopes.other, slopes.denominator)
 
 
 def _shrink(gain: arb, quadratic: arb, limit: arb) -> arb:
     """The t in [0, limit] with the largest ``t gain - t^2 quadratic``, or one close to it; all of them prove a bound."""
     if gain <= 0:
-        return arb(0)
+        return ZERO
     if gain < 2 * quadratic * limit:
         best = (gain / (2 * quadratic)).mid()
         if best <= limit:
@@ -132,12 +132,12 @@ def _probabilities(problem: ExactProblem, dual: Any) -> tuple[_Slopes, arb]:
     for h in range(groups):
         if sum(m[g] * other[g][h] for g in range(groups)) - other[h][h] + own[h] != denominator:
             raise InputError(f"certificate has probabilities in column {h + 1} that do not sum to one, so it proves nothing")
-    value = arb(0)
+    value = ZERO
     log_denominator = arb(denominator).log()
     unit = common_denominator(problem.offset)
     offset = [int(v * unit) for v in problem.offset]
     for h in range(groups):
-        column = arb(0)
+        column = ZERO
         for g in range(groups):
             copies = m[g] - (g == h)
             if copies and other[g][h]:
@@ -171,14 +171,14 @@ def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
 def _scalars(problem: ExactProblem) -> Lower:
     """Squared error without bias at equal curvature: ``sum_k min_s c (s - t_k)^2 / 2 + phi(s)``, by von Neumann."""
     charge, groups = problem.charge, len(problem.m)
-    curvatures = {share / scale for share, scale in zip(problem.share, problem.scale_squared, strict=True)}
+    curvatures = {problem.share[g] / problem.scale_squared[g] for g in range(groups)}
     if problem.bias is not None or len(curvatures) != 1 or not isinstance(charge, Power | Minimax) or charge.ball:
         raise InputError("certificate has no dual slopes where its problem needs them; save it again")
     exact = curvatures.pop()
-    value = arb(0)
+    value = ZERO
     for g in range(groups):
         value += problem.m[g] * _scalar(charge, ball(exact), arb(problem.scale_squared[g]).sqrt())
-    return Lower(value, arb(0), arb(1), [0] * groups, [[0] * groups for _ in range(groups)], 1)
+    return Lower(value, ZERO, arb(1), [0] * groups, [[0] * groups for _ in range(groups)], 1)
 
 
 def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
@@ -190,27 +190,18 @@ def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
     def slope(s: arb) -> arb:
         return curvature * (s - target) + charge.slope(s)
 
-    turn = charge.turn(curvature)
-    # Both ends of the part up to the turn, which is concave (or nearly: see `Minimax.doubt`).
+    turn, doubt = charge.turn(curvature)
     best = curvature * target**2 / 2
-    if not turn.is_zero():
-        best = _least(best, value(turn)) - charge.doubt(curvature)
+    # Up to the turn the sum is concave (but for the doubt), so least at an end; past the target it rises. If the turn comes
+    # last, the sum rises all the way. If not, a tangent near the minimum of the convex part lies below that part.
     if not turn >= target:
         low, high = float(turn.upper().mid()), float(target.upper().mid())
         for _ in range(200):
             middle = (low + high) / 2
             low, high = (middle, high) if slope(arb(middle)) < 0 else (low, middle)
-        at = arb(high) if arb(high) >= turn else turn.upper()
-        tilt = slope(at)
-        # The tangent at a point of the convex part falls towards the turn if it rises there, and towards the target if not.
-        below = tilt.upper().max(arb(0)) * (at - turn).upper().max(arb(0))
-        above = (-tilt).upper().max(arb(0)) * (target - at).upper().max(arb(0))
-        best = _least(best, value(at) - below - above)
-    return best
-
-
-def _least(a: arb, b: arb) -> arb:
-    return a if a <= b else b if b <= a else a.lower().min(b.lower())
+        at = arb(high).max(turn.upper())
+        best = best.min(value(at) + (slope(at) * (turn - at)).min(slope(at) * (at.max(target) - at)))
+    return best - doubt
 
 
 def _residual(problem: ExactProblem, slopes: _Slopes) -> list[Fraction]:
@@ -228,19 +219,19 @@ def _residual(problem: ExactProblem, slopes: _Slopes) -> list[Fraction]:
 
 def _weights(problem: ExactProblem) -> tuple[list[int], int]:
     """``pi^2 / s^2`` of each group as integers over one denominator."""
-    exact = [share**2 / scale for share, scale in zip(problem.share, problem.scale_squared, strict=True)]
+    exact = [share**2 / problem.scale_squared[g] for g, share in enumerate(problem.share)]
     common = lcm(*(q.denominator for q in exact))
     return [int(q * common) for q in exact], common
 
 
-def _column_norms(problem: ExactProblem, slopes: _Slopes) -> list[arb]:
-    """Norms of the columns of ``G = Y diag(pi) S^{-1}``."""
+def _column_norms(problem: ExactProblem, slopes: _Slopes) -> list[tuple[int, arb]]:
+    """Norms of the columns of ``G = Y diag(pi) S^{-1}``, one of each group with the number of its classes."""
     m, groups = problem.m, len(problem.m)
     norms = []
     for h in range(groups):
         square = slopes.own[h] ** 2 + sum((m[g] - (g == h)) * slopes.other[g][h] ** 2 for g in range(groups))
         exact = square * problem.share[h] ** 2 / (problem.scale_squared[h] * slopes.denominator**2)
-        norms.append(ball(exact).sqrt())
+        norms.append((m[h], ball(exact).sqrt()))
     return norms
 
 
@@ -274,7 +265,7 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     shared = gcd(*warm)
     denominator = arb(slopes.denominator * warm_denominator) / shared * arb(weight_denominator).sqrt()
     warm = [w // shared for w in warm]
-    largest = arb(0)
+    largest = ZERO
     for g in range(groups):
         if m[g] > 1:
             largest = largest.max(arb((warm[g] * (other[g][g] - own[g])) ** 2 * weight[g]))

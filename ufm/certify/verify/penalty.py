@@ -11,19 +11,12 @@ from typing import Any, NamedTuple, Protocol
 
 from flint import arb
 
-from ufm.certify.verify.arithmetic import ball, positive, rational, shown, within
+from ufm.certify.verify.arithmetic import ZERO, ball, positive, rational, shown, total, within
 from ufm.certify.verify.document import fields
 from ufm.errors import InputError
 
 Lengths = list[tuple[arb, int]]
 """Lengths of feature dimensions with multiplicities."""
-
-
-class Convex(NamedTuple):
-    """A convex stand-in: ``strength`` times the nuclear norm, or (``ball``) the nuclear norm at most ``strength``."""
-
-    strength: arb
-    ball: bool
 
 
 class Charge(Protocol):
@@ -48,13 +41,20 @@ class Charge(Protocol):
         """How many times a budget must grow to allow them."""
         ...
 
-    def convex(self, upper: arb) -> Convex:
-        """A convex stand-in, nowhere above the charge where that is at most ``upper``."""
+    def convex(self, upper: arb) -> arb:
+        """Strength of a convex stand-in, nowhere above the charge where that is at most ``upper``.
+
+        It charges that much per unit of the nuclear norm, or (`ball`) allows the nuclear norm that much.
+        """
         ...
 
 
 def _total(lengths: Lengths) -> arb:
-    return sum((c * t for t, c in lengths), arb(0))
+    return total(c * t for t, c in lengths)
+
+
+def _squares(lengths: Lengths) -> arb:
+    return total(c * t * t for t, c in lengths)
 
 
 class Linear:
@@ -70,8 +70,8 @@ class Linear:
     def gauge(self, lengths: Lengths) -> arb:
         return _total(lengths) / self.strength
 
-    def convex(self, upper: arb) -> Convex:
-        return Convex(self.strength, self.ball)
+    def convex(self, upper: arb) -> arb:
+        return self.strength
 
 
 class Squares(Linear):
@@ -82,15 +82,15 @@ class Squares(Linear):
         self.square, self.caps = True, caps
 
     def price(self, lengths: Lengths) -> arb:
-        return self.strength / 2 * sum((c * t * t for t, c in lengths), arb(0))
+        return self.strength / 2 * _squares(lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
         if self.caps:
-            largest = arb(0)
+            largest = ZERO
             for t, _ in lengths:
                 largest = largest.max(t)
             return largest / self.strength
-        return sum((c * t * t for t, c in lengths), arb(0)).sqrt() / self.strength
+        return _squares(lengths).sqrt() / self.strength
 
 
 class Power:
@@ -103,31 +103,27 @@ class Power:
 
     def each(self, length: arb) -> arb:
         # Lengths are exact zeros or proved positive; a ball around zero would give NaN, which proves nothing.
-        return arb(0) if length.is_zero() else self.strength * length**self.exponent
+        return length if length.is_zero() else self.strength * length**self.exponent
 
     def price(self, lengths: Lengths) -> arb:
-        return sum((c * self.each(t) for t, c in lengths), arb(0))
+        return total(c * self.each(t) for t, c in lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
-        total = self.price(lengths) / self.strength**2
-        return arb(0) if total.is_zero() else total ** (1 / self.exponent)
+        used = self.price(lengths) / self.strength**2
+        return used if used.is_zero() else used ** (1 / self.exponent)
 
-    def convex(self, upper: arb) -> Convex:
+    def convex(self, upper: arb) -> arb:
         if self.ball:
-            return Convex(self.strength ** (1 / self.exponent), True)
+            return self.strength ** (1 / self.exponent)
         largest = (upper / self.strength) ** (1 / self.exponent)
-        return Convex(upper / largest, False)
+        return upper / largest
 
     def slope(self, length: arb) -> arb:
         return self.strength * self.exponent * length ** (self.exponent - 1)
 
-    def turn(self, curvature: arb) -> arb:
-        """Where the second derivative is ``-curvature``: concave enough before, convex with it after."""
-        return (self.strength * self.exponent * (1 - self.exponent) / curvature) ** (1 / (2 - self.exponent))
-
-    def doubt(self, curvature: arb) -> arb:
-        """0: whether the sum is concave up to the turn is never in doubt."""
-        return arb(0)
+    def turn(self, curvature: arb) -> tuple[arb, arb]:
+        """Where the second derivative is ``-curvature``: concave enough before, convex with it after; no doubt about it."""
+        return (self.strength * self.exponent * (1 - self.exponent) / curvature) ** (1 / (2 - self.exponent)), ZERO
 
 
 class Minimax:
@@ -151,38 +147,35 @@ class Minimax:
         return self.mu * length * (1 - a) + self.decay * a * a / 2
 
     def price(self, lengths: Lengths) -> arb:
-        return sum((c * self.each(t) for t, c in lengths), arb(0))
+        return total(c * self.each(t) for t, c in lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
-        return arb(0)
+        return ZERO
 
-    def convex(self, upper: arb) -> Convex:
+    def convex(self, upper: arb) -> arb:
         corner = self.decay * self.contraction * (1 - self.contraction / 2)
         steep = self.mu * (1 - self.contraction)
         if upper < corner:
             # With t = decay / mu (1 - root) the chord upper / t, free of cancellation.
-            return Convex(self.mu * (1 + (1 - 2 * upper / self.decay).sqrt()) / 2, False)
+            return self.mu * (1 + (1 - 2 * upper / self.decay).sqrt()) / 2
         # Where the corner is too close to tell, the larger range and the smaller price serve both cases.
-        excess = (upper - corner).upper().max(arb(0))
+        excess = (upper - corner).upper().max(ZERO)
         price = upper if upper >= corner else corner.lower()
-        return Convex(price / (self.knee + excess / steep), False)
+        return price / (self.knee + excess / steep)
 
     def slope(self, length: arb) -> arb:
         return self.mu * (1 - self.strength(length))
 
-    def turn(self, curvature: arb) -> arb:
-        """Where the price stops being quadratic, if it is more concave there than ``curvature`` makes up for."""
-        return arb(0) if self.mu**2 / self.decay < curvature else self.knee
+    def turn(self, curvature: arb) -> tuple[arb, arb]:
+        """Where the price stops being quadratic, if it is more concave there than ``curvature`` makes up for.
 
-    def doubt(self, curvature: arb) -> arb:
-        """How far the sum may lie below its ends up to the turn: 0, unless decay and ``curvature`` balance too closely.
-
-        A function of second derivative at most d >= 0 lies at most ``d knee^2 / 8`` below its chord on [0, knee].
+        Where the two balance too closely to tell, the sum has a second derivative of at most some d > 0 up to the knee, and
+        lies at most ``d knee^2`` below the smaller one of its ends there.
         """
         bend = self.mu**2 / self.decay
-        if bend < curvature or bend >= curvature:
-            return arb(0)
-        return (curvature - bend).upper().max(arb(0)) * self.knee**2 / 8
+        if bend < curvature:
+            return ZERO, ZERO
+        return self.knee, (curvature - bend).upper().max(ZERO) * self.knee**2
 
 
 class Relief:
@@ -194,7 +187,7 @@ class Relief:
         self.strength, self.e, self.ball = strength, ball(budget).sqrt(), is_ball
 
     def _sum(self, lengths: Lengths) -> arb:
-        return _total(lengths) - self.e * sum((c * t * t for t, c in lengths), arb(0)).sqrt()
+        return _total(lengths) - self.e * _squares(lengths).sqrt()
 
     def price(self, lengths: Lengths) -> arb:
         return self.strength * self._sum(lengths)
@@ -202,10 +195,10 @@ class Relief:
     def gauge(self, lengths: Lengths) -> arb:
         return self._sum(lengths) / self.strength
 
-    def convex(self, upper: arb) -> Convex:
+    def convex(self, upper: arb) -> arb:
         if self.ball:
-            return Convex(self.strength / (1 - self.e), True)
-        return Convex(self.strength * (1 - self.e), False)
+            return self.strength / (1 - self.e)
+        return self.strength * (1 - self.e)
 
 
 def charge(head: Any, regularizer: Any, classes: int) -> Charge:

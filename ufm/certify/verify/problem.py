@@ -60,7 +60,7 @@ class ExactProblem:
         elif kind == "ce":
             names = ("weights", "temperatures", "offsets")
             _, smoothing, *lists = fields(loss, "loss", "kind", "smoothing", *names)
-            read = [listed(values, name, groups) for name, values in zip(names, lists, strict=True)]
+            read = [listed(values, names[i], groups) for i, values in enumerate(lists)]
             weights = [within(v, 1e-100, 1e100, "class weight") for v in read[0]]
             self.warm = [within(v, 1e-10, 1e10, "temperature") for v in read[1]]
             self.offset = [within(v, -1e4, 1e4, "offset") for v in read[2]]
@@ -71,8 +71,8 @@ class ExactProblem:
             raise InputError(f"certificate has an unknown loss {shown(kind)}; save it again")
         for values in (weights, self.warm, self.offset):
             common_denominator(values)
-        mass = sum(m * n * w for m, n, w in zip(self.m, self.n, weights, strict=True))
-        self.share = [n * w / mass for n, w in zip(self.n, weights, strict=True)]
+        mass = sum(self.m[g] * self.n[g] * w for g, w in enumerate(weights))
+        self.share = [self.n[g] * w / mass for g, w in enumerate(weights)]
         self.floor = self.smoothing / self.classes
         self.warm_ball, self.offset_ball = [ball(v) for v in self.warm], [ball(v) for v in self.offset]
         self.share_ball = [ball(v) for v in self.share]

@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import arb, fmpz, fmpz_mat
 
-from ufm.certify.verify.arithmetic import affordable, ball, dyadic, power_of_two
+from ufm.certify.verify.arithmetic import ZERO, affordable, ball, dyadic, power_of_two, total
 from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
@@ -39,7 +39,7 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
     for name, row in (("contrasts", contrast), ("biases", bias)):
         if any(isinstance(v, list) for v in listed(row, name, groups)):
             raise InputError(f"certificate has {name} of the wrong shape; save it again")
-    if any(x and c == 1 for x, c in zip(contrast, m, strict=True)):
+    if any(x and m[g] == 1 for g, x in enumerate(contrast)):
         raise InputError("certificate has a contrast in a group of one class; save it again")
     if problem.bias is None and any(bias):
         raise InputError("certificate has a bias where the problem has none; save it again")
@@ -73,7 +73,7 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
         return Upper(loss, width, own, other)
     upper = loss + charge.price(lengths)
     if problem.bias:
-        square = sum(c * v * v for c, v in zip(m, bias, strict=True))
+        square = sum(m[g] * v * v for g, v in enumerate(bias))
         upper += ball(problem.bias / 2) * arb(square) * power_of_two(2 * bias_power)
     return Upper(upper, width, own, other)
 
@@ -81,7 +81,7 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
 def _width(problem: ExactProblem, contrast: list[int], rank: int) -> int:
     if problem.charge.columns:
         return problem.classes if problem.charge.nonnegative else problem.classes - 1
-    return rank + sum(m - 1 for m, x in zip(problem.m, contrast, strict=True) if x)
+    return rank + sum(problem.m[g] - 1 for g, x in enumerate(contrast) if x)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list
     lengths = []
     for h in range(groups):
         square = logits.own(h) ** 2
-        square += sum(((m[g] - (g == h)) * logits.other(g, h) ** 2 for g in range(groups)), arb(0))
+        square += total((m[g] - (g == h)) * logits.other(g, h) ** 2 for g in range(groups))
         lengths.append((arb(problem.scale_squared[h]).sqrt() * square.sqrt(), m[h]))
     return lengths
 
@@ -130,11 +130,11 @@ def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list
 def _entropy(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], list[list[arb]]]:
     m, groups = problem.m, len(problem.m)
     tempered = set(problem.warm) != {1}
-    loss = arb(0)
+    loss = ZERO
     own: list[arb] = []
-    other: list[list[arb]] = [[arb(0)] * groups for _ in range(groups)]
+    other: list[list[arb]] = [[ZERO] * groups for _ in range(groups)]
     for h in range(groups):
-        odds, spread = arb(0), arb(0)
+        odds, spread = ZERO, ZERO
         for g in range(groups):
             copies = m[g] - (g == h)
             if not copies:
@@ -162,9 +162,9 @@ def _squared(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], li
     m, groups = problem.m, len(problem.m)
     own = [logits.own(h) for h in range(groups)]
     other = [[logits.other(g, h) for h in range(groups)] for g in range(groups)]
-    loss = arb(0)
+    loss = ZERO
     for h in range(groups):
         square = (own[h] - 1) ** 2
-        square += sum(((m[g] - (g == h)) * other[g][h] ** 2 for g in range(groups)), arb(0))
+        square += total((m[g] - (g == h)) * other[g][h] ** 2 for g in range(groups))
         loss += m[h] * problem.share_ball[h] * square / 2
     return loss, own, other
