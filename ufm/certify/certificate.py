@@ -6,6 +6,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ class Certificate:
         ``"float"``: float64 with a-priori rounding terms; ``"rigorous"``: exact rationals and ball arithmetic.
     problem, program, factors, slopes
         The claim's subject and its witness: factors for the upper, dual slopes for the lower bound.
+
+    Raises
+    ------
+    InputError
+        Bounds that are not finite, or a lower bound above the upper one.
     """
 
     lower: float
@@ -43,6 +49,13 @@ class Certificate:
     program: LogitProgram
     factors: Factors
     slopes: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.lower) and isfinite(self.upper) and self.lower <= self.upper):
+            raise InputError(
+                f"bounds {self.lower!r} and {self.upper!r} are no certificate: they must be finite and in order; "
+                "the problem is beyond what this level of arithmetic can bound"
+            )
 
     @property
     def gap(self) -> float:

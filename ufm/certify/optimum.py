@@ -20,7 +20,8 @@ from typing import Any
 
 from flint import arb
 
-from ufm.certify.verify import ExactProblem, Lower, Upper, lower_bound, upper_bound, working_precision
+from ufm.certify.verify import ExactProblem, Linear, Lower, Upper, lower_bound, upper_bound, working_precision
+from ufm.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,17 @@ class Optimum:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Optimum:
-        """From a certificate document of a convex program on singular values; everything is evaluated anew."""
+        """From a certificate document; everything is evaluated anew.
+
+        Raises
+        ------
+        InputError
+            The program is not convex in singular values, or the witness proves nothing.
+        """
         with working_precision():
             problem = ExactProblem(document["problem"])
+            if not isinstance(problem.charge, Linear) or problem.charge.columns:
+                raise InputError("statements about the optimum need a head that is convex in singular values")
             upper = upper_bound(problem, document["primal"])
             return cls(problem, lower_bound(problem, document["dual"], upper.value), upper)
 
@@ -97,7 +106,12 @@ class Optimum:
         return (self.gap / (slack * (classes - 1) * scale)).upper()
 
     def margin(self, a: int, b: int) -> tuple[arb, arb]:
-        """Bounds on the logit of class a minus that of class b in the column of class a (groups of one class)."""
+        """Bounds on the logit of class a minus that of class b in the column of class a (groups of one class).
+
+        Under temperatures and offsets: of the logits after them.
+        """
+        if self.problem.squared:
+            raise InputError("margins of single classes are enclosed for cross-entropy only")
         with working_precision():
             own, other = self.own([a]), self.other([b], [a])
             lower = (own.lower() / other.upper()).log().lower() if own > 0 else arb("-inf")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from ufm.errors import InputError
 
@@ -35,7 +33,7 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
     Raises
     ------
     InputError
-        The file cannot be read, is not JSON, or is not a certificate at all.
+        The file cannot be read, is larger than any certificate, is not JSON, or is not a certificate at all.
 
     Examples
     --------
@@ -46,35 +44,33 @@ def recheck(path: str | os.PathLike[str]) -> Recheck:
     ...     ufm.recheck(folder + "/c.json").accepted
     True
     """
-    from flint import arb, fmpq
-
-    from ufm.certify.verify import FORMAT, MALFORMED, integer, outward, prove, rational, working_precision
+    import ufm.certify.verify as verify
+    from ufm.certify.verify import ball, fields, integer, rational
 
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"certificate file {str(path)!r} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError, MemoryError):
-        raise InputError(f"certificate file {str(path)!r} is not JSON; save it again") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"certificate file {str(path)!r} is not a certificate of format {FORMAT!r}; save it again")
+        document = verify.read(path)
+    except verify.AmbiguousError as error:
+        return Recheck(False, str(error))
+    if not isinstance(document, dict) or document.get("format") != verify.FORMAT:
+        name = str(path)[:200]
+        raise InputError(f"certificate file {name!r} is not a certificate of format {verify.FORMAT!r}; save it again")
     try:
-        proof = prove(document)
-        claim = document["claim"]
-        lower, upper, width = rational(claim["lower"]), rational(claim["upper"]), integer(claim["width"])
-        shown = outward(lower, -1), outward(upper, +1)
-        with working_precision():
-            lower_ball = arb(fmpq(lower.numerator, lower.denominator))
-            upper_ball = arb(fmpq(upper.numerator, upper.denominator))
-            proved_lower, proved_upper = lower_ball <= proof.lower, upper_ball >= proof.upper
+        written = fields(document.get("claim"), "claim", "lower", "upper", "width")
+        lower, upper, width = rational(written[0]), rational(written[1]), integer(written[2])
+        shown = verify.outward(lower, -1), verify.outward(upper, +1)
+        proof = verify.prove(document)
+        with verify.working_precision():
+            proved_lower, proved_upper = ball(lower) <= proof.lower, ball(upper) >= proof.upper
     except InputError as error:
         return Recheck(False, str(error))
-    except MALFORMED as error:
+    except verify.MALFORMED as error:
         return Recheck(False, f"certificate has no readable claim ({type(error).__name__})")
     if not proved_lower:
         return Recheck(False, f"the witness does not prove the lower bound {shown[0]!r}")
     if not proved_upper:
         return Recheck(False, f"the witness does not prove the upper bound {shown[1]!r}")
+    if lower > upper:
+        return Recheck(False, f"the claimed lower bound {shown[0]!r} exceeds the upper bound {shown[1]!r}")
     dim = document["problem"]["dim"]
     if dim is not None and width > integer(dim):
         return Recheck(False, f"the claim is about width {width}, and the problem has dim={dim}")

@@ -8,8 +8,8 @@ The theory that it applies, for a mean loss over samples with column losses ``l_
 
 * for any slopes Y in the domain of the conjugates, ``f(Z) >= sum_k pi_k d_k(y_k) + <G, Z S>`` with
   ``G = Delta Y diag(pi) S^{-1}`` and ``d = -l^*``: entropy for cross-entropy (Y = P - T), ``-|y|^2/2 - y_k`` for squares;
-* decay: with ``t = min(1, mu_eff / ||G||_2)`` the optimum is at least ``t D(Y) + (1 - t) D(0)``, because D is concave and
-  ``t Y`` feasible; bias decay lb subtracts ``t^2 ||Delta Y pi||^2 / (2 lb)``;
+* decay: for every t in [0, 1] with ``t ||G||_2 <= mu_eff`` the optimum is at least ``t D(Y) + (1 - t) D(0)``, because D is
+  concave and ``t Y`` feasible; bias decay lb subtracts ``t^2 ||Delta Y pi||^2 / (2 lb)``; the best t is taken;
 * budgets: the optimum is at least ``D(Y) - radius ||G||_2``;
 * concave charges: a singular value that alone costs more than a proved upper bound cannot occur in an optimum, and up to
   there the chord lies below the charge; squared error without bias splits into scalar problems;
@@ -25,8 +25,10 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from ufm.certify.verify.arithmetic import decimal, integer, outward, rational, toward, working_precision
+from ufm.certify.verify.arithmetic import ball, decimal, integer, outward, rational, shown, toward, working_precision
+from ufm.certify.verify.document import AmbiguousError, fields, read
 from ufm.certify.verify.lower import Lower, lower_bound
+from ufm.certify.verify.penalty import Linear
 from ufm.certify.verify.problem import ExactProblem
 from ufm.certify.verify.upper import Upper, upper_bound
 from ufm.errors import InputError
@@ -37,15 +39,20 @@ MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, Arithm
 __all__ = [
     "FORMAT",
     "MALFORMED",
+    "AmbiguousError",
     "ExactProblem",
+    "Linear",
     "Lower",
     "Proof",
     "Upper",
+    "ball",
+    "fields",
     "integer",
     "lower_bound",
     "outward",
     "prove",
     "rational",
+    "read",
     "upper_bound",
     "working_precision",
 ]
@@ -86,7 +93,7 @@ def prove(document: dict[str, Any]) -> Proof:
     Raises
     ------
     InputError
-        The document is malformed, or its probabilities are not a probability matrix.
+        The document is malformed, states no problem, or its witness proves nothing.
     """
     try:
         with working_precision(), np.errstate(all="ignore"):
@@ -94,15 +101,19 @@ def prove(document: dict[str, Any]) -> Proof:
     except MALFORMED as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"certificate is malformed ({type(error).__name__}: {error}); save it again") from None
+        raise InputError(f"certificate is malformed ({type(error).__name__}: {str(error)[:200]}); save it again") from None
 
 
 def _prove(document: dict[str, Any]) -> Proof:
-    if document["format"] != FORMAT:
-        raise InputError(f"certificate has format {document['format']!r}; this version reads {FORMAT!r}")
-    problem = ExactProblem(document["problem"])
-    upper = upper_bound(problem, document["primal"])
-    lower = lower_bound(problem, document["dual"], upper.value)
+    claimed = ("claim",) if isinstance(document, dict) and "claim" in document else ()
+    version, stated, primal, dual, *_ = fields(document, "document", "format", "problem", "primal", "dual", *claimed)
+    if version != FORMAT:
+        raise InputError(f"certificate has format {shown(version)}; this version reads {FORMAT!r}")
+    problem = ExactProblem(stated)
+    upper = upper_bound(problem, primal)
+    lower = lower_bound(problem, dual, upper.value)
     if not (lower.value.is_finite() and upper.value.is_finite()):
         raise InputError("certificate's bounds are not finite, so it proves nothing")
+    if lower.value > upper.value:
+        raise InputError("certificate's lower bound exceeds its upper bound, so its problem or its witness is inconsistent")
     return Proof(lower.value, upper.value, upper.width)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import numpy as np
 from flint import arb, ctx, fmpq
 
+from ufm.certify.verify.document import fields, listed
 from ufm.errors import InputError
 
 PRECISION = 160
-MAX_EXPONENT = 5000
+ZERO = arb(0)
+MAX_EXPONENT = 2200
+"""Binary exponents of factors: float64 reaches 2**-1074, and a shared exponent lies 53 below the smallest number's."""
+MAX_DIGITS = 1200
+"""Digits of a whole number: probabilities have at most 900 bits, some 1200 more where they balance a free bias."""
+MAX_RATIONAL = 400
+"""Digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
+MAX_COMMON = 4096
+"""Bits of a common denominator: float64 above 1e-300 share one of at most 1074."""
+MAX_WORK = 2 * 10**13
+"""Multiplications of a matrix product times the bits of both factors: a few seconds, three times what 400 groups need."""
 
 
 @contextmanager
@@ -34,46 +46,82 @@ def ball(value: Fraction | int) -> arb:
     return arb(fmpq(value.numerator, value.denominator))
 
 
+def total(terms: Iterable[arb]) -> arb:
+    """The sum of balls, zero if there are none."""
+    return sum(terms, ZERO)
+
+
 def power_of_two(exponent: int) -> arb:
     """``2**exponent``."""
     return arb(2) ** exponent
 
 
 def integer(value: Any) -> int:
-    """A whole number, written as such or as a string of at most 4000 digits."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    """A whole number, written as such or as a string of at most `MAX_DIGITS` digits."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
         return value
-    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,4000}", value):
-        raise InputError(f"certificate has {str(value)[:40]!r} where a whole number belongs; save it again")
+    if not isinstance(value, str) or not re.fullmatch(f"-?[0-9]{{1,{MAX_DIGITS}}}", value):
+        raise InputError(f"certificate has {shown(value)} where a whole number belongs; save it again")
     return int(value)
 
 
 def rational(value: Any) -> Fraction:
-    """An exact number from ``p``, ``p/q`` or a decimal with an exponent of at most four digits."""
-    pattern = r"-?[0-9]{1,2000}(/[0-9]{1,2000}|(\.[0-9]{1,2000})?([eE][-+]?[0-9]{1,4})?)"
+    """An exact number from ``p``, ``p/q`` or a decimal with an exponent of at most three digits."""
+    digits = f"[0-9]{{1,{MAX_RATIONAL}}}"
+    pattern = rf"-?{digits}(/{digits}|(\.{digits})?([eE][-+]?[0-9]{{1,3}})?)"
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise InputError(f"certificate has {str(value)[:40]!r} where a rational number belongs; save it again")
+        raise InputError(f"certificate has {shown(value)} where a rational number belongs; save it again")
     return Fraction(value)
+
+
+def shown(value: Any) -> str:
+    """The start of a value, for a message; lists and objects only by their kind."""
+    return repr(value[:40] if isinstance(value, str) else value if isinstance(value, int | None) else type(value).__name__)
+
+
+def common_denominator(values: Iterable[Fraction]) -> int:
+    """Least common denominator, given up before it has more than `MAX_COMMON` bits by much."""
+    found = 1
+    for value in values:
+        found = lcm(found, value.denominator)
+        if found.bit_length() > MAX_COMMON:
+            raise InputError(f"certificate has numbers whose common denominator exceeds {MAX_COMMON} bits; save it again")
+    return found
+
+
+def affordable(multiplications: int, left: Iterable[int], right: Iterable[int]) -> None:
+    """Refuse a product of integer matrices that would take too long."""
+    work = multiplications
+    for entries in (left, right):
+        work *= 64 + max((abs(v).bit_length() for v in entries), default=0)
+    if work > MAX_WORK:
+        raise InputError("certificate has too many groups for numbers of so many digits; save it again")
 
 
 def positive(value: Any) -> Fraction:
     """A rational above zero."""
     number = rational(value)
     if number <= 0:
-        raise InputError(f"certificate has the non-positive parameter {value!r}; save it again")
+        raise InputError(f"certificate has the parameter {shown(value)}, which must be positive; save it again")
     return number
 
 
-def dyadic(data: dict[str, Any]) -> tuple[list[Any], int]:
-    """Integers and the exponent of the power of two that they share."""
+def within(value: Any, low: Fraction | float, high: Fraction | float, what: str) -> Fraction:
+    """A rational strictly between two numbers."""
+    number = rational(value)
+    if not Fraction(low) < number < Fraction(high):
+        raise InputError(f"certificate has the {what} {shown(value)}, which must lie between {low:g} and {high:g}")
+    return number
 
-    def whole(value: Any) -> Any:
-        return [whole(v) for v in value] if isinstance(value, list) else integer(value)
 
-    exponent = integer(data["exponent"])
+def dyadic(data: Any) -> tuple[list[Any], int]:
+    """Integers, in a list or a list of lists, and the exponent of the power of two that they share."""
+    power, values = fields(data, "factors", "exponent", "integers")
+    exponent = integer(power)
     if abs(exponent) > MAX_EXPONENT:
         raise InputError(f"certificate has the binary exponent {exponent}, which no float64 has; save it again")
-    return whole(data["integers"]), exponent
+    rows = listed(values, "factors")
+    return [[integer(v) for v in row] if isinstance(row, list) else integer(row) for row in rows], exponent
 
 
 def outward(value: Fraction, sign: int) -> float:
@@ -101,6 +149,8 @@ def decimal(value: arb, sign: int, digits: int = 30) -> str:
     with working_precision():
         bound = value.lower() if sign < 0 else value.upper()
         mantissa, exponent = bound.mid().man_exp()
+    if abs(int(exponent)) > 10**5:
+        raise InputError("certificate's bounds are beyond any number that a claim can state")
     exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
     if exact == 0:
         return "0"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq, fmpz, fmpz_mat
 
-from ufm.certify.verify.arithmetic import ball, integer
+from ufm.certify.verify.arithmetic import ZERO, affordable, ball, common_denominator, integer, total
+from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.penalty import Minimax, Power
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
@@ -31,54 +32,68 @@ class Lower:
     denominator: int
 
 
-def lower_bound(problem: ExactProblem, dual: dict[str, Any], upper: arb) -> Lower:
+def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
     """The proved lower bound with what it was made of; ``upper`` is a proved upper bound."""
     if problem.squared:
-        if not dual:
+        if dual == {}:
             return _scalars(problem)
-        slopes = _free_slopes(problem, dual)
-        value, zero = _squared(problem, slopes), arb(0)
+        # Any slopes will do: the conjugate of squared error is finite everywhere.
+        slopes = _written(problem, dual)
+        value, zero = _squared(problem, slopes), ZERO
     else:
         slopes, value = _probabilities(problem, dual)
-        zero = arb(0)
+        zero = ZERO
         if problem.smoothing:
             rest = problem.floor * (problem.classes - 1)
             zero = -ball(rest) * ball(problem.floor).log() - ball(1 - rest) * ball(1 - rest).log()
     charge = problem.charge
-    convex = charge.convex(upper.upper())
-    norm, columns = arb(0), []
+    strength = charge.convex(upper.upper())
+    norm, pairs = ZERO, []
     if charge.columns:
-        columns = _column_norms(problem, slopes)
+        pairs = _column_norms(problem, slopes)
         if charge.nonnegative and not _repelling(problem, slopes):
             raise InputError("certificate has columns that attract each other, so it proves nothing for features >= 0")
-        for c in columns:
+        for _, c in pairs:
             norm = norm.max(c)
     else:
         norm = _dual_norm(problem, slopes)
-    shrink = arb(1)
+    # The program is at least D(t Y) - t^2 quadratic for every t up to the limit; see `_shrink`.
+    limit, quadratic, support = arb(1), ZERO, ZERO
     if charge.square:
-        squares = sum((m * c * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
-        if not convex.ball:
-            lower = value - squares / (2 * convex.strength)
-        elif getattr(charge, "caps", False):
-            lower = value - convex.strength * sum((m * c for m, c in zip(problem.m, columns, strict=True)), arb(0))
+        squares = total(m * c * c for m, c in pairs)
+        if not charge.ball:
+            quadratic = squares / (2 * strength)
+        elif charge.caps:
+            support = strength * total(m * c for m, c in pairs)
         else:
-            lower = value - convex.strength * squares.sqrt()
-    elif convex.ball:
-        lower = value - convex.strength * norm
-    else:
+            support = strength * squares.sqrt()
+    elif charge.ball:
+        support = strength * norm
+    elif not norm <= strength:
         # Balls that overlap cannot be ordered: arb's own min and max return a ball around both candidates.
-        shrink = arb(1) if norm <= convex.strength else arb(1).min(convex.strength / norm)
-        lower = shrink * value + (1 - shrink) * zero
+        limit = limit.min(strength / norm)
     if problem.bias is not None:
         residual = _residual(problem, slopes)
-        square = sum((m * r * r for m, r in zip(problem.m, residual, strict=True)), Fraction(0))
+        square = sum((problem.m[g] * r * r for g, r in enumerate(residual)), Fraction(0))
         if problem.bias:
-            lower -= shrink**2 * ball(square / (2 * problem.bias))
+            quadratic += ball(square / (2 * problem.bias))
         elif square:
             raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
-    allowed = norm if convex.ball else convex.strength
+    shrink = arb(1) if charge.ball else _shrink(value - zero, quadratic, limit)
+    lower = shrink * value + (1 - shrink) * zero - shrink**2 * quadratic - support
+    allowed = norm if charge.ball else strength
     return Lower(lower, allowed, shrink, slopes.own, slopes.other, slopes.denominator)
+
+
+def _shrink(gain: arb, quadratic: arb, limit: arb) -> arb:
+    """The t in [0, limit] with the largest ``t gain - t^2 quadratic``, or one close to it; all of them prove a bound."""
+    if gain <= 0:
+        return ZERO
+    if gain < 2 * quadratic * limit:
+        best = (gain / (2 * quadratic)).mid()
+        if best <= limit:
+            return best
+    return limit
 
 
 @dataclass(frozen=True)
@@ -90,41 +105,49 @@ class _Slopes:
     denominator: int
 
 
-def _shapes(problem: ExactProblem, own: list[Any], other: list[Any]) -> None:
+def _written(problem: ExactProblem, dual: Any) -> _Slopes:
+    """The integers as they stand."""
     groups = len(problem.m)
-    if len(own) != groups or len(other) != groups or any(len(row) != groups for row in other):
-        raise InputError("certificate has dual slopes of the wrong shape; save it again")
-    if any(problem.m[g] == 1 and other[g][g] for g in range(groups)):
+    denominator, own, other = fields(dual, "dual", "denominator", "own", "other")
+    rows = [listed(row, "dual slopes", groups) for row in listed(other, "dual slopes", groups)]
+    found = _Slopes(
+        [integer(v) for v in listed(own, "dual slopes", groups)],
+        [[integer(v) for v in row] for row in rows],
+        integer(denominator),
+    )
+    if found.denominator < 1:
+        raise InputError("certificate has a denominator below 1; save it again")
+    if any(problem.m[g] == 1 and found.other[g][g] for g in range(groups)):
         raise InputError("certificate has a misplaced dual slope, so it proves nothing")
+    return found
 
 
-def _probabilities(problem: ExactProblem, dual: dict[str, Any]) -> tuple[_Slopes, arb]:
+def _probabilities(problem: ExactProblem, dual: Any) -> tuple[_Slopes, arb]:
     """Slopes ``P - T`` and the dual value ``sum pi (Entropy(p) + <p - t, iota>)`` of cross-entropy."""
     m, groups = problem.m, len(problem.m)
-    denominator = integer(dual["denominator"])
-    own = [integer(v) for v in dual["own"]]
-    other = [[integer(v) for v in row] for row in dual["other"]]
-    _shapes(problem, own, other)
-    if denominator < 1 or min(own) < 0 or min(map(min, other)) < 0:
+    written = _written(problem, dual)
+    own, other, denominator = written.own, written.other, written.denominator
+    if min(own) < 0 or min(map(min, other)) < 0:
         raise InputError("certificate has a negative probability, so it proves nothing")
     for h in range(groups):
         if sum(m[g] * other[g][h] for g in range(groups)) - other[h][h] + own[h] != denominator:
             raise InputError(f"certificate has probabilities in column {h + 1} that do not sum to one, so it proves nothing")
-    value = arb(0)
+    value = ZERO
     log_denominator = arb(denominator).log()
+    unit = common_denominator(problem.offset)
+    offset = [int(v * unit) for v in problem.offset]
     for h in range(groups):
-        column = arb(0)
+        column = ZERO
         for g in range(groups):
             copies = m[g] - (g == h)
             if copies and other[g][h]:
                 column += copies * other[g][h] * (log_denominator - arb(other[g][h]).log())
         if own[h]:
             column -= own[h] * (-arb(fmpq(denominator - own[h], denominator))).log1p()
-        for g in range(groups):
-            # The slopes of a column sum to zero, so only differences of offsets count.
-            if g != h and problem.offset[g] != problem.offset[h]:
-                moved = other[g][h] - problem.floor * denominator
-                column += m[g] * ball(moved * (problem.offset[g] - problem.offset[h]))
+        # The slopes of a column sum to zero, so only differences of offsets count.
+        moved = sum(m[g] * other[g][h] * (offset[g] - offset[h]) for g in range(groups))
+        even = sum(m[g] * (offset[g] - offset[h]) for g in range(groups))
+        column += ball((moved - problem.floor * denominator * even) / unit)
         value += m[h] * problem.share_ball[h] * column / denominator
     if not problem.smoothing:
         return _Slopes([v - denominator for v in own], other, denominator), value
@@ -133,17 +156,6 @@ def _probabilities(problem: ExactProblem, dual: dict[str, Any]) -> tuple[_Slopes
     target = common - floor * (problem.classes - 1)
     moved = [[(v * step - floor) if m[g] > 1 or g != h else 0 for h, v in enumerate(row)] for g, row in enumerate(other)]
     return _Slopes([v * step - target for v in own], moved, common), value
-
-
-def _free_slopes(problem: ExactProblem, dual: dict[str, Any]) -> _Slopes:
-    """Any slopes: the conjugate of squared error is finite everywhere."""
-    denominator = integer(dual["denominator"])
-    own = [integer(v) for v in dual["own"]]
-    other = [[integer(v) for v in row] for row in dual["other"]]
-    _shapes(problem, own, other)
-    if denominator < 1:
-        raise InputError("certificate has a denominator below 1; save it again")
-    return _Slopes(own, other, denominator)
 
 
 def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
@@ -159,14 +171,14 @@ def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
 def _scalars(problem: ExactProblem) -> Lower:
     """Squared error without bias at equal curvature: ``sum_k min_s c (s - t_k)^2 / 2 + phi(s)``, by von Neumann."""
     charge, groups = problem.charge, len(problem.m)
-    curvatures = {share / scale for share, scale in zip(problem.share, problem.scale_squared, strict=True)}
+    curvatures = {problem.share[g] / problem.scale_squared[g] for g in range(groups)}
     if problem.bias is not None or len(curvatures) != 1 or not isinstance(charge, Power | Minimax) or charge.ball:
         raise InputError("certificate has no dual slopes where its problem needs them; save it again")
     exact = curvatures.pop()
-    value = arb(0)
+    value = ZERO
     for g in range(groups):
         value += problem.m[g] * _scalar(charge, ball(exact), arb(problem.scale_squared[g]).sqrt())
-    return Lower(value, arb(0), arb(1), [0] * groups, [[0] * groups for _ in range(groups)], 1)
+    return Lower(value, ZERO, arb(1), [0] * groups, [[0] * groups for _ in range(groups)], 1)
 
 
 def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
@@ -178,28 +190,18 @@ def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
     def slope(s: arb) -> arb:
         return curvature * (s - target) + charge.slope(s)
 
-    start = curvature * target**2 / 2
-    turn = charge.turn(curvature)
-    best = start
-    if turn > 0:
-        # Both ends of the concave part; its upper end is bounded where the balls of the turn end.
-        best = _least(best, value(turn))
+    turn, doubt = charge.turn(curvature)
+    best = curvature * target**2 / 2
+    # Up to the turn the sum is concave (but for the doubt), so least at an end; past the target it rises. If the turn comes
+    # last, the sum rises all the way. If not, a tangent near the minimum of the convex part lies below that part.
     if not turn >= target:
         low, high = float(turn.upper().mid()), float(target.upper().mid())
         for _ in range(200):
             middle = (low + high) / 2
             low, high = (middle, high) if slope(arb(middle)) < 0 else (low, middle)
-        at = arb(high)
-        tilt = slope(at)
-        # The tangent at a point of the convex part falls towards the turn if it rises there, and towards the target if not.
-        below = tilt.upper().max(arb(0)) * (at - turn).upper().max(arb(0))
-        above = (-tilt).upper().max(arb(0)) * (target - at).upper().max(arb(0))
-        best = _least(best, value(at) - below - above)
-    return best
-
-
-def _least(a: arb, b: arb) -> arb:
-    return a if a <= b else b if b <= a else a.lower().min(b.lower())
+        at = arb(high).max(turn.upper())
+        best = best.min(value(at) + (slope(at) * (turn - at)).min(slope(at) * (at.max(target) - at)))
+    return best - doubt
 
 
 def _residual(problem: ExactProblem, slopes: _Slopes) -> list[Fraction]:
@@ -217,19 +219,19 @@ def _residual(problem: ExactProblem, slopes: _Slopes) -> list[Fraction]:
 
 def _weights(problem: ExactProblem) -> tuple[list[int], int]:
     """``pi^2 / s^2`` of each group as integers over one denominator."""
-    exact = [share**2 / scale for share, scale in zip(problem.share, problem.scale_squared, strict=True)]
+    exact = [share**2 / problem.scale_squared[g] for g, share in enumerate(problem.share)]
     common = lcm(*(q.denominator for q in exact))
     return [int(q * common) for q in exact], common
 
 
-def _column_norms(problem: ExactProblem, slopes: _Slopes) -> list[arb]:
-    """Norms of the columns of ``G = Y diag(pi) S^{-1}``."""
+def _column_norms(problem: ExactProblem, slopes: _Slopes) -> list[tuple[int, arb]]:
+    """Norms of the columns of ``G = Y diag(pi) S^{-1}``, one of each group with the number of its classes."""
     m, groups = problem.m, len(problem.m)
     norms = []
     for h in range(groups):
         square = slopes.own[h] ** 2 + sum((m[g] - (g == h)) * slopes.other[g][h] ** 2 for g in range(groups))
         exact = square * problem.share[h] ** 2 / (problem.scale_squared[h] * slopes.denominator**2)
-        norms.append(ball(exact).sqrt())
+        norms.append((m[h], ball(exact).sqrt()))
     return norms
 
 
@@ -258,12 +260,12 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     m, groups = problem.m, len(problem.m)
     own, other = slopes.own, slopes.other
     weight, weight_denominator = _weights(problem)
-    warm_denominator = lcm(*(w.denominator for w in problem.warm))
+    warm_denominator = common_denominator(problem.warm)
     warm = [int(w * warm_denominator) for w in problem.warm]
     shared = gcd(*warm)
     denominator = arb(slopes.denominator * warm_denominator) / shared * arb(weight_denominator).sqrt()
     warm = [w // shared for w in warm]
-    largest = arb(0)
+    largest = ZERO
     for g in range(groups):
         if m[g] > 1:
             largest = largest.max(arb((warm[g] * (other[g][g] - own[g])) ** 2 * weight[g]))
@@ -271,8 +273,9 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     masses = [[m[g] * warm[g] * other[g][h] for h in range(groups)] for g in range(groups)]
     for h in range(groups):
         masses[h][h] = warm[h] * ((m[h] - 1) * other[h][h] + own[h])
-    core = fmpz_mat(masses)
-    weighted = fmpz_mat([[masses[g][h] * m[h] * weight[h] for h in range(groups)] for g in range(groups)])
+    scaled = [[masses[g][h] * m[h] * weight[h] for h in range(groups)] for g in range(groups)]
+    affordable(groups**3, (v for row in masses for v in row), (v for row in scaled for v in row))
+    core, weighted = fmpz_mat(masses), fmpz_mat(scaled)
     moment = weighted * core.transpose()
     entries = moment.entries()
     # A power of four brings the entries into float range; the root of it then scales L exactly.

@@ -5,23 +5,18 @@ Nothing here is taken from the solvers' penalties; the formulas are stated anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
 from flint import arb
 
-from ufm.certify.verify.arithmetic import ball, positive, rational
+from ufm.certify.verify.arithmetic import ZERO, ball, positive, rational, shown, total, within
+from ufm.certify.verify.document import fields
 from ufm.errors import InputError
 
 Lengths = list[tuple[arb, int]]
 """Lengths of feature dimensions with multiplicities."""
-
-
-class Convex(NamedTuple):
-    """A convex stand-in: ``strength`` times the nuclear norm, or (``ball``) the nuclear norm at most ``strength``."""
-
-    strength: arb
-    ball: bool
 
 
 class Charge(Protocol):
@@ -29,13 +24,14 @@ class Charge(Protocol):
 
     columns : whether it acts on scaled column norms of the logits instead of lengths
     nonnegative : whether features must be non-negative, so that lower bounds need columns that repel each other
-    square : whether it is ``strength/2`` times the sum of squares (or a bound on its root, or on each)
+    square : whether it is ``strength/2`` times the sum of squares (or a bound on its root, or, with ``caps``, on each)
     """
 
     ball: bool
     columns: bool
     nonnegative: bool
     square: bool
+    caps: bool
 
     def price(self, lengths: Lengths) -> arb:
         """What the lengths add to the objective."""
@@ -45,13 +41,20 @@ class Charge(Protocol):
         """How many times a budget must grow to allow them."""
         ...
 
-    def convex(self, upper: arb) -> Convex:
-        """A convex stand-in, nowhere above the charge where that is at most ``upper``."""
+    def convex(self, upper: arb) -> arb:
+        """Strength of a convex stand-in, nowhere above the charge where that is at most ``upper``.
+
+        It charges that much per unit of the nuclear norm, or (`ball`) allows the nuclear norm that much.
+        """
         ...
 
 
 def _total(lengths: Lengths) -> arb:
-    return sum((c * t for t, c in lengths), arb(0))
+    return total(c * t for t, c in lengths)
+
+
+def _squares(lengths: Lengths) -> arb:
+    return total(c * t * t for t, c in lengths)
 
 
 class Linear:
@@ -67,8 +70,8 @@ class Linear:
     def gauge(self, lengths: Lengths) -> arb:
         return _total(lengths) / self.strength
 
-    def convex(self, upper: arb) -> Convex:
-        return Convex(self.strength, self.ball)
+    def convex(self, upper: arb) -> arb:
+        return self.strength
 
 
 class Squares(Linear):
@@ -79,53 +82,54 @@ class Squares(Linear):
         self.square, self.caps = True, caps
 
     def price(self, lengths: Lengths) -> arb:
-        return self.strength / 2 * sum((c * t * t for t, c in lengths), arb(0))
+        return self.strength / 2 * _squares(lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
         if self.caps:
-            largest = arb(0)
+            largest = ZERO
             for t, _ in lengths:
                 largest = largest.max(t)
             return largest / self.strength
-        return sum((c * t * t for t, c in lengths), arb(0)).sqrt() / self.strength
+        return _squares(lengths).sqrt() / self.strength
 
 
 class Power:
     """``strength`` times the sum of ``length^power``, or a budget of ``strength`` on that sum (linear layers)."""
 
-    columns = nonnegative = square = False
+    columns = nonnegative = square = caps = False
 
     def __init__(self, strength: arb, power: Fraction, is_ball: bool) -> None:
         self.strength, self.exponent, self.ball = strength, ball(power), is_ball
 
     def each(self, length: arb) -> arb:
-        return self.strength * length**self.exponent if length > 0 else arb(0)
+        # Lengths are exact zeros or proved positive; a ball around zero would give NaN, which proves nothing.
+        return length if length.is_zero() else self.strength * length**self.exponent
 
     def price(self, lengths: Lengths) -> arb:
-        return sum((c * self.each(t) for t, c in lengths), arb(0))
+        return total(c * self.each(t) for t, c in lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
-        total = self.price(lengths) / self.strength**2
-        return total ** (1 / self.exponent) if total > 0 else arb(0)
+        used = self.price(lengths) / self.strength**2
+        return used if used.is_zero() else used ** (1 / self.exponent)
 
-    def convex(self, upper: arb) -> Convex:
+    def convex(self, upper: arb) -> arb:
         if self.ball:
-            return Convex(self.strength ** (1 / self.exponent), True)
+            return self.strength ** (1 / self.exponent)
         largest = (upper / self.strength) ** (1 / self.exponent)
-        return Convex(upper / largest, False)
+        return upper / largest
 
     def slope(self, length: arb) -> arb:
         return self.strength * self.exponent * length ** (self.exponent - 1)
 
-    def turn(self, curvature: arb) -> arb:
-        """Where the second derivative is ``-curvature``: concave enough before, convex with it after."""
-        return (self.strength * self.exponent * (1 - self.exponent) / curvature) ** (1 / (2 - self.exponent))
+    def turn(self, curvature: arb) -> tuple[arb, arb]:
+        """Where the second derivative is ``-curvature``: concave enough before, convex with it after; no doubt about it."""
+        return (self.strength * self.exponent * (1 - self.exponent) / curvature) ** (1 / (2 - self.exponent)), ZERO
 
 
 class Minimax:
     """``mu t (1 - a) + decay a^2 / 2`` with ``a = min(mu t / decay, contraction)`` (equilibria with decay on A)."""
 
-    ball = columns = nonnegative = square = False
+    ball = columns = nonnegative = square = caps = False
 
     def __init__(self, mu: arb, decay: Fraction, contraction: Fraction) -> None:
         self.mu, self.decay, self.contraction = mu, ball(decay), ball(contraction)
@@ -143,44 +147,47 @@ class Minimax:
         return self.mu * length * (1 - a) + self.decay * a * a / 2
 
     def price(self, lengths: Lengths) -> arb:
-        return sum((c * self.each(t) for t, c in lengths), arb(0))
+        return total(c * self.each(t) for t, c in lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
-        return arb(0)
+        return ZERO
 
-    def convex(self, upper: arb) -> Convex:
+    def convex(self, upper: arb) -> arb:
         corner = self.decay * self.contraction * (1 - self.contraction / 2)
-        if upper >= corner:
-            largest = self.knee + (upper - corner) / (self.mu * (1 - self.contraction))
-        elif upper < corner:
-            largest = self.decay / self.mu * (1 - (1 - 2 * upper / self.decay).sqrt())
-        else:
-            # Too close to tell: the larger range and the smaller price serve both cases.
-            largest = self.knee + (upper - corner).upper().max(arb(0)) / (self.mu * (1 - self.contraction))
-            upper = corner.lower()
-        return Convex(upper / largest if largest > 0 else self.mu * (1 - self.contraction), False)
+        steep = self.mu * (1 - self.contraction)
+        if upper < corner:
+            # With t = decay / mu (1 - root) the chord upper / t, free of cancellation.
+            return self.mu * (1 + (1 - 2 * upper / self.decay).sqrt()) / 2
+        # Where the corner is too close to tell, the larger range and the smaller price serve both cases.
+        excess = (upper - corner).upper().max(ZERO)
+        price = upper if upper >= corner else corner.lower()
+        return price / (self.knee + excess / steep)
 
     def slope(self, length: arb) -> arb:
         return self.mu * (1 - self.strength(length))
 
-    def turn(self, curvature: arb) -> arb:
-        """Where the price stops being quadratic, if it is more concave there than ``curvature`` makes up for."""
+    def turn(self, curvature: arb) -> tuple[arb, arb]:
+        """Where the price stops being quadratic, if it is more concave there than ``curvature`` makes up for.
+
+        Where the two balance too closely to tell, the sum has a second derivative of at most some d > 0 up to the knee, and
+        lies at most ``d knee^2`` below the smaller one of its ends there.
+        """
         bend = self.mu**2 / self.decay
-        if bend > curvature or bend < curvature:
-            return self.knee if bend > curvature else arb(0)
-        raise InputError("certificate has a decay on A that balances the loss's curvature; too close to decide")
+        if bend < curvature:
+            return ZERO, ZERO
+        return self.knee, (curvature - bend).upper().max(ZERO) * self.knee**2
 
 
 class Relief:
     """``strength (sum t - e |t|)``, or a budget on ``sum t - e |t|`` (Frobenius budget ``e^2`` on A)."""
 
-    columns = nonnegative = square = False
+    columns = nonnegative = square = caps = False
 
     def __init__(self, strength: arb, budget: Fraction, is_ball: bool) -> None:
         self.strength, self.e, self.ball = strength, ball(budget).sqrt(), is_ball
 
     def _sum(self, lengths: Lengths) -> arb:
-        return _total(lengths) - self.e * sum((c * t * t for t, c in lengths), arb(0)).sqrt()
+        return _total(lengths) - self.e * _squares(lengths).sqrt()
 
     def price(self, lengths: Lengths) -> arb:
         return self.strength * self._sum(lengths)
@@ -188,56 +195,112 @@ class Relief:
     def gauge(self, lengths: Lengths) -> arb:
         return self._sum(lengths) / self.strength
 
-    def convex(self, upper: arb) -> Convex:
+    def convex(self, upper: arb) -> arb:
         if self.ball:
-            return Convex(self.strength / (1 - self.e), True)
-        return Convex(self.strength * (1 - self.e), False)
+            return self.strength / (1 - self.e)
+        return self.strength * (1 - self.e)
 
 
-def charge(head: dict[str, Any], regularizer: dict[str, Any], classes: int) -> Charge:
+def charge(head: Any, regularizer: Any, classes: int) -> Charge:
     """The charge of a saved head under a saved regulariser."""
-    kind, decay = head["kind"], regularizer["kind"] == "weight_decay"
-    if decay:
-        weight, features = positive(regularizer["lambda_W"]), positive(regularizer["lambda_H"])
-        strength = ball(weight * features).sqrt()
-    elif regularizer["kind"] == "norm_budget":
-        weight, features = positive(regularizer["E_W"]), positive(regularizer["E_H"])
-        strength = classes * ball(weight * features).sqrt()
+    kind = regularizer.get("kind") if isinstance(regularizer, dict) else None
+    if kind == "weight_decay":
+        _, *values, _, _ = fields(regularizer, "regularizer", "kind", "lambda_W", "lambda_H", "lambda_b", "features")
+        low, high = Fraction(1e-300) ** 2, Fraction(1e300) ** 2
+    elif kind == "norm_budget":
+        _, *values = fields(regularizer, "regularizer", "kind", "E_W", "E_H")
+        low, high = Fraction(1e-150) ** 2, Fraction(1e150) ** 2
     else:
-        raise InputError(f"certificate has an unknown regularizer {regularizer['kind']!r}")
-    if kind == "explicit":
-        layers = head["layers"]
-        if not isinstance(layers, int) or isinstance(layers, bool) or not 1 <= layers <= 50:
-            raise InputError(f"certificate has a head of {layers!r} layers; save it again")
-        if layers == 1:
-            return Linear(strength, not decay)
-        depth = layers + 1
-        if decay:
-            return Power(ball(weight**layers * features) ** (ball(1) / depth) * depth / 2, Fraction(2, depth), False)
-        return Power(ball((classes * weight) ** layers * classes * features) ** (ball(1) / depth), Fraction(2, depth), True)
-    if kind == "linear_deq":
-        rho = rational(head["rho"])
-        if not 0 <= rho < 1:
-            raise InputError(f"certificate has rho={rho}, which must lie in [0, 1)")
-        return Linear(strength * ball(1 - rho) if decay else strength / ball(1 - rho), not decay)
-    if kind == "decayed_deq" and decay:
-        contraction = positive(head["contraction"])
-        if not contraction < 1:
-            raise InputError(f"certificate has contraction={contraction}, which must lie in (0, 1)")
-        return Minimax(strength, positive(head["decay"]), contraction)
-    if kind == "frobenius_deq":
-        budget = rational(head["budget"])
-        if not 0 <= budget < 1:
-            raise InputError(f"certificate has the Frobenius budget {budget}, which must lie in [0, 1)")
-        return Relief(strength, budget, not decay)
-    if kind == "relu":
-        return Linear(strength, not decay, columns=True, nonnegative=True)
-    if kind == "fixed_etf":
-        norm = weight if not decay else Fraction(1) if head["norm"] is None else positive(head["norm"])
-        stretch = norm * classes / (classes - 1)
-        if decay:
-            return Squares(ball(features / stretch), False)
-        if head["average"]:
-            return Squares(ball(stretch * features * classes).sqrt(), True)
-        return Squares(ball(stretch * features).sqrt(), True, caps=True)
-    raise InputError(f"certificate has an unknown head {kind!r} (or one that its regularizer does not allow)")
+        raise InputError(f"certificate has an unknown regularizer {shown(kind)}; save it again")
+    weight, features = (positive(v) for v in values)
+    if not (low < weight * features < high and Fraction(1e-150) < weight / features < Fraction(1e150)):
+        raise InputError("certificate has decays or budgets whose product or ratio no problem has; save it again")
+    name = head.get("kind") if isinstance(head, dict) else None
+    reader = HEADS.get(name) if isinstance(name, str) else None
+    if reader is None:
+        raise InputError(f"certificate has an unknown head {shown(name)}; save it again")
+    return reader(head, _Strengths(weight, features, kind == "weight_decay", classes))
+
+
+class _Strengths(NamedTuple):
+    """Decays or budgets on weights and features, and the number of classes."""
+
+    weight: Fraction
+    features: Fraction
+    decay: bool
+    classes: int
+
+    def single(self) -> arb:
+        """What one linear layer above free features pays for a unit of length, or how much length its budgets allow."""
+        root = ball(self.weight * self.features).sqrt()
+        return root if self.decay else self.classes * root
+
+
+def _explicit(head: dict[str, Any], given: _Strengths) -> Charge:
+    _, layers = fields(head, "head", "kind", "layers")
+    if not isinstance(layers, int) or isinstance(layers, bool) or not 1 <= layers <= 50:
+        raise InputError(f"certificate has a head of {shown(layers)} layers, which must be a whole number from 1 to 50")
+    if layers == 1:
+        return Linear(given.single(), not given.decay)
+    depth = layers + 1
+    if given.decay:
+        mean = ball(given.weight**layers * given.features) ** (ball(1) / depth)
+        return Power(mean * depth / 2, Fraction(2, depth), False)
+    level = ball((given.classes * given.weight) ** layers * given.classes * given.features) ** (ball(1) / depth)
+    return Power(level, Fraction(2, depth), True)
+
+
+def _linear_deq(head: dict[str, Any], given: _Strengths) -> Charge:
+    _, value = fields(head, "head", "kind", "rho")
+    rho = rational(value)
+    if not 0 <= rho < 1:
+        raise InputError(f"certificate has rho={shown(value)}, which must lie in [0, 1)")
+    strength = given.single()
+    return Linear(strength * ball(1 - rho) if given.decay else strength / ball(1 - rho), not given.decay)
+
+
+def _decayed_deq(head: dict[str, Any], given: _Strengths) -> Charge:
+    _, decay, contraction = fields(head, "head", "kind", "decay", "contraction")
+    if not given.decay:
+        raise InputError("certificate has budgets for a head with decay on A, which needs decay on W and H")
+    bound = within(contraction, 0, 1, "contraction")
+    return Minimax(given.single(), within(decay, 1e-100, 1e100, "decay on A"), bound)
+
+
+def _frobenius_deq(head: dict[str, Any], given: _Strengths) -> Charge:
+    _, value = fields(head, "head", "kind", "budget")
+    budget = rational(value)
+    if not 0 <= budget < 1:
+        raise InputError(f"certificate has the Frobenius budget {shown(value)}, which must lie in [0, 1)")
+    return Relief(given.single(), budget, not given.decay)
+
+
+def _relu(head: dict[str, Any], given: _Strengths) -> Charge:
+    fields(head, "head", "kind")
+    return Linear(given.single(), not given.decay, columns=True, nonnegative=True)
+
+
+def _fixed_etf(head: dict[str, Any], given: _Strengths) -> Charge:
+    _, value, average = fields(head, "head", "kind", "norm", "average")
+    norm = None if value is None else within(value, 1e-150, 1e150, "norm")
+    if not isinstance(average, bool) or (average and given.decay):
+        raise InputError("certificate has an average that is not true or false, or that decay does not go with")
+    if not given.decay and norm not in (None, given.weight):
+        raise InputError("certificate has a norm of its fixed classifier that contradicts its budget E_W")
+    strength = given.weight if not given.decay else Fraction(1) if norm is None else norm
+    stretch = strength * given.classes / (given.classes - 1)
+    if given.decay:
+        return Squares(ball(given.features / stretch), False)
+    if average:
+        return Squares(ball(stretch * given.features * given.classes).sqrt(), True)
+    return Squares(ball(stretch * given.features).sqrt(), True, caps=True)
+
+
+HEADS: dict[str, Callable[[dict[str, Any], _Strengths], Charge]] = {
+    "explicit": _explicit,
+    "linear_deq": _linear_deq,
+    "decayed_deq": _decayed_deq,
+    "frobenius_deq": _frobenius_deq,
+    "relu": _relu,
+    "fixed_etf": _fixed_etf,
+}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from ufm.certify.verify.arithmetic import ball, integer, positive, rational
+from ufm.certify.verify.arithmetic import ball, common_denominator, integer, rational, shown, within
+from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.penalty import charge
 from ufm.errors import InputError
 
 MAX_SIZE = 2**53
 MAX_CLASSES = 2**40
+MAX_GROUPS = 512
+MAX_DIM = 10**9
 
 
 class ExactProblem:
@@ -21,52 +24,79 @@ class ExactProblem:
     warm, offset : temperature and offset of each group's logits (1 and 0 but for cross-entropy)
     smoothing : label smoothing epsilon
     squared : whether the loss is squared error instead of cross-entropy
+    plain : whether the loss is ordinary cross-entropy
+    dim : feature dimension, or None
     """
 
-    def __init__(self, data: dict[str, Any]) -> None:
-        self.m = [integer(g["classes"]) for g in data["groups"]]
-        self.n = [integer(g["size"]) for g in data["groups"]]
-        if not self.m or min(self.m) < 1 or min(self.n) < 1 or max(self.n) > MAX_SIZE or not 2 <= sum(self.m) <= MAX_CLASSES:
+    def __init__(self, data: Any) -> None:
+        groups, loss, head, regularizer, dim = fields(data, "problem", "groups", "loss", "head", "regularizer", "dim")
+        if not 1 <= len(listed(groups, "groups")) <= MAX_GROUPS:
+            raise InputError(f"certificate has {len(groups)} groups of classes, where 1 to {MAX_GROUPS} are read")
+        pairs = [fields(g, "group", "classes", "size") for g in groups]
+        self.m = [integer(classes) for classes, _ in pairs]
+        self.n = [integer(size) for _, size in pairs]
+        if min(self.m) < 1 or min(self.n) < 1 or max(self.n) > MAX_SIZE or not 2 <= sum(self.m) <= MAX_CLASSES:
             raise InputError("certificate has class sizes that no problem has; save it again")
-        groups = len(self.m)
-        self.total = sum(m * n for m, n in zip(self.m, self.n, strict=True))
         self.classes = sum(self.m)
-        self._read_loss(data["loss"], groups)
-        regularizer = data["regularizer"]
-        self.charge = charge(data["head"], regularizer, self.classes)
+        self._read_loss(loss)
+        kind = regularizer.get("kind") if isinstance(regularizer, dict) else None
         self.per_sample = False
         self.bias: Fraction | None = None
-        if regularizer["kind"] == "weight_decay":
-            self.per_sample = {"per sample": True, "per class": False}[regularizer["features"]]
-            if regularizer["lambda_b"] is not None:
-                self.bias = rational(regularizer["lambda_b"])
-                if self.bias < 0:
-                    raise InputError("certificate has a negative bias decay; save it again")
-        if self.charge.columns and (self.bias is not None or not self.plain):
-            raise InputError("certificate has a bias or a loss that its head does not go with; save it again")
-        self.scale_squared = list(self.n) if self.per_sample else [1] * groups
-        self.dim = data["dim"]
-        if self.charge.nonnegative and self.dim is not None and integer(self.dim) < self.classes:
-            raise InputError(f"certificate has dim={self.dim} for non-negative features, which need dim >= {self.classes}")
+        if kind == "weight_decay":
+            self._read_decay(regularizer)
+        self.scale_squared = list(self.n) if self.per_sample else [1] * len(self.m)
+        self.charge = charge(head, regularizer, self.classes)
+        self.dim = None if dim is None else integer(dim)
+        self._refuse()
 
-    def _read_loss(self, loss: dict[str, Any], groups: int) -> None:
+    def _read_loss(self, loss: Any) -> None:
+        groups = len(self.m)
         self.warm, self.offset, self.smoothing = [Fraction(1)] * groups, [Fraction(0)] * groups, Fraction(0)
         weights = [Fraction(1)] * groups
-        self.squared = {"mse": True, "ce": False}[loss["kind"]]
-        if not self.squared:
-            weights, self.warm = ([positive(v) for v in loss[name]] for name in ("weights", "temperatures"))
-            self.offset = [rational(v) for v in loss["offsets"]]
-            self.smoothing = rational(loss["smoothing"])
-            if not {len(weights), len(self.warm), len(self.offset)} == {groups} or not 0 <= self.smoothing < 1:
-                raise InputError("certificate has a loss that does not fit its classes; save it again")
-        mass = sum(m * n * w for m, n, w in zip(self.m, self.n, weights, strict=True))
-        self.share = [n * w / mass for n, w in zip(self.n, weights, strict=True)]
+        kind = loss.get("kind") if isinstance(loss, dict) else None
+        self.squared = kind == "mse"
+        if self.squared:
+            fields(loss, "loss", "kind")
+        elif kind == "ce":
+            names = ("weights", "temperatures", "offsets")
+            _, smoothing, *lists = fields(loss, "loss", "kind", "smoothing", *names)
+            read = [listed(values, names[i], groups) for i, values in enumerate(lists)]
+            weights = [within(v, 1e-100, 1e100, "class weight") for v in read[0]]
+            self.warm = [within(v, 1e-10, 1e10, "temperature") for v in read[1]]
+            self.offset = [within(v, -1e4, 1e4, "offset") for v in read[2]]
+            self.smoothing = rational(smoothing)
+            if not 0 <= self.smoothing < 1:
+                raise InputError(f"certificate has the smoothing {shown(smoothing)}, which must lie in [0, 1)")
+        else:
+            raise InputError(f"certificate has an unknown loss {shown(kind)}; save it again")
+        for values in (weights, self.warm, self.offset):
+            common_denominator(values)
+        mass = sum(self.m[g] * self.n[g] * w for g, w in enumerate(weights))
+        self.share = [self.n[g] * w / mass for g, w in enumerate(weights)]
         self.floor = self.smoothing / self.classes
         self.warm_ball, self.offset_ball = [ball(v) for v in self.warm], [ball(v) for v in self.offset]
         self.share_ball = [ball(v) for v in self.share]
+        neutral = set(weights) == {1} and set(self.warm) == {1} and set(self.offset) == {0}
+        self.plain = neutral and not self.squared and not self.smoothing
 
-    @property
-    def plain(self) -> bool:
-        """Whether the loss is ordinary cross-entropy."""
-        uniform = all(s * self.total == n for s, n in zip(self.share, self.n, strict=True))
-        return not self.squared and uniform and not self.smoothing and not any(self.offset) and set(self.warm) == {1}
+    def _read_decay(self, regularizer: dict[str, Any]) -> None:
+        features, bias = regularizer.get("features"), regularizer.get("lambda_b")
+        if features not in ("per sample", "per class"):
+            raise InputError(f"certificate has features decayed {shown(features)}, not 'per sample' or 'per class'")
+        self.per_sample = features == "per sample"
+        if bias is not None:
+            self.bias = rational(bias)
+            if self.bias and not Fraction(1e-15) <= self.bias <= Fraction(1e15):
+                raise InputError(f"certificate has the bias decay {shown(bias)}, which must be 0, or 1e-15 to 1e15")
+
+    def _refuse(self) -> None:
+        """Refuse what no problem is made of."""
+        if self.dim is not None and not 1 <= self.dim <= MAX_DIM:
+            raise InputError(f"certificate has dim={self.dim}, which must lie between 1 and {MAX_DIM}")
+        if not self.charge.columns:
+            return
+        if self.bias is not None or not self.plain:
+            raise InputError("certificate has a bias or a loss that its head does not go with; save it again")
+        needed = self.classes if self.charge.nonnegative else self.classes - 1
+        if self.dim is not None and self.dim < needed:
+            raise InputError(f"certificate has dim={self.dim} for a head that needs dim >= {needed}")

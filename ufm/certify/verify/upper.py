@@ -7,7 +7,8 @@ from typing import Any
 
 from flint import arb, fmpz, fmpz_mat
 
-from ufm.certify.verify.arithmetic import ball, dyadic, integer, power_of_two
+from ufm.certify.verify.arithmetic import ZERO, affordable, ball, dyadic, power_of_two, total
+from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
 
@@ -26,29 +27,30 @@ class Upper:
     other: list[list[arb]]
 
 
-def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
+def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
     """The proved upper bound with the probabilities at its factors."""
     m, groups = problem.m, len(problem.m)
-    contrast, contrast_power = dyadic(primal["contrast"])
-    left, left_power = dyadic(primal["left"])
-    right, right_power = dyadic(primal["right"])
-    bias, bias_power = dyadic(primal["bias"])
+    written = fields(primal, "primal", "contrast", "left", "right", "bias")
+    (contrast, contrast_power), (left, left_power), (right, right_power), (bias, bias_power) = map(dyadic, written)
     rank = len(right)
-    if len(contrast) != groups or len(left) != groups or len(bias) != groups:
-        raise InputError("certificate has factors of the wrong shape; save it again")
-    if any(len(row) != rank for row in left) or any(len(row) != groups for row in right):
-        raise InputError("certificate has factors of the wrong shape; save it again")
-    if any(x and c == 1 for x, c in zip(contrast, m, strict=True)):
+    for name, rows, columns, length in (("left", left, rank, groups), ("right", right, groups, rank)):
+        for row in listed(rows, f"{name} factors", length):
+            listed(row, f"{name} factors", columns)
+    for name, row in (("contrasts", contrast), ("biases", bias)):
+        if any(isinstance(v, list) for v in listed(row, name, groups)):
+            raise InputError(f"certificate has {name} of the wrong shape; save it again")
+    if any(x and m[g] == 1 for g, x in enumerate(contrast)):
         raise InputError("certificate has a contrast in a group of one class; save it again")
     if problem.bias is None and any(bias):
         raise InputError("certificate has a bias where the problem has none; save it again")
 
+    affordable(groups * groups * rank, (v for row in left for v in row), (v for row in right for v in row))
     product = (fmpz_mat(left) * fmpz_mat(right)).tolist() if rank else [[fmpz(0)] * groups for _ in range(groups)]
     unit = power_of_two(left_power + right_power)
     x = [arb(v) * power_of_two(contrast_power) for v in contrast]
     b = [arb(v) * power_of_two(bias_power) for v in bias]
     width = _width(problem, contrast, rank)
-    if problem.dim is not None and width > integer(problem.dim):
+    if problem.dim is not None and width > problem.dim:
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
     charge = problem.charge
@@ -71,7 +73,7 @@ def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
         return Upper(loss, width, own, other)
     upper = loss + charge.price(lengths)
     if problem.bias:
-        square = sum(c * v * v for c, v in zip(m, bias, strict=True))
+        square = sum(m[g] * v * v for g, v in enumerate(bias))
         upper += ball(problem.bias / 2) * arb(square) * power_of_two(2 * bias_power)
     return Upper(upper, width, own, other)
 
@@ -79,7 +81,7 @@ def upper_bound(problem: ExactProblem, primal: dict[str, Any]) -> Upper:
 def _width(problem: ExactProblem, contrast: list[int], rank: int) -> int:
     if problem.charge.columns:
         return problem.classes if problem.charge.nonnegative else problem.classes - 1
-    return rank + sum(m - 1 for m, x in zip(problem.m, contrast, strict=True) if x)
+    return rank + sum(problem.m[g] - 1 for g, x in enumerate(contrast) if x)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list
     lengths = []
     for h in range(groups):
         square = logits.own(h) ** 2
-        square += sum(((m[g] - (g == h)) * logits.other(g, h) ** 2 for g in range(groups)), arb(0))
+        square += total((m[g] - (g == h)) * logits.other(g, h) ** 2 for g in range(groups))
         lengths.append((arb(problem.scale_squared[h]).sqrt() * square.sqrt(), m[h]))
     return lengths
 
@@ -128,11 +130,11 @@ def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list
 def _entropy(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], list[list[arb]]]:
     m, groups = problem.m, len(problem.m)
     tempered = set(problem.warm) != {1}
-    loss = arb(0)
+    loss = ZERO
     own: list[arb] = []
-    other: list[list[arb]] = [[arb(0)] * groups for _ in range(groups)]
+    other: list[list[arb]] = [[ZERO] * groups for _ in range(groups)]
     for h in range(groups):
-        odds, spread = arb(0), arb(0)
+        odds, spread = ZERO, ZERO
         for g in range(groups):
             copies = m[g] - (g == h)
             if not copies:
@@ -160,9 +162,9 @@ def _squared(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], li
     m, groups = problem.m, len(problem.m)
     own = [logits.own(h) for h in range(groups)]
     other = [[logits.other(g, h) for h in range(groups)] for g in range(groups)]
-    loss = arb(0)
+    loss = ZERO
     for h in range(groups):
         square = (own[h] - 1) ** 2
-        square += sum(((m[g] - (g == h)) * other[g][h] ** 2 for g in range(groups)), arb(0))
+        square += total((m[g] - (g == h)) * other[g][h] ** 2 for g in range(groups))
         loss += m[h] * problem.share_ball[h] * square / 2
     return loss, own, other

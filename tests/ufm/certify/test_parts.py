@@ -1,0 +1,257 @@
+"""Parts of the verifier that a bound shows only where it is decided by them: limits, turns of charges, scalar problems."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from flint import arb
+
+import ufm
+from tests.ufm.certify import documents
+from ufm.certify.verify import arithmetic, document, lower_bound, penalty, problem, working_precision
+from ufm.certify.verify.arithmetic import affordable, common_denominator, dyadic
+from ufm.certify.verify.document import AmbiguousError, fields, listed, read
+from ufm.certify.verify.penalty import charge
+from ufm.certify.verify.problem import ExactProblem
+
+
+def of(head: str, regularizer: str = "decay", **parts: Any) -> Any:
+    return charge(documents.HEADS[head], documents.REGULARIZERS[regularizer] | parts, 5)
+
+
+# Limits
+
+
+def test_the_size_of_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "c.json"
+    text = json.dumps({"a": ["1"] * 40})
+    path.write_text(text)
+    for size, fits in ((len(text), True), (len(text) - 1, False)):
+        monkeypatch.setattr(document, "MAX_BYTES", size)
+        if fits:
+            assert read(path) == {"a": ["1"] * 40}
+        else:
+            with pytest.raises(ufm.InputError, match=r"c\.json.* MB"):
+                read(path)
+
+
+def test_only_so_much_of_a_file_is_read(monkeypatch):
+    monkeypatch.setattr(document, "MAX_BYTES", 1000)
+    with pytest.raises(ufm.InputError, match="MB"):
+        read("/dev/zero")
+
+
+@pytest.mark.parametrize(("name", "text", "count"), [
+    ("MAX_BRACKETS", "[[], {}, [{}]]", 5), ("MAX_BRACKETS", "[{}]", 2), ("MAX_ENTRIES", "[0, 0, 0]", 2),
+])  # fmt: skip
+def test_how_much_a_file_may_hold(tmp_path, monkeypatch, name, text, count):
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    monkeypatch.setattr(document, name, count)
+    assert read(path) == json.loads(text)
+    monkeypatch.setattr(document, name, count - 1)
+    with pytest.raises(ufm.InputError, match="more lists or entries"):
+        read(path)
+
+
+def test_numbers_in_a_file(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text("[" + "9" * 20 + ", -5]")
+    assert read(path) == [10**20 - 1, -5]
+    for text in ("9" * 21, "1.5", "NaN", '{"a": 1, "b": 2, "a": 3}', '[{"a": {"b": 0, "b": 0}}]'):
+        path.write_text(f"[{text}]")
+        with pytest.raises(AmbiguousError, match="certificate"):
+            read(path)
+    path.write_text('{"same": {"same": 1}, "other": [{"same": 2}, {"same": 3}]}')
+    assert read(path)["other"] == [{"same": 2}, {"same": 3}]
+
+
+def test_names_of_files(tmp_path):
+    for path in (tmp_path / "missing.json", tmp_path, tmp_path / ("x" * 300), "a\0b"):
+        with pytest.raises(ufm.InputError, match=r"certificate file .* cannot be read: ") as caught:
+            read(path)
+        assert len(str(caught.value)) < 400
+        assert "None" not in str(caught.value)
+
+
+def test_objects_and_lists():
+    assert fields({"b": 1, "a": 2}, "thing", "a", "b") == [2, 1]
+    for data in ({"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "c": 2}, None, ["a", "b"], "ab"):
+        with pytest.raises(ufm.InputError, match="thing must have exactly the keys a, b"):
+            fields(data, "thing", "a", "b")
+    assert listed([1, 2], "things") == listed([1, 2], "things", 2) == [1, 2]
+    for data, length in (([1], 2), ([1, 2, 3], 2), ((1, 2), 2), ("ab", 2), ({}, None), (None, None)):
+        with pytest.raises(ufm.InputError, match="things of the wrong shape"):
+            listed(data, "things", length)
+
+
+def test_common_denominators_are_bounded(monkeypatch):
+    assert common_denominator([Fraction(1, 6), Fraction(3, 4), Fraction(5)]) == 12
+    assert common_denominator([]) == 1
+    monkeypatch.setattr(arithmetic, "MAX_COMMON", 10)
+    assert common_denominator([Fraction(1, 31), Fraction(1, 33)]) == 1023
+    with pytest.raises(ufm.InputError, match="common denominator exceeds"):
+        common_denominator([Fraction(1, 31), Fraction(1, 33), Fraction(1, 2)])
+    with pytest.raises(ufm.InputError, match="common denominator exceeds"):
+        common_denominator([Fraction(1, 1024)])
+
+
+def test_products_of_matrices_are_bounded(monkeypatch):
+    """Multiplications times bits and 64 of either factor."""
+    affordable(10**9, [], [])
+    monkeypatch.setattr(arithmetic, "MAX_WORK", 10 * (64 + 5) * (64 + 8))
+    affordable(10, [-31, 7], [1, 255])
+    for work, left, right in ((11, [31], [255]), (10, [32], [255]), (10, [31], [-256]), (10, [31, 99], [255])):
+        with pytest.raises(ufm.InputError, match="too many groups"):
+            affordable(work, left, right)
+
+
+def test_factors_are_lists_of_rows():
+    assert dyadic({"exponent": -3, "integers": [["1", "-2"], ["3"]]}) == ([[1, -2], [3]], -3)
+    assert dyadic({"exponent": "2200", "integers": ["5", 6]}) == ([5, 6], 2200)
+    for integers in ([[["1"]]], "12", {"a": 1}):
+        with pytest.raises(ufm.InputError, match="certificate"):
+            dyadic({"exponent": 0, "integers": integers})
+
+
+@pytest.mark.parametrize(("name", "limit"), [("MAX_GROUPS", 2), ("MAX_CLASSES", 3), ("MAX_SIZE", 40), ("MAX_DIM", 7)])
+def test_limits_of_a_problem(monkeypatch, name, limit):
+    parts = documents.problem("explicit", "decay", "plain", [(2, 40), (1, 3)])
+    parts["dim"] = 7
+    monkeypatch.setattr(problem, name, limit)
+    ExactProblem(parts)
+    monkeypatch.setattr(problem, name, limit - 1)
+    with pytest.raises(ufm.InputError, match="certificate has"):
+        ExactProblem(parts)
+
+
+def test_two_classes_at_least():
+    ExactProblem(documents.problem("explicit", "decay", "plain", [(2, 1)]))
+    with pytest.raises(ufm.InputError, match="class sizes"):
+        ExactProblem(documents.problem("explicit", "decay", "plain", [(1, 1)]))
+
+
+def test_products_and_ratios_of_decays():
+    """``mu`` within 1e-300 .. 1e300 and the ratio within 1e-150 .. 1e150; budgets: c within 1e-150 .. 1e150."""
+    for first, second, fits in (
+        ("1e-230", "1e-300", True), ("1e-300", "1e-302", False), ("1e300", "1e299", True), ("1e300", "1e301", False),
+        ("1e149", "1", True), ("1e151", "1", False), ("1", "1e149", True), ("1", "1e151", False),
+    ):  # fmt: skip
+        parts = documents.REGULARIZERS["decay"] | {"lambda_W": first, "lambda_H": second}
+        if fits:
+            charge(documents.HEADS["explicit"], parts, 5)
+        else:
+            with pytest.raises(ufm.InputError, match="product or ratio"):
+                charge(documents.HEADS["explicit"], parts, 5)
+    for first, second, fits in (
+        ("1e140", "1e159", True), ("1e151", "1e150", False), ("1e-140", "1e-159", True), ("1e-151", "1e-150", False),
+    ):  # fmt: skip
+        parts = {"kind": "norm_budget", "E_W": first, "E_H": second}
+        if fits:
+            charge(documents.HEADS["explicit"], parts, 5)
+        else:
+            with pytest.raises(ufm.InputError, match="product or ratio"):
+                charge(documents.HEADS["explicit"], parts, 5)
+
+
+def test_the_cost_of_zero():
+    """Lengths of zero cost nothing and use nothing of a budget."""
+    with working_precision():
+        for head in documents.HEADS:
+            if head != "etf on average":
+                found = of(head)
+                assert found.price([(arb(0), 3)]) == 0
+                assert found.price([]) == 0
+            if "decayed" not in head and head != "etf of a norm":
+                assert of(head, "budget").gauge([(arb(0), 3)]) == 0
+
+
+# Turns and scalar problems
+
+
+@pytest.mark.parametrize("head", ["explicit:2", "explicit:3", "explicit:5"])
+@pytest.mark.parametrize("curvature", ["0.001", "0.3", "20"])
+def test_the_turn_of_a_power(head, curvature):
+    """The second derivative, by differences of the slope, is minus the curvature there."""
+    with working_precision():
+        found, c, step = of(head), arb(curvature), arb(10) ** -15
+        turn, doubt = found.turn(c)
+        second = (found.slope(turn * (1 + step)) - found.slope(turn * (1 - step))) / (2 * step * turn)
+        assert abs(second / c + 1) < arb("1e-25")
+        assert doubt == 0
+
+
+def test_the_turn_of_a_minimax_concave_charge():
+    """Concave up to the knee where ``mu^2 / decay`` exceeds the curvature; undecided where balls overlap."""
+    with working_precision():
+        found = of("decayed DEQ")
+        bend = found.mu**2 / found.decay
+        for factor, turn in (("0.999", found.knee), ("1.001", arb(0)), ("0.1", found.knee), ("10", arb(0))):
+            assert found.turn(bend * arb(factor)) == (turn, 0) or turn != 0
+            where, doubt = found.turn(bend * arb(factor))
+            assert where.overlaps(turn)
+            assert doubt == 0
+        for width in ("0.1", "0.001"):
+            where, doubt = found.turn(bend * arb(1, width))
+            assert where.overlaps(found.knee)
+            assert where > 0
+            expected = bend * arb(width) * found.knee**2
+            assert abs(doubt / expected - 1) < arb("1e-6")
+
+
+def test_a_knee_too_close_to_tell():
+    """A ball of upper bounds about the corner gives a slope below those on either side, by no more than its width."""
+    with working_precision():
+        found = of("decayed DEQ")
+        corner = found.decay * found.contraction * (1 - found.contraction / 2)
+        for width in ("1e-3", "1e-12"):
+            both = found.convex(corner * arb(1, width))
+            for side in (-1, 1):
+                alone = found.convex(corner * (1 + side * arb(width)))
+                assert both.lower() <= alone.upper()
+                assert both > alone * (1 - 6 * arb(width))
+        assert (found.convex(corner * (1 - arb("1e-30"))) / found.convex(corner * (1 + arb("1e-30"))) - 1).overlaps(
+            arb(0, "1e-29")
+        )
+
+
+def test_the_best_multiple_at_the_knee():
+    with working_precision():
+        found = of("decayed DEQ")
+        below, above = found.knee * (1 - arb("1e-20")), found.knee * (1 + arb("1e-20"))
+        assert found.strength(below) < found.contraction
+        assert found.strength(above).overlaps(found.contraction)
+        assert found.strength(found.knee).overlaps(found.contraction)
+        assert found.strength(arb(3, 1)).overlaps(arb(3, 1) * found.mu / found.decay)
+
+
+def test_scalar_problems_have_slopes_of_zero():
+    document = documents.document("explicit:2", "decay", "mse", [(2, 3), (1, 1)], 0)
+    with working_precision():
+        found = lower_bound(ExactProblem(document["problem"]), {}, arb(1))
+        assert (found.own, found.other, found.denominator) == ([0, 0], [[0, 0], [0, 0]], 1)
+        assert (found.allowed, found.shrink) == (0, 1)
+
+
+def test_what_a_lower_bound_was_made_of():
+    """The norm that is allowed, and the factor that shrank the slopes to it."""
+    document = documents.document("explicit", "decay", "plain", [(2, 30), (3, 10)], 0, spread=0.9)
+    with working_precision():
+        exact = ExactProblem(document["problem"])
+        found = lower_bound(exact, document["dual"], arb(1))
+        assert found.allowed.overlaps(exact.charge.strength)
+        assert found.shrink < 1
+        document["problem"]["regularizer"] = documents.REGULARIZERS["budget"]
+        budget = lower_bound(ExactProblem(document["problem"]), document["dual"], arb(1))
+        assert budget.shrink == 1
+        # Without sizes in the norm the same slopes have another one; at N mu / sqrt(n) both agree.
+        assert budget.allowed > 0
+        assert found.denominator == int(document["dual"]["denominator"])
+        assert [v + found.denominator for v in found.own] == [int(v) for v in document["dual"]["own"]]
+
+
+def test_penalty_module_reads_every_head():
+    assert set(penalty.HEADS) == {parts["kind"] for parts in documents.HEADS.values()}
