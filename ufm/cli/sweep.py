@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -29,19 +30,19 @@ def run(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ufm.parallel import check_workers
     from ufm.sweep import Spec
     from ufm.sweep import run as compute
     from ufm.sweep.run import dask as cluster
 
     started = perf_counter()
+    check_workers(workers)
     asked = Spec.load(spec)
     console = Console(stderr=True)
     console.print(
         f"{asked.title or spec}: {len(asked.grid)} points, about {_duration(asked.seconds / max(workers, 1))}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
-    if workers < 1:
-        raise InputError(f"workers is {workers}; give a whole number of at least 1")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
@@ -68,9 +69,7 @@ def status(store: StoreArgument, as_json: Json = False) -> None:
 
     with Store(store) as opened:
         described = opened.description
-        total = 1
-        for axis in described["spec"]["axes"]:
-            total *= len(axis["values"])
+        total = prod(len(axis["values"]) for axis in described["spec"]["axes"])
         _tell(store, opened.counts(), total, as_json, title=described["spec"]["title"], versions=described["versions"])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ufm.certify.certificate import write_whole
 from ufm.errors import ConvergenceError, InputError
-from ufm.parallel import processes
+from ufm.parallel import check_workers, processes
 from ufm.training.data import DATA
 from ufm.training.run import RUN, run
 from ufm.training.settings import MODELS, Settings
@@ -102,8 +102,7 @@ def compare(
     InputError
         The folder holds another comparison, or cannot be written.
     """
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise InputError(f"workers is {workers!r}; give a whole number of at least 1")
+    check_workers(workers)
     todo = comparison.settings()
     _claim(folder, comparison)
     left = [s for s in todo if not (folder / str(s) / RUN).exists()]
