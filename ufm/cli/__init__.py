@@ -71,6 +71,9 @@ def outcome(application: typer.Typer, name: str, arguments: Sequence[str] | None
     except BrokenPipeError:
         _discard_stdout()
         return 141
+    except SystemExit as error:
+        # Rich turns a pipe without a reader into this; nothing else in these commands does.
+        return 141 if isinstance(error.__context__, BrokenPipeError) else error.code if isinstance(error.code, int) else 1
     except OSError as error:
         _discard_stdout()
         file = f" {error.filename!r}" if error.filename else ""
