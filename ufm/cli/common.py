@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +14,10 @@ from ufm.errors import InputError, brief
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ufm.problem import ClassCounts, NormBudget, WeightDecay
+    from ufm.problem import ClassCounts, NormBudget, Problem, WeightDecay
 
+NOTICED = 2.0
+"""Seconds of silence that nobody wonders about."""
 UNCUT = 2000
 """Characters of a line that is not written to a terminal."""
 
@@ -77,6 +80,15 @@ def regularizer(decay: str | None, budget: str | None, convention: str, counts: 
     if counts is None and convention not in ("mean-half", "mean-full"):
         raise InputError(f"--convention {convention!r} depends on all class sizes, which vary with the ratio; use mean-half")
     return from_convention(convention, *numbers("decay", decay, 2, 3), counts=counts)
+
+
+def announce(problem: Problem, method: str = "auto") -> None:
+    """Refuse a solution that would take hours; one sentence on stderr where it takes more than a moment."""
+    from ufm.estimate import about, seconds_for
+
+    seconds = seconds_for(problem, method)
+    if seconds > NOTICED:
+        print(f"solving for K={problem.counts.classes} classes takes about {about(seconds)}", file=sys.stderr, flush=True)
 
 
 def print_json(result: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ufm.cli.common import Json, app, numbers, print_json, table
+from ufm.cli.common import Json, announce, app, numbers, print_json, table
 from ufm.errors import InputError
 
 
@@ -42,6 +42,7 @@ def measure(
         counts = ufm.ClassCounts.of(np.bincount(arrays["labels"], minlength=len(weight)).tolist())
         head = ufm.ReLU() if relu else ufm.Explicit()
         problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(lw, lh), head=head, dim=weight.shape[1])
+        announce(problem)
         theory = ufm.predict(problem)
         distance = theory.distance(arrays["features"], arrays["labels"], weight)
         answer |= {name: value if np.isfinite(value) else None for name, value in distance.items()}

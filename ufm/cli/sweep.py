@@ -12,6 +12,7 @@ import typer
 
 from ufm.cli.common import Json, app, print_json, table
 from ufm.errors import InputError
+from ufm.estimate import about
 
 group = typer.Typer(help="Sweeps over parameters: a TOML file, a resumable store, any executor.", rich_markup_mode=None)
 app.add_typer(group, name="sweep")
@@ -40,7 +41,7 @@ def run(
     asked = Spec.load(spec)
     console = Console(stderr=True)
     console.print(
-        f"{asked.title or spec}: {len(asked.grid)} points, about {_duration(asked.seconds / max(workers, 1))}",
+        f"{asked.title or spec}: {len(asked.grid)} points, about {about(asked.seconds / max(workers, 1))}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -98,7 +99,7 @@ def listed() -> None:
     rows = []
     for name in ready_names():
         spec = Spec.load(name)
-        rows.append((name, f"{spec.title} ({spec.task}, {len(spec.grid)} points, about {_duration(spec.seconds)})"))
+        rows.append((name, f"{spec.title} ({spec.task}, {len(spec.grid)} points, about {about(spec.seconds)})"))
     table("Ready sweeps", rows)
 
 
@@ -110,7 +111,3 @@ def _tell(store: str, counts: dict[str, int], total: int, as_json: bool, **more:
     rows = [("points", str(total)), *((name, str(number)) for name, number in counts.items()), ("left", str(left))]
     rows += [(name, str(value) if not isinstance(value, float) else f"{value:.1f}") for name, value in more.items()]
     table(str(Path(store)), rows)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

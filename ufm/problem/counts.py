@@ -13,6 +13,8 @@ from ufm.errors import InputError, brief
 
 MAX_SIZE = 2**53
 """Class sizes stay exactly representable as float64."""
+MAX_TAIL = 1_000_000
+"""Classes of a long tail, whose sizes are listed one by one."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def long_tailed(classes: int, *, largest: int, ratio: float) -> ClassCounts:
     [100, 10, 1]
     """
     classes, largest = _whole("a number of classes", classes), _whole("largest", largest)
+    if classes > MAX_TAIL:
+        raise InputError(f"a tail of {classes} classes is too long; give at most {MAX_TAIL}")
     if not 1 <= ratio <= largest:
         raise InputError(f"ratio={brief(ratio)} must lie between 1 and largest={largest}, so that every class has a sample")
     last = max(classes - 1, 1)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ufm.errors import ConvergenceError, InputError, brief
+from ufm.estimate import seconds_for
 from ufm.problem import ClassCounts, Explicit, LinearDEQ, NormBudget, Problem, WeightDecay, long_tailed, step
 from ufm.problem.heads import Head
 from ufm.solvers.step import solve_steps
@@ -159,7 +160,10 @@ class Solve(Task):
             from ufm.solvers import solver
 
             solver(_text("method", point["method"]))
-        return Problem(counts_of(point), regularizer=regularizer_of(point), head=head_of(point), loss=loss, dim=dim)
+        problem = Problem(counts_of(point), regularizer=regularizer_of(point), head=head_of(point), loss=loss, dim=dim)
+        if len(problem.counts.groups) > 12 or problem.dim is not None:
+            seconds_for(problem, str(point.get("method", "auto")))  # refuses what would take hours
+        return problem
 
     def speed(self, point: Point) -> float:
         return 5e-5 if _vectorised(point) else self.seconds
