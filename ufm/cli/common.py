@@ -109,9 +109,11 @@ def table(title: str, rows: list[tuple[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), show_header=False, title_justify="left")
+    out = console()
+    out.print(Text(title, style="italic"), soft_wrap=True)
+    table = Table(show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), Text(value))  # as it is: names of files may look like markup
-    console().print(table)
+    out.print(table)

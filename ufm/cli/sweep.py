@@ -13,6 +13,7 @@ import typer
 from ufm.cli.common import Json, app, print_json, table
 from ufm.errors import InputError
 from ufm.estimate import about
+from ufm.files import exists
 
 group = typer.Typer(help="Sweeps over parameters: a TOML file, a resumable store, any executor.", rich_markup_mode=None)
 app.add_typer(group, name="sweep")
@@ -38,6 +39,7 @@ def run(
 
     started = perf_counter()
     check_workers(workers)
+    exists(Path(out), "store")  # refuses names that no file can have
     asked = Spec.load(spec)
     console = Console(stderr=True)
     console.print(

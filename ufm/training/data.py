@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 DIGITS_PER_CLASS = 174
 """Size of the smallest class of the bundled digits."""
-BLOCK = 2_000_000
+BLOCK = 200_000
 """Numbers that the Bayes rule works on at once."""
 MIXTURE_DIM, MIXTURE_TEST = 20, 100
 """Dimension of the inputs, and test samples per class, of a mixture."""

@@ -7,7 +7,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from ufm.errors import InputError
-from ufm.training.data import MIXTURE_DIM, MIXTURE_TEST
+from ufm.training.data import BLOCK, MIXTURE_DIM, MIXTURE_TEST
 
 if TYPE_CHECKING:
     from ufm.training.settings import Settings
@@ -50,7 +50,8 @@ class Size:
         samples = train * (4 * p + 4 * d + 3 * classes)  # with their features and logits
         tested = test * (4 * p + STATES * d + 3 * classes) + 30 * classes**2  # and the K x K matrices of theory
         parameters = 12 * (3 * d**2 + (p + classes) * d)  # with gradients and moments
-        return 8.0 * (samples + tested + parameters + batch * (STATES * d + 6 * classes))
+        bayes = 4 * max(BLOCK, 2 * p * classes)  # the rule that the mixture's ceiling comes from
+        return 8.0 * (bayes + samples + tested + parameters + batch * (STATES * d + 6 * classes))
 
 
 def size_of(settings: Settings) -> Size:

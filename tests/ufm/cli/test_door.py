@@ -233,8 +233,8 @@ def test_a_long_solution_is_announced_on_stderr(capsys, monkeypatch):
 
 SETTINGS = (
     {"width": 200, "largest": 60},
-    {"classes": (12, 12), "largest": 12, "width": 8},
-    {"largest": 2500, "width": 4, "model": "explicit"},
+    {"classes": (20, 20), "largest": 12, "width": 40, "model": "explicit"},
+    {"largest": 2500, "width": 10, "model": "explicit"},
     {"batch": 1000, "largest": 400},
 )
 
@@ -247,7 +247,7 @@ def test_the_estimate_of_memory_is_an_upper_one_and_no_fantasy(changes, tmp_path
     train_run(settings, tmp_path / "net")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < size_of(settings).total() < 6 * peak  # within the factor between the best and the worst of several shapes
+    assert peak < size_of(settings).total() < 10 * peak  # explicit networks need less than the equilibria that it is made for
     assert size_of(settings).total() < MOST
 
 
