@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 MOST = 4e9
 """Bytes of a run at the most. These networks are for the laboratory: the defaults need 0.02 GB."""
-STATES = 20
-"""Arrays of (batch, width) under way at once: the memory of Anderson's method for equilibria and adjoints, and gradients."""
+STATES = {"deq": 20, "explicit": 6}
+"""Arrays of (batch, width) under way at once: for equilibria the memory of Anderson's method, and gradients."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Size:
 
     classes : (KA, KB); largest, ratio, tail : as in `Settings`
     width, batch : int
+    states : int, as in `STATES`
     """
 
     majority: int
@@ -33,6 +34,7 @@ class Size:
     tail: bool
     width: int
     batch: int
+    states: int
 
     def samples(self) -> float:
         """Training samples; of a tail, the sum of a geometric curve from the largest to the smallest size."""
@@ -48,17 +50,20 @@ class Size:
         train, test = self.samples(), MIXTURE_TEST * classes
         batch = min(max(self.batch, 512), max(train, test))
         samples = train * (4 * p + 4 * d + 3 * classes)  # with their features and logits
-        tested = test * (4 * p + STATES * d + 3 * classes) + 30 * classes**2  # and the K x K matrices of theory
+        tested = test * (4 * p + self.states * d + 3 * classes) + 30 * classes**2  # and the K x K matrices of theory
         parameters = 12 * (3 * d**2 + (p + classes) * d)  # with gradients and moments
         bayes = 4 * max(BLOCK, 2 * p * classes)  # the rule that the mixture's ceiling comes from
-        return 8.0 * (bayes + samples + tested + parameters + batch * (STATES * d + 6 * classes))
+        return 8.0 * (bayes + samples + tested + parameters + batch * (self.states * d + 6 * classes))
 
 
 def size_of(settings: Settings) -> Size:
     """The part of the settings that memory depends on."""
     majority, minority = settings.classes
     assert settings.largest is not None
-    return Size(majority, minority, settings.largest, settings.ratio, settings.tail, settings.width, settings.batch)
+    return Size(
+        majority, minority, settings.largest, settings.ratio, settings.tail, settings.width, settings.batch,
+        STATES[settings.model],
+    )  # fmt: skip
 
 
 def refuse_too_large(settings: Settings) -> None:
