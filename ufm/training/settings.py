@@ -104,6 +104,7 @@ class Settings:
         assert self.largest is not None
         if not 1 <= self.ratio <= self.largest:
             raise InputError(f"ratio is {self.ratio:g}; it must lie between 1 and the largest class size {self.largest}")
+        Equilibrium(self.map, self.contraction)  # refused for explicit networks too, whose file would hold it
         refuse_too_large(self)
         if self.data == "digits":
             check_digits(self.counts, DIGITS_TEST)

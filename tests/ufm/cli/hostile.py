@@ -322,8 +322,14 @@ def judged(line: Line, folder: Path) -> tuple[int | None, list[str]]:
     if code == 2 and (not lines or not lines[-1].startswith("ufm: ") or len(lines[-1]) >= 500 or len(lines) > 2):
         troubles.append(f"not one sentence: {said[:300]!r} ({len(said)} characters, {len(lines)} lines)")
     helped = "--help" in line.words
+    # Where a value is missing, --json is the value of the option before it.
+    flags = ("--json", "--predict", "--relu", "--tail", "--quick")
+    asked_json = any(
+        word == "--json" and (at == 0 or before_it in flags or not before_it.startswith("--"))
+        for at, (before_it, word) in enumerate(zip(["", *line.words], line.words, strict=False))
+    )
     rejected = line.words[:1] == ["recheck"] and code == 2 and bool(told)
-    if "--json" in line.words and not helped and (code == 0 or rejected):
+    if asked_json and not helped and (code == 0 or rejected):
         try:
             if not isinstance(json.loads(told), dict):
                 raise ValueError

@@ -261,6 +261,14 @@ def test_remedies_of_refused_runs_are_accepted(name, value, tail):
         Settings(**{"ratio": 1.0, words[-3]: int(words[-2]), **({} if words[-3] == name else {name: value})}, tail=tail)
 
 
+@pytest.mark.parametrize("model", ["deq", "explicit"])
+@pytest.mark.parametrize("value", ["-inf", "inf", "nan", "1", "-0.5", "1e999"])
+def test_a_contraction_outside_its_range_is_refused_for_both_models(model, value, capsys, tmp_path):
+    said = refused(capsys, "train", "--out", str(tmp_path / "net"), "--model", model, "--contraction", value)
+    assert "contraction" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_workers_are_a_sensible_number():
     import os
 
