@@ -14,6 +14,7 @@ from benchmarks.core import Row, certificates, processes, routes
 from benchmarks.equilibria import Job, equilibria, training
 from benchmarks.nonconvex import Found, jumps, searches
 from benchmarks.sweeps import Swept, sweeps
+from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -28,7 +29,7 @@ def run(
     """Time the certified core beside cvxpy, and deep equilibria beside torchdeq, on the same problems in the same run."""
     if only not in ("all", "core", "equilibria", "sweeps"):
         raise InputError(f"--only is {only!r}; choose all, core, equilibria or sweeps")
-    console = Console()
+    console = uncut()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)

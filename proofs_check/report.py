@@ -6,12 +6,15 @@ import json
 from html import escape
 from inspect import getdoc
 from math import isfinite
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from proofs_check.enclosure import Finding, Outcome
 from proofs_check.registry import Verdict
+from ufm.errors import InputError, brief
+from ufm.files import reason_of
 
 HEADER = ("id", "claim", "source", "level", "margin", "verdict", "s")
 LEGEND = "margin: = worst relative agreement of the equalities, > smallest slack of the inequalities and decisions"
@@ -25,6 +28,21 @@ def row(verdict: Verdict) -> tuple[str, ...]:
     return (
         theorem.id, theorem.title, theorem.source.short, level, verdict.worst, verdict.outcome.value, f"{verdict.seconds:.1f}",
     )  # fmt: skip
+
+
+def page(folder: str) -> str:
+    """Path of the HTML report in a folder, which is made if there is none.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--html {brief(folder)} cannot be made: {reason_of(error)}; give another folder") from None
+    return str(Path(folder) / "index.html")
 
 
 def terminal(verdicts: list[Verdict]) -> Table:

@@ -1,5 +1,6 @@
 """ufm: a laboratory for neural-collapse theory, with a certificate attached to every answer."""
 
+import ufm.interrupts  # noqa: F401  # isort: skip  (first: Ctrl-C is quiet from here on where this is a command)
 from ufm import deq
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError

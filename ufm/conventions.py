@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
 from ufm.problem.counts import ClassCounts
 from ufm.problem.regularizers import NormBudget, WeightDecay
 
@@ -73,7 +73,7 @@ def to_convention(
     """
     if decay.per_class != (convention == "fang"):
         kind = "per class" if decay.per_class else "per sample"
-        raise InputError(f"convention is {convention!r}, and the decay is {kind}: they cannot be converted")
+        raise InputError(f"convention is {brief(convention)}, and the decay is {kind}: they cannot be converted")
     factor = _factor(convention, counts)
     return decay.weight / factor, decay.features / factor, None if decay.bias is None else decay.bias / factor
 
@@ -126,11 +126,11 @@ def _gain(problem: Problem) -> float:
 
 def _factor(convention: str, counts: ClassCounts | Iterable[int] | None) -> float:
     if convention not in CONVENTIONS:
-        raise InputError(f"convention is {convention!r}; choose one of {', '.join(CONVENTIONS)}")
+        raise InputError(f"convention is {brief(convention)}; choose one of {', '.join(CONVENTIONS)}")
     factor = 1.0 if convention.endswith("half") else 2.0
     if convention.startswith("mean"):
         return factor
     if counts is None:
-        raise InputError(f"convention {convention!r} depends on the class sizes; give counts")
+        raise InputError(f"convention {brief(convention)} depends on the class sizes; give counts")
     sizes = ClassCounts.of(counts)
     return factor / (sizes.classes if convention == "fang" else sizes.total)

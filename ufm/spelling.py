@@ -7,7 +7,7 @@ exponent (see `CrossEntropy`) and ``a/b/...`` one value for each distinct class 
 
 from __future__ import annotations
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Head, LinearDEQ, ReLU
 from ufm.problem.losses import CrossEntropy, Loss, SquaredError
 
@@ -41,7 +41,7 @@ def parse_head(text: str) -> Head:
         return ReLU()
     if kind == "etf" and names <= {"norm", "average"}:
         return FixedETF(norm=numbers.get("norm"), average="average" in names)
-    raise InputError(f"--head is {text!r}; choose {HEADS}")
+    raise InputError(f"--head is {brief(text)}; choose {HEADS}")
 
 
 def parse_loss(text: str) -> Loss:
@@ -55,7 +55,7 @@ def parse_loss(text: str) -> Loss:
         return SquaredError()
     options = _options("loss", text, rest)
     if kind != "ce" or not set(options) <= {"weights", "adjustment", "temperatures", "smoothing"}:
-        raise InputError(f"--loss is {text!r}; choose {LOSSES}")
+        raise InputError(f"--loss is {brief(text)}; choose {LOSSES}")
     values = {}
     for name, value in options.items():
         parts = [_number("loss", text, part) for part in value.split("/")]
@@ -69,7 +69,7 @@ def _options(option: str, text: str, rest: str, flags: tuple[str, ...] = ()) -> 
         name, equals, value = item.partition("=")
         if name in found or bool(equals) == (name in flags):
             shape = "a flag without a value" if name in flags else "name=value"
-            raise InputError(f"--{option} has {item!r} in {text!r}; write each option once, {name} as {shape}")
+            raise InputError(f"--{option} has {brief(item)} in {brief(text)}; write each option once, {brief(name)} as {shape}")
         found[name] = value
     return found
 
@@ -78,4 +78,4 @@ def _number(option: str, text: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InputError(f"--{option} has {value!r} in {text!r} where a number belongs") from None
+        raise InputError(f"--{option} has {brief(value)} in {brief(text)} where a number belongs") from None

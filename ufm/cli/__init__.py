@@ -1,51 +1,108 @@
-"""The command ``ufm``: parse, call, print. JSON goes to stdout, everything said to people to stderr or as a table."""
+"""The door of every command line: one sentence for every failure, documented exit codes, and a quiet end when interrupted.
+
+JSON goes to stdout, everything said to people to stderr or as a table. Exit codes: 0 success, 1 a claim failed, 2 bad input
+(one line on stderr says what to do), 130 interrupted, 141 the reader of stdout went away, 143 terminated.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
+from ufm.errors import ConvergenceError, InputError, sentence
+from ufm.interrupts import WORDS, orderly, received, while_loading
 
-from ufm.cli import measure, recheck, solve, sweep, threshold, train  # noqa: F401  (each registers its commands)
-from ufm.cli.common import app
-from ufm.errors import ConvergenceError, InputError
-
-
-@app.callback(invoke_without_command=True)
-def _commands(context: typer.Context) -> None:
-    """Choose a command."""
-    if context.invoked_subcommand is None:
-        raise InputError(
-            "no command given; choose solve, threshold, recheck, measure, train, compare or sweep (ufm --help says more)"
-        )
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
     """Entry point of the command ``ufm``."""
-    guarded(app, "ufm")
+    guarded("ufm.cli.commands:app", "ufm")
 
 
-def guarded(application: typer.Typer, name: str) -> None:
-    """Run a command line: exit 0 success, 1 a claim failed, 2 bad input with one line on stderr, 130 interrupted."""
+def guarded(application: typer.Typer | str, name: str) -> NoReturn:
+    """Run the command line of this process and leave with its exit code.
+
+    Parameters
+    ----------
+    application : Typer, or where it is: "module:attribute", loaded here so that Ctrl-C is quiet during imports too
+    name : str, what messages begin with
+    """
+    while_loading(name)
+    if isinstance(application, str):
+        module, _, attribute = application.partition(":")
+        application = getattr(import_module(module), attribute)
+    assert not isinstance(application, str)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may have bytes that are no text; they are shown, and never the cause of a failure.
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with orderly():
+        code = outcome(application, name)
+    sys.exit(code)
+
+
+def outcome(application: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Exit code of a command line, with one line on stderr where it is not 0 or a claim's 1.
+
+    Parameters
+    ----------
+    application : Typer
+    name : str, what messages begin with
+    arguments : the words after the name; None takes those of this process
+    """
     try:
-        code = application(standalone_mode=False, prog_name=name)
+        code = application(args=None if arguments is None else list(arguments), standalone_mode=False, prog_name=name)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except InputError as error:
-        _fail(name, str(error))
+        return _said(name, str(error), 2)
     except ConvergenceError as error:
-        _fail(name, str(error), 1)
+        return _said(name, str(error), 1)
     except KeyboardInterrupt:
-        _fail(name, "interrupted", 130)
+        return _stopped(name)
+    except MemoryError:
+        return _said(name, "there is not enough memory for this question; make it smaller", 2)
+    except BrokenPipeError:
+        _discard_stdout()
+        return 141
+    except SystemExit as error:
+        # Rich turns a pipe without a reader into this; nothing else in these commands does.
+        return 141 if isinstance(error.__context__, BrokenPipeError) else error.code if isinstance(error.code, int) else 1
+    except OSError as error:
+        _discard_stdout()
+        file = f" {error.filename!r}" if error.filename else ""
+        return _said(name, f"the output or a file{file} cannot be written: {error.strerror or error}; free space there", 2)
     except Exception as error:
         # Usage errors of the command-line library, whichever module it keeps them in.
         if not hasattr(error, "format_message"):
             raise
-        _fail(name, " ".join(error.format_message().split()))  # type: ignore[attr-defined]
-    else:
-        if code == 130:
-            _fail(name, "interrupted", 130)  # how the command-line library reports Ctrl-C
-        sys.exit(code if isinstance(code, int) else 0)
+        return _said(name, error.format_message(), 2)  # type: ignore[attr-defined]
+    if code == 130:  # how the command-line library reports Ctrl-C
+        return _stopped(name)
+    return code if isinstance(code, int) else 0
 
 
-def _fail(name: str, message: str, code: int = 2) -> None:
-    print(f"{name}: {message}", file=sys.stderr)
-    sys.exit(code)
+def _stopped(name: str) -> int:
+    number = received()
+    return _said(name, WORDS[number], 128 + number)  # type: ignore[index]
+
+
+def _said(name: str, message: str, code: int) -> int:
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"{name}: {sentence(message)}", file=sys.stderr, flush=True)
+    return code
+
+
+def _discard_stdout() -> None:
+    """What is still buffered goes nowhere: flushed at the end it would fail a second time."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ufm.cli.common import Json, app, numbers, print_json, table
-from ufm.errors import InputError
+from ufm.cli.common import Json, announce, app, numbers, print_json, table
+from ufm.errors import InputError, brief
 
 
 @app.command()
@@ -31,17 +31,18 @@ def measure(
     arrays, _ = read_arrays(Path(run))
     missing = [name for name in ("features", "labels") if name not in arrays]
     if missing:
-        raise InputError(f"{run!r} has no array {missing[0]!r}; save features (N, d), labels (N,) and weight (K, d)")
+        raise InputError(f"{brief(run)} has no array {missing[0]!r}; save features (N, d), labels (N,) and weight (K, d)")
     weight, bias = arrays.get("weight"), arrays.get("bias")
     found = ufm.measure(arrays["features"], arrays["labels"], weight=weight, bias=bias, convention=convention)
     answer: dict[str, object] = {name: value if np.isfinite(value) else None for name, value in found.items()}
     if predict and decay is not None:
         if weight is None:
-            raise InputError(f"{run!r} has no array 'weight'; a prediction is compared with a classifier (K, d)")
+            raise InputError(f"{brief(run)} has no array 'weight'; a prediction is compared with a classifier (K, d)")
         lw, lh = numbers("decay", decay, 2, 2)
         counts = ufm.ClassCounts.of(np.bincount(arrays["labels"], minlength=len(weight)).tolist())
         head = ufm.ReLU() if relu else ufm.Explicit()
         problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(lw, lh), head=head, dim=weight.shape[1])
+        announce(problem)
         theory = ufm.predict(problem)
         distance = theory.distance(arrays["features"], arrays["labels"], weight)
         answer |= {name: value if np.isfinite(value) else None for name, value in distance.items()}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ufm.cli.common import Json, app, print_json, table
+from ufm.errors import brief, sentence
 
 
 @app.command()
@@ -30,5 +31,6 @@ def recheck(
         ]
         table(str(certificate), rows)
     if not found.accepted:
-        print(f"ufm: certificate {certificate!r} is rejected: {found.reason}", file=sys.stderr)
+        told = sentence(f"certificate {brief(certificate)} is rejected: {found.reason}")
+        print(f"ufm: {told}", file=sys.stderr)
         raise typer.Exit(2)

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ufm.cli.common import Budget, ConventionOption, Decay, HeadOption, Json, Level, app, print_json, regularizer, table
+from ufm.cli.common import (
+    Budget,
+    ConventionOption,
+    Decay,
+    HeadOption,
+    Json,
+    Level,
+    announce,
+    app,
+    print_json,
+    regularizer,
+    table,
+)
 
 if TYPE_CHECKING:
     from ufm.solvers import Solution
@@ -36,6 +48,7 @@ def solve(
     sizes = ufm.ClassCounts.parse(counts)
     chosen = regularizer(decay, budget, convention, sizes)
     problem = ufm.Problem(sizes, regularizer=chosen, loss=parse_loss(loss), head=parse_head(head), dim=dim)
+    announce(problem, method)
     solution = ufm.solve(problem, method=method, level=level)
     if save is not None:
         solution.certificate.save(save)

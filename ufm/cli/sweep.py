@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -11,6 +12,8 @@ import typer
 
 from ufm.cli.common import Json, app, print_json, table
 from ufm.errors import InputError
+from ufm.estimate import about
+from ufm.files import exists
 
 group = typer.Typer(help="Sweeps over parameters: a TOML file, a resumable store, any executor.", rich_markup_mode=None)
 app.add_typer(group, name="sweep")
@@ -29,19 +32,20 @@ def run(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ufm.parallel import check_workers
     from ufm.sweep import Spec
     from ufm.sweep import run as compute
     from ufm.sweep.run import dask as cluster
 
     started = perf_counter()
+    check_workers(workers)
+    exists(Path(out), "store")  # refuses names that no file can have
     asked = Spec.load(spec)
     console = Console(stderr=True)
     console.print(
-        f"{asked.title or spec}: {len(asked.grid)} points, about {_duration(asked.seconds / max(workers, 1))}",
+        f"{asked.title or spec}: {len(asked.grid)} points, about {about(asked.seconds / max(workers, 1))}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
-    if workers < 1:
-        raise InputError(f"workers is {workers}; give a whole number of at least 1")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
@@ -68,9 +72,7 @@ def status(store: StoreArgument, as_json: Json = False) -> None:
 
     with Store(store) as opened:
         described = opened.description
-        total = 1
-        for axis in described["spec"]["axes"]:
-            total *= len(axis["values"])
+        total = prod(len(axis["values"]) for axis in described["spec"]["axes"])
         _tell(store, opened.counts(), total, as_json, title=described["spec"]["title"], versions=described["versions"])
 
 
@@ -99,7 +101,7 @@ def listed() -> None:
     rows = []
     for name in ready_names():
         spec = Spec.load(name)
-        rows.append((name, f"{spec.title} ({spec.task}, {len(spec.grid)} points, about {_duration(spec.seconds)})"))
+        rows.append((name, f"{spec.title} ({spec.task}, {len(spec.grid)} points, about {about(spec.seconds)})"))
     table("Ready sweeps", rows)
 
 
@@ -111,7 +113,3 @@ def _tell(store: str, counts: dict[str, int], total: int, as_json: bool, **more:
     rows = [("points", str(total)), *((name, str(number)) for name, number in counts.items()), ("left", str(left))]
     rows += [(name, str(value) if not isinstance(value, float) else f"{value:.1f}") for name, value in more.items()]
     table(str(Path(store)), rows)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

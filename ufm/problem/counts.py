@@ -9,10 +9,12 @@ from functools import cached_property
 from itertools import groupby
 from operator import index
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
 
 MAX_SIZE = 2**53
 """Class sizes stay exactly representable as float64."""
+MAX_TAIL = 1_000_000
+"""Classes of a long tail, whose sizes are listed one by one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class ClassCounts:
         if isinstance(sizes, ClassCounts):
             return sizes
         if isinstance(sizes, str) or not isinstance(sizes, Iterable):
-            raise InputError(f"counts is {sizes!r}; give a list of class sizes, or ClassCounts.parse(...) for text")
+            raise InputError(f"counts is {brief(sizes)}; give a list of class sizes, or ClassCounts.parse(...) for text")
         return cls(tuple((n, 1) for n in sizes))
 
     @classmethod
@@ -72,7 +74,7 @@ class ClassCounts:
             parts = item.strip().split("*")
             if len(parts) > 2 or not all(parts):
                 raise InputError(
-                    f"counts has the item {item.strip()!r}; write SIZE*CLASSES items separated by commas, such as 100*5,10*5"
+                    f"counts has the item {brief(item.strip())}; write SIZE*CLASSES items separated by commas, as in 100*5,10*5"
                 )
             size = _number(parts[0], item)
             runs.append((size, _number(parts[1], item) if len(parts) == 2 else 1))
@@ -141,8 +143,10 @@ def long_tailed(classes: int, *, largest: int, ratio: float) -> ClassCounts:
     [100, 10, 1]
     """
     classes, largest = _whole("a number of classes", classes), _whole("largest", largest)
+    if classes > MAX_TAIL:
+        raise InputError(f"a tail of {classes} classes is too long; give at most {MAX_TAIL}")
     if not 1 <= ratio <= largest:
-        raise InputError(f"ratio={ratio!r} must lie between 1 and largest={largest}, so that every class has a sample")
+        raise InputError(f"ratio={brief(ratio)} must lie between 1 and largest={largest}, so that every class has a sample")
     last = max(classes - 1, 1)
     return ClassCounts.of(max(1, round(largest * ratio ** (-k / last))) for k in range(classes))
 
@@ -153,9 +157,9 @@ def _whole(name: str, value: int) -> int:
         if isinstance(value, bool):
             raise TypeError
     except TypeError:
-        raise InputError(f"{name} is {value!r}; it must be a whole number") from None
+        raise InputError(f"{name} is {brief(value)}; it must be a whole number") from None
     if not 1 <= number <= MAX_SIZE:
-        raise InputError(f"{name} is {number}; it must be between 1 and 2**53")
+        raise InputError(f"{name} is {brief(number)}; it must be between 1 and 2**53")
     return number
 
 
@@ -163,9 +167,11 @@ def _number(text: str, item: str) -> int:
     try:
         value = Decimal(text.strip())
         if value != value.to_integral_value() or not 0 <= value <= MAX_SIZE:
-            raise InputError(f"counts has {text.strip()!r} in {item.strip()!r}; it must be a whole number up to 2**53")
+            raise InputError(
+                f"counts has {brief(text.strip())} in {brief(item.strip())}; it must be a whole number up to 2**53"
+            )
         return int(value)
     except InvalidOperation:
         raise InputError(
-            f"counts has {text.strip()!r} in {item.strip()!r}; write SIZE*CLASSES with whole numbers, such as 100*5"
+            f"counts has {brief(text.strip())} in {brief(item.strip())}; write SIZE*CLASSES with whole numbers, such as 100*5"
         ) from None

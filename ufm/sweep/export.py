@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
+from ufm.files import writing
 from ufm.sweep.store import Store
 
 if TYPE_CHECKING:
@@ -16,20 +16,14 @@ if TYPE_CHECKING:
 
 def to_csv(store: Store, path: str | Path) -> int:
     """Write all rows with a header; floats to the last digit, undefined values empty. Returns the number of rows."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    _apart(store, path)
     count = 0
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(store.columns)
-            for row in store.rows():
-                writer.writerow("" if v is None else repr(v) if isinstance(v, float) else v for v in row)
-                count += 1
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}; give another file") from None
+    with writing(path) as stream:
+        writer = csv.writer(stream)
+        writer.writerow(store.columns)
+        for row in store.rows():
+            writer.writerow("" if v is None else repr(v) if isinstance(v, float) else v for v in row)
+            count += 1
     return count
 
 
@@ -44,11 +38,26 @@ def to_pandas(store: Store) -> pandas.DataFrame:
 
 def to_parquet(store: Store, path: str | Path) -> int:
     """Write all rows as Parquet (extra ``table``). Returns the number of rows."""
+    _apart(store, path)
     frame = to_pandas(store)
-    try:
-        frame.to_parquet(path, index=False)
-    except ImportError:
-        raise InputError("pyarrow is missing; install it with: pip install 'ufm[table]'") from None
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}; give another file") from None
+    with writing(path, "wb") as stream:
+        try:
+            frame.to_parquet(stream, index=False)
+        except ImportError:
+            raise InputError("pyarrow is missing; install it with: pip install 'ufm[table]'") from None
+        except (ValueError, TypeError, OverflowError) as error:  # how pyarrow refuses columns of mixed kinds
+            raise InputError(
+                f"{brief(str(store.path))} has rows that are no table of one kind per column ({brief(str(error))[1:-1]}); "
+                "write it as CSV"
+            ) from None
     return len(frame)
+
+
+def _apart(store: Store, path: str | Path) -> None:
+    """Refuse to write an export over its store."""
+    try:
+        same = Path(path).samefile(store.path)
+    except (OSError, ValueError):
+        same = False  # not there yet, or said when it is opened
+    if same:
+        raise InputError(f"{brief(str(path))} is the store itself; give another file")

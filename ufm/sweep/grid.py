@@ -12,10 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
 
 Value = float | int | str | bool | list[Any]
 MAX_POINTS = 10_000_000
+MAX_WHOLE = 2**63 - 1
+"""Whole numbers are what the store can hold."""
+MAX_END = 1e300
+"""Ends of a range; the steps between two of them stay finite."""
+MAX_DEPTH = 8
+"""Lists in lists."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,18 @@ class Grid:
             An empty grid or axis, a name twice, ranges without sense, a value twice, zipped axes of different
             lengths.
         """
+        for name, value in fixed.items():
+            _plain(f"fixed.{name}", value)
         axes = []
         for name, entry in grid.items():
             if name == "zip":
                 tables = entry if isinstance(entry, list) else [entry]
                 for table in tables:
                     if not isinstance(table, dict) or not table:
-                        raise InputError(f"grid.zip is {table!r}; give a table of names and equally long lists")
+                        raise InputError(f"grid.zip is {brief(table)}; give a table of names and equally long lists")
                     columns = {k: _values(f"grid.zip.{k}", v) for k, v in table.items()}
                     if len({len(v) for v in columns.values()}) != 1:
-                        told = ", ".join(f"{k} {len(v)}" for k, v in columns.items())
+                        told = ", ".join(f"{k} {len(v)}" for k, v in list(columns.items())[:10])
                         raise InputError(f"grid.zip has lists of different lengths ({told}); make them equally long")
                     axes.append(Axis(tuple(columns), tuple(zip(*columns.values(), strict=True))))
             else:
@@ -75,11 +83,11 @@ class Grid:
             # A point is known by its content, so that no two may be the same.
             text, times = Counter(json.dumps(step) for step in axis.values).most_common(1)[0]
             if times > 1:
-                raise InputError(f"axis {', '.join(axis.names)} has {text} {times} times; give every value once")
+                raise InputError(f"axis {', '.join(axis.names)} has {brief(text)[1:-1]} {times} times; give every value once")
         names = [*fixed, *(name for axis in axes for name in axis.names)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise InputError(f"parameter {twice[0]!r} is given twice; keep it in [fixed] or in one axis of [grid]")
+            raise InputError(f"parameter {brief(twice[0])} is given twice; keep it in [fixed] or in one axis of [grid]")
         found = cls(dict(fixed), tuple(axes))
         if not axes:
             raise InputError("[grid] is empty; give at least one axis such as ratio = [1, 10, 100]")
@@ -141,26 +149,42 @@ def _values(name: str, entry: Any) -> list[Value]:
         kind, ends = next(iter(entry.items()))
         found = _range(name, kind, ends)
     else:
-        raise InputError(f"{name} is {entry!r}; give a list, or {{linear = [from, to, steps]}} or {{log = [from, to, steps]}}")
+        raise InputError(
+            f"{name} is {brief(entry)}; give a list, or {{linear = [from, to, steps]}} or {{log = [from, to, steps]}}"
+        )
     if not found:
         raise InputError(f"{name} is empty; give at least one value")
     for value in found:
-        if isinstance(value, float) and not isfinite(value):
-            raise InputError(f"{name} contains {value!r}; give finite numbers")
+        _plain(name, value)
     return found
 
 
+def _plain(name: str, value: Any, depth: int = 0) -> None:
+    """Refuse what a point cannot be made of: it must survive JSON and the store unchanged."""
+    if isinstance(value, list) and depth < MAX_DEPTH:
+        for entry in value:
+            _plain(name, entry, depth + 1)
+        return
+    if isinstance(value, float) and not isfinite(value):
+        raise InputError(f"{name} contains {value!r}; give finite numbers")
+    if isinstance(value, int) and not -MAX_WHOLE <= value <= MAX_WHOLE:
+        raise InputError(f"{name} contains {brief(value)}; give whole numbers below 2**63")
+    if not isinstance(value, float | int | str):
+        raise InputError(f"{name} contains {brief(value)}; give numbers, text, true or false, and lists of them")
+
+
 def _range(name: str, kind: str, ends: Any) -> list[Value]:
-    good = isinstance(ends, list) and len(ends) == 3 and all(isinstance(e, int | float) and isfinite(e) for e in ends)
+    good = isinstance(ends, list) and len(ends) == 3 and all(type(e) in (int, float) for e in ends)
+    good = good and all(abs(e) <= MAX_END for e in ends)  # false for NaN too
     if not good or not isinstance(ends[2], int) or ends[2] < 1:
-        raise InputError(f"{name} has {kind} = {ends!r}; give [from, to, steps] with a whole number of steps")
+        raise InputError(f"{name} has {kind} = {brief(ends)}; give [from, to, steps] with a whole number of steps")
     low, high, steps = float(ends[0]), float(ends[1]), ends[2]
     if steps > MAX_POINTS:
         raise InputError(f"{name} has {steps} steps, more than {MAX_POINTS}; make it coarser")
     if kind == "linear":
         return [float(v) for v in np.linspace(low, high, steps)]
     if not (low > 0 and high > 0):
-        raise InputError(f"{name} has log = {ends!r}; the ends of a logarithmic range must be positive")
+        raise InputError(f"{name} has log = {brief(ends)}; the ends of a logarithmic range must be positive")
     exact = np.geomspace(low, high, steps)
     exact[0] = low
     if steps > 1:

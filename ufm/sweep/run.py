@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from ufm.errors import InputError
-from ufm.parallel import processes
+from ufm.parallel import check_workers, processes
 from ufm.sweep.spec import Spec
 from ufm.sweep.store import Store
 from ufm.sweep.tasks import TASKS, Row
@@ -54,8 +54,7 @@ def run(
     InputError
         A store that is in use, is another sweep's, or cannot be written; workers below 1.
     """
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise InputError(f"workers is {workers!r}; give a whole number of at least 1")
+    check_workers(workers)
     total, size = len(spec.grid), spec.kind.size(spec.grid.point(0))
     with Store(path, spec) as store:
         blocks = [(k, min(k + size, total)) for k in range(0, total, size)]

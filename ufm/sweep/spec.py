@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
+from ufm.files import exists, read_text
 from ufm.sweep.grid import Grid
 from ufm.sweep.tasks import TASKS, Task
 
 READY = Path(__file__).parent / "ready"
 KEYS = {"title", "task", "fixed", "grid"}
+MAX_BYTES = 10_000_000
+"""Size of a spec: ten million points fit as ranges, and no list of them is larger."""
+MAX_TITLE = 200
 CHECKED = 200
 """Points whose parameters are checked before a run: the ends of every axis, and some between."""
 
@@ -45,8 +49,8 @@ class Spec:
     title: str = ""
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise InputError(f"task is {self.task!r}; choose one of {', '.join(TASKS)}")
+        if not isinstance(self.task, str) or self.task not in TASKS:
+            raise InputError(f"task is {brief(self.task)}; choose one of {', '.join(TASKS)}")
         count = len(self.grid)
         # A point fails by itself if it must, but parameters that fit nowhere are refused before anything runs.
         ends = {0, count - 1} | {round(k * (count - 1) / (CHECKED - 1)) for k in range(CHECKED)}
@@ -74,24 +78,28 @@ class Spec:
             The file cannot be read, is no TOML, or has keys that mean nothing.
         """
         file = Path(path)
-        if not file.exists() and (READY / f"{path}.toml").exists():
+        if not exists(file, "spec") and str(path) in ready_names():
             file = READY / f"{path}.toml"
+        text = read_text(file, "spec", MAX_BYTES, f"give a TOML file, or one of {', '.join(ready_names())}")
         try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            ready = ", ".join(ready_names())
-            raise InputError(
-                f"spec {str(path)!r} cannot be read: {error.strerror}; give a TOML file, or one of {ready}"
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"spec {str(path)!r} is no TOML: {error}") from None
+            content = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:  # whole numbers of more digits than Python takes are a ValueError
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else brief(str(error), 200)[1:-1]
+            raise InputError(f"spec {brief(str(path))} is no TOML that can be read: {reason}; mend the file") from None
         unknown = sorted(set(content) - KEYS)
         if unknown:
-            raise InputError(f"spec {str(path)!r} has the unknown key {unknown[0]!r}; it knows {', '.join(sorted(KEYS))}")
+            raise InputError(
+                f"spec {brief(str(path))} has the unknown key {brief(unknown[0])}; it knows {', '.join(sorted(KEYS))}"
+            )
         fixed, grid = content.get("fixed", {}), content.get("grid", {})
         if not isinstance(fixed, dict) or not isinstance(grid, dict):
-            raise InputError(f"spec {str(path)!r} must have tables [fixed] and [grid]")
-        return cls.of(str(content.get("task", "")), fixed, grid, str(content.get("title", "")))
+            raise InputError(f"spec {brief(str(path))} must have tables [fixed] and [grid]")
+        title = content.get("title", "")
+        if not isinstance(title, str) or len(title) > MAX_TITLE:
+            raise InputError(
+                f"spec {brief(str(path))} has the title {brief(title)}; give text of at most {MAX_TITLE} characters"
+            )
+        return cls.of(content.get("task", ""), fixed, grid, title)
 
     @property
     def kind(self) -> Task:

@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
+from ufm.files import exists
 from ufm.sweep.grid import identity
 from ufm.sweep.spec import Spec
 from ufm.sweep.tasks import Row
 
 FORMAT = 1
 STATUSES = ("done", "failed", "interrupted")
+COLUMNS = ("position", "id", "status", "reason")
+"""Columns of every store, before those of its sweep."""
 
 
 class Store:
@@ -38,8 +41,11 @@ class Store:
 
     def __init__(self, path: str | Path, spec: Spec | None = None) -> None:
         self.path = Path(path)
-        if spec is None and not self.path.exists():
-            raise InputError(f"store {str(path)!r} does not exist; make it with: ufm sweep run SPEC --out {path}")
+        there = exists(self.path, "store")
+        if spec is None and not there:
+            raise InputError(f"store {brief(str(path))} does not exist; make it with: ufm sweep run SPEC --out FILE")
+        if there and not self.path.is_file():
+            raise InputError(f"store {brief(str(path))} is not a regular file; give another name")
         self._lock: Any = None
         self._connection: sqlite3.Connection | None = None
         try:
@@ -53,6 +59,8 @@ class Store:
             self.description = self._described()
         except BaseException:
             self.close()
+            if not there and self.path.is_file() and not self.path.stat().st_size:
+                self.path.unlink()  # made by the lock, and nothing came of it
             raise
 
     @property
@@ -69,7 +77,7 @@ class Store:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"store {str(self.path)!r} is in use by another run; wait for it, or give another file") from None
+            raise InputError(f"store {self._name} is in use by another run; wait for it, or give another file") from None
 
     def _begin(self, spec: Spec) -> None:
         """Make the tables, or check that they are for this spec."""
@@ -90,26 +98,36 @@ class Store:
             return
         found = self._described()
         if found["format"] != FORMAT or found["versions"]["ufm"] != asked["versions"]["ufm"]:
+            there = brief(found["versions"]["ufm"])[1:-1]
             raise InputError(
-                f"store {str(self.path)!r} was written by ufm {found['versions']['ufm']} (format {found['format']}), this is "
+                f"store {self._name} was written by ufm {there} (format {brief(found['format'])}), this is "
                 f"{asked['versions']['ufm']} (format {FORMAT}); give another file"
             )
         if json.loads(json.dumps(asked["spec"])) != found["spec"]:
             changed = sorted(k for k in asked["spec"] if json.loads(json.dumps(asked["spec"][k])) != found["spec"].get(k))
             raise InputError(
-                f"store {str(self.path)!r} holds another sweep (it differs in {', '.join(changed)}); give the spec that it was "
+                f"store {self._name} holds another sweep (it differs in {', '.join(changed)}); give the spec that it was "
                 "made with, or another file"
             )
 
     def _described(self) -> dict[str, Any]:
+        """The description, if it and the columns of the points are those of a store."""
         with self._told():
             try:
-                rows = self.connection.execute("SELECT description FROM about").fetchall()
-                return json.loads(rows[0][0])
-            except (sqlite3.DatabaseError, IndexError, ValueError) as error:
-                if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+                rows = self.connection.execute("SELECT description FROM about LIMIT 2").fetchall()
+                found = json.loads(rows[0][0])
+                sound = _is_description(found) and tuple(self.columns[: len(COLUMNS)]) == COLUMNS
+            except (sqlite3.DatabaseError, IndexError, ValueError, TypeError, RecursionError) as error:
+                if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
                     raise
-                raise InputError(f"{str(self.path)!r} is not a store of sweeps; give another file") from None
+                sound, found = False, {}
+            if not sound:
+                raise InputError(f"{self._name} is not a store of sweeps; give another file")
+            return found
+
+    @property
+    def _name(self) -> str:
+        return brief(str(self.path))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -117,10 +135,10 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            raise InputError(f"store {str(self.path)!r} cannot be used: {error}; free space or give another file") from None
+            raise InputError(f"store {self._name} cannot be used: {error}; free space or give another file") from None
         except OSError as error:
             reason = error.strerror or error
-            raise InputError(f"store {str(self.path)!r} cannot be used: {reason}; give another file") from None
+            raise InputError(f"store {self._name} cannot be used: {reason}; give another file") from None
 
     def write(self, spec: Spec, start: int, rows: list[Row]) -> None:
         """Rows of the points from a position on, in one transaction."""
@@ -143,8 +161,11 @@ class Store:
         """Number of points by status."""
         found: dict[str, int] = dict.fromkeys(STATUSES, 0)
         with self._told():
-            found |= dict(self.connection.execute("SELECT status, COUNT(*) FROM points GROUP BY status"))
-        return found
+            counted = self.connection.execute("SELECT status, COUNT(*) FROM points GROUP BY status").fetchall()
+        unknown = [status for status, _ in counted if status not in STATUSES]
+        if unknown:
+            raise InputError(f"store {self._name} is damaged: a point has the status {brief(unknown[0])}; give another file")
+        return found | dict(counted)
 
     @property
     def columns(self) -> list[str]:
@@ -164,7 +185,7 @@ class Store:
         known = self.columns
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise InputError(f"store {str(self.path)!r} has no column {unknown[0]!r}; it has {', '.join(known)}")
+            raise InputError(f"store {self._name} has no column {brief(unknown[0])}; it has {', '.join(known)}")
         chosen = ", ".join(f'"{name}"' for name in names)
         with self._told():
             table = self.connection.execute(f"SELECT {chosen} FROM points ORDER BY position").fetchall()
@@ -186,6 +207,21 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_description(found: Any) -> bool:
+    """Whether JSON from a file has what the description of a store has."""
+    if not isinstance(found, dict) or not isinstance(found.get("format"), int):
+        return False
+    spec, versions = found.get("spec"), found.get("versions")
+    if not isinstance(spec, dict) or not isinstance(versions, dict) or not isinstance(versions.get("ufm"), str):
+        return False
+    if not all(isinstance(spec.get(name), kind) for name, kind in (("task", str), ("title", str), ("fixed", dict))):
+        return False
+    axes = spec.get("axes")
+    return isinstance(axes, list) and all(
+        isinstance(axis, dict) and isinstance(axis.get("names"), list) and isinstance(axis.get("values"), list) for axis in axes
+    )
 
 
 def _versions() -> dict[str, str]:

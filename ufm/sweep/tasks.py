@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ufm.errors import ConvergenceError, InputError
+from ufm.errors import ConvergenceError, InputError, brief
+from ufm.estimate import seconds_for
 from ufm.problem import ClassCounts, Explicit, LinearDEQ, NormBudget, Problem, WeightDecay, long_tailed, step
 from ufm.problem.heads import Head
 from ufm.solvers.step import solve_steps
@@ -46,7 +47,7 @@ class Task(ABC):
         """Refuse parameters that are unknown, missing or contradict each other."""
         unknown = sorted(set(point) - self.keys)
         if unknown:
-            raise InputError(f"task {self.name!r} does not know {unknown[0]!r}; it knows {', '.join(sorted(self.keys))}")
+            raise InputError(f"task {self.name!r} does not know {brief(unknown[0])}; it knows {', '.join(sorted(self.keys))}")
         self.prepare(point)
 
     @abstractmethod
@@ -88,9 +89,10 @@ def regularizer_of(point: Point) -> WeightDecay | NormBudget:
     if name == "lambda":
         return WeightDecay(_number(name, value), _number(name, value))
     if name == "c":
-        return NormBudget(1.0, _number(name, value) ** 2)
+        c = _number(name, value)
+        return NormBudget(1.0, c * c)
     if not isinstance(value, list):
-        raise InputError(f"{name} is {value!r}; give a list of numbers such as [1e-3, 1e-3]")
+        raise InputError(f"{name} is {brief(value)}; give a list of numbers such as [1e-3, 1e-3]")
     numbers = [_number(name, v) for v in value]
     if name == "budget" and len(numbers) == 2:
         return NormBudget(*numbers)
@@ -133,7 +135,7 @@ def classes_of(point: Point) -> tuple[int, int]:
     """``classes = [KA, KB]``."""
     value = point.get("classes")
     if not isinstance(value, list) or len(value) != 2:
-        raise InputError(f"classes is {value!r}; give [KA, KB]")
+        raise InputError(f"classes is {brief(value)}; give [KA, KB]")
     return _whole("classes", value[0]), _whole("classes", value[1])
 
 
@@ -158,7 +160,10 @@ class Solve(Task):
             from ufm.solvers import solver
 
             solver(_text("method", point["method"]))
-        return Problem(counts_of(point), regularizer=regularizer_of(point), head=head_of(point), loss=loss, dim=dim)
+        problem = Problem(counts_of(point), regularizer=regularizer_of(point), head=head_of(point), loss=loss, dim=dim)
+        if len(problem.counts.groups) > 12 or problem.dim is not None:
+            seconds_for(problem, str(point.get("method", "auto")))  # refuses what would take hours
+        return problem
 
     def speed(self, point: Point) -> float:
         return 5e-5 if _vectorised(point) else self.seconds
@@ -299,18 +304,21 @@ TASKS: dict[str, Task] = {task.name: task for task in (Solve(), Thresholds(), Tr
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{name} is {value!r}; give a number")
-    return float(value)
+        raise InputError(f"{name} is {brief(value)}; give a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{name} is {brief(value)}; give a number that float64 holds") from None
 
 
 def _whole(name: str, value: Any) -> int:
     number = _number(name, value)
     if not number.is_integer() or not 1 <= number <= 2**53:
-        raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
+        raise InputError(f"{name} is {brief(value)}; give a whole number of at least 1")
     return int(number)
 
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{name} is {value!r}; give text")
+        raise InputError(f"{name} is {brief(value)}; give text")
     return value

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import lzma
-import os
 import zipfile
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
+from ufm.files import reason_of, writing
 
 Arrays = dict[str, NDArray[Any]]
 BROKEN = (
@@ -35,16 +34,8 @@ def write_arrays(path: Path, arrays: Arrays, description: dict[str, Any]) -> Non
         The file cannot be written.
     """
     text = json.dumps(description)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, **{DESCRIPTION: np.array(text)}, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with writing(path, "wb") as stream:
+        np.savez(stream, **{DESCRIPTION: np.array(text)}, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
@@ -59,12 +50,12 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{brief(str(path))} cannot be read: {reason_of(error)}") from None
     except BROKEN as error:
         reason = "it contains Python objects" if "pickle" in str(error) else "it is not an .npz of arrays"
-        raise InputError(f"{str(path)!r} cannot be read: {reason}; save plain arrays with numpy.savez") from None
+        raise InputError(f"{brief(str(path))} cannot be read: {reason}; save plain arrays with numpy.savez") from None
     text = arrays.pop(DESCRIPTION, None)
     try:
         return arrays, {} if text is None else dict(json.loads(str(text)))
-    except (ValueError, TypeError):
-        raise InputError(f"{str(path)!r} has a damaged description; delete it to start anew") from None
+    except (ValueError, TypeError, RecursionError):
+        raise InputError(f"{brief(str(path))} has a damaged description; delete it to start anew") from None

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ufm.certify.certificate import write_whole
-from ufm.errors import ConvergenceError, InputError
-from ufm.parallel import processes
+from ufm.errors import ConvergenceError, InputError, brief
+from ufm.files import reason_of
+from ufm.parallel import check_workers, processes
 from ufm.training.data import DATA
 from ufm.training.run import RUN, run
 from ufm.training.settings import MODELS, Settings
@@ -23,6 +24,7 @@ from ufm.training.settings import MODELS, Settings
 PROTOCOL = "protocol.json"
 STEPS = ((3, 7), (5, 5), (7, 3))
 RATIOS = (10.0, 50.0, 100.0)
+MAX_SEEDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +54,9 @@ class Comparison:
     def __post_init__(self) -> None:
         unknown = [name for name in self.data if name not in DATA]
         if isinstance(self.data, str) or unknown or not self.data or len(set(self.data)) < len(self.data):
-            raise InputError(f"data is {self.data!r}; give one or more of {', '.join(DATA)}, each once")
-        if not isinstance(self.seeds, int) or self.seeds < 2:
-            raise InputError(f"seeds is {self.seeds!r}; a spread needs at least 2 seeds")
+            raise InputError(f"data is {brief(self.data)}; give one or more of {', '.join(DATA)}, each once")
+        if not isinstance(self.seeds, int) or not 2 <= self.seeds <= MAX_SEEDS:
+            raise InputError(f"seeds is {brief(self.seeds)}; a spread needs at least 2 seeds, and {MAX_SEEDS} are the most")
 
     def settings(self) -> list[Settings]:
         """All runs, seeds outermost: an interrupted comparison has whole seeds."""
@@ -102,8 +104,7 @@ def compare(
     InputError
         The folder holds another comparison, or cannot be written.
     """
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise InputError(f"workers is {workers!r}; give a whole number of at least 1")
+    check_workers(workers)
     todo = comparison.settings()
     _claim(folder, comparison)
     left = [s for s in todo if not (folder / str(s) / RUN).exists()]
@@ -137,16 +138,16 @@ def _claim(folder: Path, comparison: Comparison) -> None:
     path, described = folder / PROTOCOL, comparison.describe()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror or error}; give another one") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"folder {brief(str(folder))} cannot be made: {reason_of(error)}; give another one") from None
     if path.exists():
         try:
             found = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            raise InputError(f"{str(path)!r} cannot be read; delete it to start anew") from None
+        except (OSError, ValueError, TypeError, RecursionError):
+            raise InputError(f"{brief(str(path))} cannot be read; delete it to start anew") from None
         changed = sorted(n for n in described if n != "seeds" and found.get(n) != described[n])
         if changed:
             raise InputError(
-                f"{str(folder)!r} holds another comparison (it differs in {', '.join(changed)}); give another folder"
+                f"{brief(str(folder))} holds another comparison (it differs in {', '.join(changed)}); give another folder"
             )
     write_whole(path, json.dumps(described) + "\n", "protocol")

@@ -16,6 +16,10 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 DIGITS_PER_CLASS = 174
 """Size of the smallest class of the bundled digits."""
+BLOCK = 200_000
+"""Numbers that the Bayes rule works on at once."""
+MIXTURE_DIM, MIXTURE_TEST = 20, 100
+"""Dimension of the inputs, and test samples per class, of a mixture."""
 DIGITS_TEST = 50
 """Test samples per class."""
 
@@ -43,11 +47,11 @@ class Dataset:
 def mixture(
     counts: ClassCounts,
     *,
-    dim: int = 20,
+    dim: int = MIXTURE_DIM,
     separation: float = 4.0,
     noise: float = 1.0,
     modes: int = 2,
-    test: int = 100,
+    test: int = MIXTURE_TEST,
     seed: int = 0,
 ) -> Dataset:
     """A mixture of spherical Gaussians, ``modes`` of them per class, with means of length ``separation`` in random directions.
@@ -86,10 +90,15 @@ def mixture(
 
     x, y = sample(list(counts))
     x_test, y_test = sample([test] * classes)
-    distances = np.sum((x_test[:, None, None] - means) ** 2, axis=3) / (2.0 * noise**2)
-    nearest = distances.min(axis=2, keepdims=True)
-    posterior = nearest[:, :, 0] - np.log(np.exp(nearest - distances).sum(axis=2))
-    ceiling = float(np.mean(posterior.argmin(axis=1) == y_test))
+    correct = 0
+    rows = max(1, BLOCK // means.size)
+    for start in range(0, len(x_test), rows):  # all at once these are (test samples) x classes x modes x dim numbers
+        part = slice(start, start + rows)
+        distances = np.sum((x_test[part, None, None] - means) ** 2, axis=3) / (2.0 * noise**2)
+        nearest = distances.min(axis=2, keepdims=True)
+        posterior = nearest[:, :, 0] - np.log(np.exp(nearest - distances).sum(axis=2))
+        correct += int(np.count_nonzero(posterior.argmin(axis=1) == y_test[part]))
+    ceiling = correct / len(y_test)
     return _scaled("mixture", counts, x, y, x_test, y_test, ceiling)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
+from ufm.files import exists, reason_of
 from ufm.training.archive import Arrays, read_arrays, write_arrays
 from ufm.training.bodies import Equilibrium
 from ufm.training.controls import controls
@@ -42,9 +43,7 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"folder {str(folder)!r} cannot be made: {getattr(error, 'strerror', None) or error}; give another one"
-        ) from None
+        raise InputError(f"folder {brief(str(folder))} cannot be made: {reason_of(error)}; give another one") from None
     data = settings.dataset()
     network = settings.network(data.x.shape[1])
     trained = train(
@@ -104,16 +103,16 @@ def finished(folder: Path, described: dict[str, Any]) -> tuple[Arrays, dict[str,
     InputError
         The folder holds a finished run of other settings.
     """
-    if not (folder / RUN).exists():
+    if not exists(folder / RUN, "folder"):
         return None
     arrays, description = read_arrays(folder / RUN)
     settings = description.get("settings")
     if not isinstance(settings, dict) or "results" not in description:
-        raise InputError(f"{str(folder / RUN)!r} is not a finished run of this version; delete it to start anew")
+        raise InputError(f"{brief(str(folder / RUN))} is not a finished run of this version; delete it to start anew")
     if settings != described:
         changed = sorted(name for name in {*settings, *described} if settings.get(name) != described.get(name))
         raise InputError(
-            f"{str(folder)!r} holds another finished run (it differs in {', '.join(changed)}); give another folder"
+            f"{brief(str(folder))} holds another finished run (it differs in {', '.join(changed)}); give another folder"
         )
     return arrays, description
 

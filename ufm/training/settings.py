@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 import ufm
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
 from ufm.problem.counts import ClassCounts, long_tailed, step
 from ufm.training.bodies import MAPS, Equilibrium, Stack
 from ufm.training.data import DATA, DIGITS_TEST, Dataset, check_digits
+from ufm.training.memory import refuse_too_large
 from ufm.training.network import Decay, Network
 from ufm.training.optimizers import OPTIMIZERS, Optimizer
 
@@ -77,10 +78,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, options in (("model", MODELS), ("data", tuple(DATA)), ("map", MAPS), ("optimizer", tuple(OPTIMIZERS))):
-            if getattr(self, name) not in options:
-                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(options)}")
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in options:
+                raise InputError(f"{name} is {brief(getattr(self, name))}; choose one of {', '.join(options)}")
         if not isinstance(self.tail, bool):
-            raise InputError(f"tail is {self.tail!r}; give True or False")
+            raise InputError(f"tail is {brief(self.tail)}; give True or False")
         defaults = {"largest": LARGEST[self.data], "rate": RATES[self.optimizer], "decay": DECAYS[self.data]}
         for name, value in defaults.items():
             if getattr(self, name) is None:
@@ -96,13 +97,15 @@ class Settings:
         for name, kind in pairs:
             value = getattr(self, name)
             if not isinstance(value, tuple | list) or len(value) != 2:
-                raise InputError(f"{name} is {value!r}; give two numbers")
+                raise InputError(f"{name} is {brief(value)}; give two numbers")
             object.__setattr__(self, name, tuple(kind(name, v) for v in value))
         if self.model == "explicit" and self.jacobian:
             raise InputError(f"jacobian is {self.jacobian:g}, but model 'explicit' has no equilibrium layer; leave it out")
         assert self.largest is not None
         if not 1 <= self.ratio <= self.largest:
             raise InputError(f"ratio is {self.ratio:g}; it must lie between 1 and the largest class size {self.largest}")
+        Equilibrium(self.map, self.contraction)  # refused for explicit networks too, whose file would hold it
+        refuse_too_large(self)
         if self.data == "digits":
             check_digits(self.counts, DIGITS_TEST)
         # Everything that can be wrong is said now, not after minutes of training.
@@ -154,14 +157,17 @@ def _whole(name: str, value: Any, least: int) -> int:
         if isinstance(value, bool) or not least <= number <= 2**63:
             raise TypeError
     except TypeError:
-        raise InputError(f"{name} is {value!r}; give a whole number of at least {least}") from None
+        raise InputError(f"{name} is {brief(value)}; give a whole number of at least {least}") from None
     return number
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real | np.floating):
-        raise InputError(f"{name} is {value!r}; give a number")
-    return float(value)
+        raise InputError(f"{name} is {brief(value)}; give a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{name} is {brief(value)}; give a number that float64 holds") from None
 
 
 def versions() -> dict[str, str]:

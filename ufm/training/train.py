@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ufm.deq.maps.base import Floats, Gradients
-from ufm.errors import ConvergenceError, InputError
+from ufm.errors import ConvergenceError, InputError, brief
 from ufm.geometry.measure import measure
 from ufm.geometry.prediction import Prediction, predict
 from ufm.problem import Explicit, Problem, ReLU, WeightDecay
@@ -279,7 +279,7 @@ def _resumed(folder: Path | None, description: dict[str, Any], network: Network)
     if found != description:
         changed = sorted(name for name in {*found, *description} if found.get(name) != description.get(name))
         raise InputError(
-            f"{str(folder)!r} holds another run (it differs in {', '.join(changed)}); give the same options to resume it, "
+            f"{brief(str(folder))} holds another run (it differs in {', '.join(changed)}); give the same options to resume it, "
             "or another folder"
         )
     try:
@@ -292,4 +292,6 @@ def _resumed(folder: Path | None, description: dict[str, Any], network: Network)
             raise ValueError
         return _State(parameters, memory, rows)
     except (KeyError, ValueError, TypeError):
-        raise InputError(f"{str(folder / CHECKPOINT)!r} is not a checkpoint of this version; delete it to start anew") from None
+        raise InputError(
+            f"{brief(str(folder / CHECKPOINT))} is not a checkpoint of this version; delete it to start anew"
+        ) from None

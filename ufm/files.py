@@ -1,0 +1,90 @@
+"""Files that users name: written whole or not at all, and read no further than is sensible."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from ufm.errors import InputError, brief
+
+
+def reason_of(error: Exception) -> str:
+    """Why the system refused a file, without the file's name."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any], None, None]:
+    """A stream whose content becomes a regular file when the block ends, and nothing where it fails.
+
+    Parameters
+    ----------
+    path : the file; links are followed, devices and folders refused
+    mode : "w" for UTF-8 text with newlines as given, "wb" for bytes
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    partial = None
+    try:
+        target = Path(path).resolve()
+        if not target.name or (target.exists() and not target.is_file()):
+            raise InputError(f"{brief(str(path))} cannot be written: it is not a regular file; give another name")
+        # The name is cut (in bytes), because the target's may already be as long as the system allows.
+        stem = os.fsdecode(os.fsencode(target.name)[:100])
+        partial = target.with_name(f".{stem}.{os.getpid()}.partial")
+        text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "", "errors": "surrogateescape"}
+        with partial.open(mode, **text) as stream:
+            yield stream
+        partial.replace(target)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError) or not (isinstance(error, OSError) or partial is None):
+            raise
+        raise InputError(f"{brief(str(path))} cannot be written: {reason_of(error)}; give another file") from None
+    finally:
+        if partial is not None:
+            with suppress(OSError, ValueError):
+                partial.unlink(missing_ok=True)
+
+
+def exists(path: Path, what: str) -> bool:
+    """Whether there is such a file, or a sentence where the system does not even take its name.
+
+    Raises
+    ------
+    InputError
+        A name that is too long or has a zero byte, a folder that may not be entered.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what} {brief(str(path))} cannot be used: {reason_of(error)}; give another name") from None
+    return True
+
+
+def read_text(path: str | os.PathLike[str], what: str, most: int, remedy: str) -> str:
+    """The text of a file of at most so many bytes.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is larger, or is no UTF-8.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            content = stream.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what} {brief(str(path))} cannot be read: {reason_of(error)}; {remedy}") from None
+    if len(content) > most:
+        raise InputError(f"{what} {brief(str(path))} has more than {most // 10**6} MB; {remedy}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {brief(str(path))} is no UTF-8 text ({error.reason}); {remedy}") from None
