@@ -66,6 +66,10 @@ class Finding:
     level: str
     equality: bool = True
 
+    def __post_init__(self) -> None:
+        # Margins come as numbers of NumPy and of computer algebra too; what writes findings down needs plain ones.
+        object.__setattr__(self, "margin", float(self.margin))
+
 
 def equal(what: str, predicted: Enclosure, computed: Enclosure, *, tolerance: float, level: str) -> Finding:
     """Equality up to a relative tolerance: violated iff disjoint, inconclusive if the enclosures are too wide to tell."""
