@@ -61,7 +61,7 @@ class FrobeniusBudgetOnA(Theorem):
     source = cite("sunshi2024", "neural collapse in DEQs, audited for a Frobenius budget; derived here")
 
     def grid(self):
-        return [Frobenius(10, 1.0, 5.0, budget) for budget in (0.3, 0.5, 0.7)]
+        return [Frobenius(10, 1.0, 5.0, budget) for budget in (0.24, 0.3, 0.5, 0.7)]
 
     @staticmethod
     def etf(p: Frobenius, wrong: bool = False) -> Enclosure:
@@ -201,10 +201,6 @@ class FrobeniusBudgetOnALayer(Theorem):
         yield less(
             f"explicit W, V, H below every ETF, {instance}", found_value(self.problem(instance), level), etf, level=level
         )
-        codes = {c.name: c.value for c in ufm.solve(self.problem(instance), method=SEARCH).candidates}
-        for name, formula in (("etf code", etf), ("pair code", pair)):
-            near = Enclosure(codes[name] * (1 - 1e-10), codes[name] * (1 + 1e-10))
-            yield equal(f"{name} by the search, {instance}", formula, near, tolerance=1e-9, level="float")
 
     def steps(self):
         import sympy as sp
@@ -227,6 +223,11 @@ class FrobeniusBudgetOnALayer(Theorem):
         b = found_value(self.problem(ExtraLayer(10, 2.0, 1.25), 21), "float")
         wide = Enclosure(a.lower * (1 - 1e-8), a.upper * (1 + 1e-8))
         yield equal("E_W doubled, E_H over four, samples tripled", wide, b, tolerance=1e-7, level="float")
+        for p in self.grid():
+            codes = {c.name: c.value for c in ufm.solve(self.problem(p), method=SEARCH).candidates}
+            for name, rank in (("etf code", p.classes - 1), ("pair code", p.classes // 2)):
+                near = Enclosure(codes[name] * (1 - 1e-10), codes[name] * (1 + 1e-10))
+                yield equal(f"{name} by the search, {p}", self.code(p, rank), near, tolerance=1e-9, level="numeric")
 
     def outside(self, level: str):
         # Without the extra layer the ETF is optimal (F1).
