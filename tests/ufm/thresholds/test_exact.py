@@ -1,5 +1,6 @@
 """Thresholds against 50 digits: closed forms, the optimality system solved anew, and the decision between neighbours."""
 
+from contextlib import suppress
 from fractions import Fraction
 from math import exp, inf, nextafter, pi, sin
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import ufm
 from tests.ufm.independent import critical_norm
+from ufm.thresholds import budget
 from ufm.thresholds.balls import ball, outward, working_precision
 from ufm.thresholds.budget import critical_budget, find_root
 from ufm.thresholds.decay import decay_threshold
@@ -137,7 +139,8 @@ def test_balls_and_floats_around_them(number, power):
         around = ball(number)
         low, high = outward(around)
         assert Fraction(low) <= number <= Fraction(high)
-        assert high == low or nextafter(low, inf) == high
+        exact = Fraction(float(number)) == number
+        assert high == (low if exact else nextafter(low, inf))
         wide = around.union(around + 1)
         low, high = outward(wide)
         assert Fraction(low) <= number
@@ -195,6 +198,44 @@ def test_what_is_refused(change, match):
     arguments = {"classes": (5, 5), "regularizer": ufm.WeightDecay(1e-3, 1e-3), "minority_count": 10} | change
     with pytest.raises(ufm.InputError, match=match):
         ufm.threshold(**arguments)
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-9, 1 + 1e-6, 1 - 1e-3, 1.1, 0.5, 1.3])
+@pytest.mark.parametrize(("majority", "minority", "ratio"), [(5, 5, 10.0), (1, 3, 40.0), (3, 7, 1.01)])
+def test_a_bad_start_costs_an_answer_and_never_its_truth(majority, minority, ratio, factor, monkeypatch):
+    """The angle from which the rigorous side starts is only a guess: signs at both ends of what it leads to are the proof."""
+    regularizer = ufm.NormBudget(1, (critical_budget(majority, minority, ratio) / (majority + minority)) ** 2)
+    begun = []
+
+    def misled(function, low, high):
+        found = find_root(function, low, high)
+        if low == 0.0:  # the search for R itself, which comes first
+            begun.append(found)
+        return found * factor if begun and low > 0 else found
+
+    monkeypatch.setattr(budget, "find_root", misled)
+    found = None
+    with suppress(ufm.InputError):
+        found = ufm.threshold(classes=(majority, minority), regularizer=regularizer, level="rigorous")
+    assert begun
+    if found is None:
+        assert abs(factor - 1) > 1e-2
+        return
+    with mp.workdps(50):
+        radius = (majority + minority) * mp.sqrt(mp.mpf(regularizer.features))
+        assert critical_norm(majority, minority, found.lower) <= radius <= critical_norm(majority, minority, found.upper)
+    if abs(factor - 1) < 1e-2:
+        assert found.upper - found.lower < 1e-14 * ratio
+
+
+def test_heads_that_are_not_convex_are_handed_on_whole():
+    """A large decay on A is the explicit head's threshold, ``sqrt(n_B) = N mu``: 7 at mu = .0025, n_B = 100."""
+    for classes, count, ratio in (((5, 5), 100, 7.0), ((5, 5), 400, 3.0)):
+        head, decay = ufm.DecayedDEQ(10.0, 0.5), ufm.WeightDecay(2.5e-3, 2.5e-3)
+        found = ufm.threshold(classes=classes, regularizer=decay, minority_count=count, head=head)
+        assert found.value == pytest.approx(ratio, rel=1e-14)
+        assert (found.level, found.transition, found.quantity) == ("numeric", "continuous", "ratio")
+        assert "best found" in found.note
 
 
 @settings(max_examples=20)
