@@ -245,3 +245,31 @@ def test_huge_numbers_of_classes(majority, minority):
         classes=(majority, minority), regularizer=ufm.WeightDecay(1e-9, 1e-9), minority_count=1, level="rigorous"
     )
     assert found.lower <= exact_decay(majority, minority, 1, 1e-9, 1e-9) <= found.upper
+
+
+def test_float_enclosures_are_their_own_and_allow_for_more_rounding():
+    for majority, minority, ratio in RATIOS:
+        regularizer = ufm.NormBudget(1, (critical_budget(majority, minority, ratio) / (majority + minority)) ** 2)
+        loose, tight = (
+            ufm.threshold(classes=(majority, minority), regularizer=regularizer, level=level) for level in ("float", "rigorous")
+        )
+        assert loose.lower < tight.lower <= tight.upper < loose.upper
+
+
+@pytest.mark.parametrize("level", ["float", "rigorous"])
+def test_budgets_so_small_that_the_threshold_is_one_to_the_last_digit(level):
+    found = ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1e-20, 1e-20), level=level)
+    assert found.lower == 1.0
+    assert 1.0 < found.value <= found.upper < 1 + 1e-9
+
+
+def test_the_largest_numbers_of_classes_and_samples():
+    largest = 2**53
+    found = ufm.threshold(
+        classes=(largest, largest), regularizer=ufm.WeightDecay(1e-9, 1e-9), minority_count=largest, level="rigorous"
+    )
+    assert found.lower <= exact_decay(largest, largest, largest, 1e-9, 1e-9) <= found.upper
+    for name, value in (("classes", (largest + 1, 2)), ("minority_count", largest + 1)):
+        arguments = {"classes": (5, 5), "regularizer": ufm.WeightDecay(1e-3, 1e-3), "minority_count": 10} | {name: value}
+        with pytest.raises(ufm.InputError, match=f"^{name} has"):
+            ufm.threshold(**arguments)
