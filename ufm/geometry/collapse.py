@@ -165,10 +165,10 @@ def _beyond(solution: Solution) -> str:
 def _incomparable(solution: Solution) -> str | None:
     """Why the two smallest classes, of different sizes, cannot be compared; None where they can."""
     problem = solution.problem
-    if not getattr(problem.loss, "plain", True):
-        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {problem.loss}"
     if not solution.program.loss.shift_invariant:
         return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
+    if not getattr(problem.loss, "plain", False):
+        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {problem.loss}"
     return None
 
 

@@ -5,11 +5,13 @@ from math import inf, nan
 import mpmath as mp
 import numpy as np
 import pytest
+from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ufm
 from tests.ufm.independent import StepProgram
+from ufm.certify.optimum import Optimum
 from ufm.geometry.collapse import smallest_contrast
 from ufm.geometry.enclosures import enclose_logits
 from ufm.solvers import Gradient, Multistart
@@ -115,6 +117,13 @@ def test_at_most_two_other_groups_are_named():
     assert found.reason.count("have collapsed") == 2
     assert found.reason.endswith("; so have 1 other groups")
     assert len(found.reason) < 500
+    weights = ufm.CrossEntropy(weights=(1e-3, 1e-3, 1.0))
+    two = ufm.Problem([400] * 2 + [300] * 2 + [100] * 2, regularizer=ufm.WeightDecay(1e-2, 1e-2), loss=weights)
+    found = ufm.collapse(ufm.solve(two))
+    parts = found.reason.split("; ")
+    assert len(parts) == 3
+    assert parts[1].startswith("the 2 classes of size 400 have collapsed: ")
+    assert parts[2].startswith("the 2 classes of size 300 have collapsed: ")
 
 
 def test_verdicts_are_neither_true_nor_false():
@@ -188,6 +197,7 @@ def test_incomparable_smallest_classes_leave_verdicts_on_the_others():
         assert said in found.reason
         assert [(g.size, g.classes) for g in found.groups] == [(1700, 3)]
         assert found.groups[0].verdict in ("yes", "no")
+        assert found.tolerance == 1e-6
 
 
 def test_nothing_is_decided_beyond_convex_heads_and_wide_models():
@@ -202,6 +212,10 @@ def test_nothing_is_decided_beyond_convex_heads_and_wide_models():
         assert said in found.reason
         assert found.groups
         assert all((g.verdict, g.lower, g.upper) == ("undecided", 0.0, inf) for g in found.groups)
+        assert found.tolerance == 1e-6
+    assert [(g.size, g.classes) for g in ufm.collapse(solution).groups] == [(20, 4)]
+    assert [(g.size, g.classes) for g in ufm.collapse(narrow, tolerance=1e-3).groups] == [(30, 3), (5, 2)]
+    assert ufm.collapse(narrow, tolerance=1e-3).tolerance == 1e-3
 
 
 def test_a_wide_gap_leaves_the_range_that_it_says():
@@ -229,7 +243,7 @@ def test_the_tolerance_decides_what_counts_as_collapsed():
 
 @pytest.mark.parametrize("method", ["symmetric", "factored"])
 def test_the_smallest_contrast_of_a_solution_by_brute_force(method):
-    for counts in ([30, 4, 4, 4, 30], [4] * 3, [9, 9, 2]):
+    for counts in ([30, 4, 4, 4, 30], [4] * 3, [9, 9, 2], [9, 9, 4, 4]):
         solution = ufm.solve(ufm.Problem(counts, regularizer=ufm.WeightDecay(8e-3, 8e-3)), method=method)
         logits, small = np.asarray(solution.logits), [k for k, n in enumerate(counts) if n == min(counts)]
         if len(small) < 2:
@@ -316,3 +330,48 @@ def test_budget_verdicts_enclose_the_contrast_of_an_unequal_route(a, b, height, 
     dense = np.asarray(ufm.solve(problem, method="factored").logits)
     contrast = dense[-1, -1] - dense[-2, -1]
     assert found.lower - 1e-4 <= contrast <= found.upper + 1e-4
+
+
+@pytest.mark.parametrize("iterations", [40, 200, 2000])
+def test_ends_of_enclosures_are_outside_what_is_proved(iterations):
+    """Floats are rounded outward, and both ends of the mean margin are ends: seen where the gap is wide."""
+    for counts in ([50, 20, 20, 5], [60, 60, 9, 9, 9]):
+        problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(5e-3, 5e-3))
+        rough = ufm.solve(problem, method=Gradient(max_iterations=iterations))
+        found, exact = ufm.collapse(rough), ufm.collapse(ufm.solve(problem))
+        proved = Optimum.of(rough.certificate.document())
+        sizes = rough.program.sizes
+        with working_precision():
+            for group in found.groups:
+                lower, upper = proved.contrast([g for g, n in enumerate(sizes) if n == group.size])
+                assert arb(group.lower) <= lower.max(arb(0))
+                assert arb(group.upper) >= upper
+            if sizes[-1] == 5:
+                small, next_ = sizes.index(5), sizes.index(20)
+                one, other = proved.margin(small, next_), proved.margin(next_, small)
+                assert arb(found.lower) <= (one[0] + other[0]) / 2
+                assert arb(found.upper) >= (one[1] + other[1]) / 2
+                assert found.lower <= exact.upper
+                assert found.upper >= exact.lower
+
+
+@pytest.mark.parametrize(("classes", "mu"), [(2, 1e-2), (4, 5e-3), (7, 0.04)])
+def test_balanced_classifiers_have_the_cosine_of_the_simplex(classes, mu):
+    """The last case has a contrast below one nat: log(1/(sqrt(5) mu) - 6)."""
+    (found,) = enclose_logits(ufm.solve(ufm.Problem([5] * classes, regularizer=ufm.WeightDecay(mu, mu)))).weight_cosines
+    assert abs(float(found.mid()) + 1 / (classes - 1)) < 1e-15
+    assert float(found.rad()) < 1e-15
+    dead = enclose_logits(ufm.solve(ufm.Problem([5] * classes, regularizer=ufm.WeightDecay(1.0, 1.0))))
+    assert dead.weight_cosines == [None]
+
+
+def test_cosines_of_small_contrasts_and_none_under_a_bias():
+    problem = ufm.Problem([40] * 3 + [10] * 2, regularizer=ufm.WeightDecay(0.02, 0.02))
+    solution = ufm.solve(problem, level="rigorous")
+    enclosed = enclose_logits(solution)
+    assert 0 < float(enclosed.contrasts[1].mid()) < 1
+    gram = solution.parameters.weight @ solution.parameters.weight.T
+    for ball, (i, j) in zip(enclosed.weight_cosines, ((0, 1), (3, 4)), strict=True):
+        assert float(ball.lower()) - 1e-9 <= gram[i, j] / gram[i, i] <= float(ball.upper()) + 1e-9
+    biased = ufm.Problem([40] * 3 + [10] * 2, regularizer=ufm.WeightDecay(1e-3, 1e-3, 1e-2))
+    assert enclose_logits(ufm.solve(biased)).weight_cosines == [None, None]
