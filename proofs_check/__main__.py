@@ -51,9 +51,18 @@ def run(
         for line in verdict.trouble:
             console.print(f"{verdict.theorem.id}: {line}", markup=False, soft_wrap=True)
     console.print(report.closing(verdicts, perf_counter() - start), markup=False, soft_wrap=True)
+    failures: list[Exception] = []
     for path, option, write in wanted:
         if path is not None:
-            write_whole(path, write(verdicts), option)
+            try:
+                write_whole(path, write(verdicts), option)
+            except Exception as error:  # the other outputs that were asked for are written first
+                failures.append(error)
+    told = [str(failure) for failure in failures if isinstance(failure, InputError)]
+    if len(told) < len(failures):
+        raise next(failure for failure in failures if not isinstance(failure, InputError))
+    if told:
+        raise InputError("; ".join(told))
     if any(v.outcome != Outcome.HOLDS for v in verdicts):
         raise typer.Exit(1)
 

@@ -78,11 +78,14 @@ class NonNegative(Theorem):
         k, counts = len(instance.counts), np.array(instance.counts, dtype=float)
         gram = p.features.T @ p.features
         off = float(np.abs(gram - np.diag(np.diag(gram))).max())
-        yield less(f"means orthogonal, {instance}", Enclosure(0, 0), Enclosure(1e-12 - off, 1e-12 - off), level="float")
-        a = np.diag(np.asarray(solution.logits)) * k / (k - 1)
+        yield less(f"means orthogonal, {instance}", Enclosure(0, 0), Enclosure(1e-12 - off, 1e-12 - off), level="numeric")
+        reach = np.sqrt(k * counts / (k - 1)) / (counts.sum() * np.sqrt(instance.weight * instance.features))
+        a = np.log(np.maximum((k - 1) * (reach - 1), 1.0))
         norms = np.sqrt(instance.weight / (instance.features * counts)) * np.sqrt((k - 1) / k) * a
         gap = float(np.abs(np.diag(gram) - norms).max())
-        yield less(f"norms of the means, {instance}", Enclosure(0, 0), Enclosure(1e-10 - gap, 1e-10 - gap), level="float")
+        yield less(f"norms of the means, {instance}", Enclosure(0, 0), Enclosure(1e-9 - gap, 1e-9 - gap), level="numeric")
+        far = float(np.abs(np.asarray(solution.logits) - a * (np.eye(k) - 1 / k)).max())
+        yield less(f"logits a_k (e_k - 1/K), {instance}", Enclosure(0, 0), Enclosure(1e-9 - far, 1e-9 - far), level="numeric")
 
     def steps(self):
         import sympy as sp

@@ -57,7 +57,7 @@ class Finding:
 
     margin : float
         For equalities the agreement (largest possible discrepancy, relative); for inequalities and decisions the slack.
-    level : "numeric" < "float" < "rigorous"
+    level : "numeric" (computed, not proved) < "float" (bounds in float64 that allow for rounding) < "rigorous"
     """
 
     what: str
@@ -65,6 +65,10 @@ class Finding:
     margin: float
     level: str
     equality: bool = True
+
+    def __post_init__(self) -> None:
+        # Margins come as numbers of NumPy and of computer algebra too; what writes findings down needs plain ones.
+        object.__setattr__(self, "margin", float(self.margin))
 
 
 def equal(what: str, predicted: Enclosure, computed: Enclosure, *, tolerance: float, level: str) -> Finding:
@@ -91,7 +95,9 @@ def less(what: str, smaller: Enclosure, larger: Enclosure, *, level: str) -> Fin
 
 
 def decided(what: str, expected: str, verdict: str, *, margin: float, level: str) -> Finding:
-    """A yes / no / undecided verdict against the expected one."""
+    """A yes / no / undecided verdict against the expected one, "yes" or "no": anything else would be violated by both."""
+    if expected not in ("yes", "no"):
+        raise ValueError(f"expected is {expected!r}; a claim that can hold expects 'yes' or 'no'")
     if verdict not in ("yes", "no"):
         return Finding(what, Outcome.INCONCLUSIVE, 0.0, level, equality=False)
     outcome = Outcome.HOLDS if verdict == expected else Outcome.VIOLATED

@@ -62,7 +62,8 @@ class Convexification(Theorem):
         yield equal(f"value after training, {instance.counts}", predicted, found, tolerance=1e-5, level=level)
         # Averaging features within classes saves lh/2 of their scatter, so the sample-level gap bounds the scatter.
         assert trained.path is not None
-        sample_gap = float(trained.path.loss[-1]) - trained.certificate.lower
+        # A sum of positive terms in float64: its rounding is far below a relative 1e-9.
+        sample_gap = float(trained.path.loss[-1]) * (1 + 1e-9) - trained.certificate.lower
         signal = float(sum(n * f @ f for n, f in zip(counts, trained.parameters.features.T, strict=True)))
         scatter = Enclosure(0.0, 2.0 * max(sample_gap, 0.0) / instance.features / signal)
         yield less(f"within-class over total scatter, {instance.counts}", scatter, Enclosure(1e-3, 1e-3), level="float")

@@ -65,8 +65,8 @@ class Theorem(ABC):
         """The claim at an instance against a certified computation."""
         ...
 
-    def steps(self) -> Iterator[tuple[str, bool]]:
-        """Named symbolic identities of the proof and whether computer algebra confirms them."""
+    def steps(self) -> Iterator[tuple[str, Any]]:
+        """Named symbolic identities of the proof and whether computer algebra confirms them: its own truth values will do."""
         return iter(())
 
     @abstractmethod
@@ -167,6 +167,14 @@ def _guarded(findings: Iterator[Finding], what: str, level: str) -> Iterator[Fin
         yield Finding(f"{what}: {error}", Outcome.INCONCLUSIVE, float("inf"), level)
 
 
+def _confirmed(truth: Any) -> bool:
+    """A truth value of computer algebra as a plain one; a relation that it cannot decide confirms nothing."""
+    try:
+        return bool(truth)
+    except TypeError:
+        return False
+
+
 def judge(cls: type[Theorem], level: str = "rigorous", progress: Callable[[str], None] = lambda _: None) -> Verdict:
     """Run everything a theorem has to offer and sum it up."""
     start = perf_counter()
@@ -176,7 +184,7 @@ def judge(cls: type[Theorem], level: str = "rigorous", progress: Callable[[str],
         progress(f"{cls.id} {instance}")
         findings.extend(_guarded(claim.check(instance, level), f"{instance}", level))
     progress(f"{cls.id} symbolic steps")
-    steps = tuple(claim.steps())
+    steps = tuple((str(name), _confirmed(truth)) for name, truth in claim.steps())
     progress(f"{cls.id} controls and twins")
     controls = tuple(_guarded(claim.control(level), "control", level))
     twins = tuple(_guarded(claim.twin(level), "twin", level))

@@ -63,11 +63,13 @@ def closing(verdicts: list[Verdict], seconds: float) -> str:
     """One sentence that a newcomer understands."""
     holding = sum(v.outcome == Outcome.HOLDS for v in verdicts)
     if holding == len(verdicts):
-        instances, controls = sum(len(v.findings) for v in verdicts), sum(len(v.controls) for v in verdicts)
+        levels = [f.level for v in verdicts for f in v.findings]
+        meanings = {"rigorous": "proved in ball arithmetic", "float": "bounded in float64", "numeric": "computed, not proved"}
+        parts = ", ".join(f"{levels.count(name)} {name} ({means})" for name, means in meanings.items() if name in levels)
+        controls = sum(len(v.controls) for v in verdicts)
         return (
-            f"All {holding} theorems hold: {instances} comparisons hold at the levels shown (rigorous and float: the distance "
-            f"to the true optimum is itself proved), and {controls} deliberately wrong versions were all rejected "
-            f"({seconds:.0f} s)."
+            f"All {holding} theorems hold: {len(levels)} comparisons agree, {parts}, and {controls} deliberately wrong "
+            f"versions were all rejected ({seconds:.0f} s). The level of a theorem is that of its weakest comparison."
         )
     return (
         f"{holding} of {len(verdicts)} theorems hold; for the others the lines above say what was compared and how it failed "

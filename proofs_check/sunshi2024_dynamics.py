@@ -80,7 +80,10 @@ class Dynamics(Theorem):
 
     @staticmethod
     def end(solution: ufm.Solution) -> Enclosure:
-        """The objective where the descent stopped (of its own W, A and h), up to its stopping tolerance."""
+        """The objective where the descent stopped (of its own W, A and h), up to its stopping tolerance.
+
+        Rounding of the objective, a sum of positive terms in float64, is far below that tolerance.
+        """
         assert solution.path is not None
         value = float(solution.path.loss[-1])
         return Enclosure(value * (1 - STOP), value * (1 + STOP))
@@ -95,7 +98,7 @@ class Dynamics(Theorem):
         # Where the minority has collapsed its cosine is 1, which the enclosure of a contrast near zero cannot tell.
         predicted = Enclosure(1.0, 1.0) if instance.collapsed == "yes" else Enclosure(*outward(ball))
         near = Enclosure(cosine - 1e-6, cosine + 1e-6)
-        yield equal(f"minority cosine, {what}", predicted, near, tolerance=1e-3, level="float")
+        yield equal(f"minority cosine, {what}", predicted, near, tolerance=1e-3, level="numeric")
         if instance.collapsed is not None:
             found = ufm.collapse(solution, tolerance=1e-4)
             margin = found.lower if found.verdict == "no" else found.tolerance - found.upper

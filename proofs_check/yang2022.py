@@ -53,7 +53,9 @@ class FixedClassifier(Theorem):
         aligned = np.sum(found.weight.T * found.features, axis=0)
         lengths = np.linalg.norm(found.weight, axis=1) * np.linalg.norm(found.features, axis=0)
         worst = float(np.min(aligned / lengths))
-        yield less(f"cosine of w_k and h_k, {instance}", Enclosure(1 - 1e-9, 1 - 1e-9), Enclosure(worst, worst), level="float")
+        yield less(
+            f"cosine of w_k and h_k, {instance}", Enclosure(1 - 1e-9, 1 - 1e-9), Enclosure(worst, worst), level="numeric"
+        )
 
     def control(self, level: str):
         p = Fixed((1000,) * 5 + (10,) * 5, 1.0, 5.0)

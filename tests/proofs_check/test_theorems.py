@@ -5,8 +5,12 @@ import subprocess
 import sys
 from typing import ClassVar
 
+import numpy as np
 import pytest
+import sympy
 
+from proofs_check import __main__ as command_line
+from proofs_check import report
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, Outcome, decided, equal, less
 from proofs_check.registry import LEVELS, Kind, Theorem, all_theorems, judge, select
@@ -17,6 +21,7 @@ EXPECTED = {
     "F1", "F2", "F3", "F4", "F5", "H1", "H3", "Z1", "Z2", "M1", "M3", "B1", "B2", "E1", "G1", "Y",
     "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8", "D9",
 }  # fmt: skip
+SYMBOLIC = {"F1", "F2", "F5", "H1", "H3", "Z2", "M1", "M3", "B1", "B2", "E1", "G1", "D1", "D5", "D6", "D7", "D9"}
 
 
 def test_the_book_is_complete():
@@ -37,6 +42,9 @@ def test_holds(name, level):
     assert verdict.findings
     assert verdict.twins
     assert verdict.outside
+    (written,) = json.loads(report.as_json([verdict]))
+    assert written["outcome"] == "holds"
+    assert [step["confirmed"] for step in written["steps"]] == [True] * len(verdict.steps)
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -47,11 +55,34 @@ def test_negative_controls_are_rejected_with_disjoint_enclosures(name):
     assert all(c.margin > 0 for c in controls)
 
 
-@pytest.mark.parametrize("name", ["F1", "F2", "F5", "H1", "H3", "Z2", "D1", "D9"])
-def test_symbolic_steps(name):
-    steps = list(BOOK[name]().steps())
-    assert steps
-    assert all(passed for _, passed in steps)
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_symbolic_steps_are_confirmed_and_can_be_written_down(name):
+    """Computer algebra has truth values of its own, which JSON does not know."""
+    steps = BOOK[name].steps
+    toy = type("Toy", (Toy,), {"steps": lambda self: steps(BOOK[name]()), "__doc__": "toy"})
+    verdict = judge(toy)
+    (written,) = json.loads(report.as_json([verdict]))
+    assert [step["confirmed"] for step in written["steps"]] == [True] * len(verdict.steps)
+    assert bool(verdict.steps) == (name in SYMBOLIC)
+    assert all(type(name) is str and type(truth) is bool for name, truth in verdict.steps)
+
+
+def test_numbers_of_other_libraries_become_plain_ones():
+    margins = (np.float64(0.5), np.float32(0.5), sympy.Rational(1, 2), np.int8(1))
+    findings = [Finding("x", Outcome.HOLDS, margin, "float") for margin in margins]
+    truths = [("numpy", np.bool_(True)), ("sympy", sympy.true)]
+    toy = type("Toy", (Toy,), {"parts": {"check": findings, "steps": truths}, "__doc__": "toy"})
+    (written,) = json.loads(report.as_json([judge(toy)]))
+    assert [f["margin"] for f in written["findings"]] == [0.5, 0.5, 0.5, 1.0]
+    assert [s["confirmed"] for s in written["steps"]] == [True, True]
+
+
+@pytest.mark.parametrize("truth", [sympy.false, np.bool_(False), sympy.Symbol("x") > 0, None])
+def test_what_computer_algebra_does_not_confirm_is_no_proof(truth):
+    toy = type("Toy", (Toy,), {"parts": {"steps": [("s", truth)]}, "__doc__": "toy"})
+    verdict = judge(toy)
+    assert verdict.steps == (("s", False),)
+    assert verdict.outcome is Outcome.VIOLATED
 
 
 class Toy(Theorem):
@@ -159,6 +190,28 @@ def test_command_line(tmp_path):
     assert all(c["outcome"] == "violated" for v in written for c in v["controls"])
     listed = run("--list")
     assert all(name in listed.stdout for name in EXPECTED)
+
+
+def test_an_output_that_fails_does_not_cost_the_others(tmp_path, monkeypatch, capsys):
+    targets = {"json": str(tmp_path / "v.json"), "html": str(tmp_path), "latex": str(tmp_path / "v.tex")}
+
+    def fails(verdicts):
+        raise TypeError("not serializable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "as_json", fails)
+        with pytest.raises(TypeError, match="not serializable"):
+            command_line.run(["F4"], show=False, level="float", **targets)
+    assert not (tmp_path / "v.json").exists()
+    assert "F4" in (tmp_path / "index.html").read_text()
+    assert "F4" in (tmp_path / "v.tex").read_text()
+
+    def full(path, text, what):
+        raise InputError(f"{what} cannot be written")
+
+    monkeypatch.setattr(command_line, "write_whole", full)
+    with pytest.raises(InputError, match=r"^--json cannot be written; --html cannot be written; --latex cannot be written$"):
+        command_line.run(["F4"], show=False, level="float", **targets)
 
 
 @pytest.mark.parametrize(

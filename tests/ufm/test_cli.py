@@ -7,7 +7,8 @@ import sys
 import pytest
 
 SOLVE_KEYS = {
-    "status", "message", "method", "value", "lower", "upper", "gap", "level", "collapsed", "metrics", "seconds",
+    "status", "message", "method", "value", "lower", "upper", "gap", "relative_gap", "level", "collapsed", "groups", "metrics",
+    "seconds",
 }  # fmt: skip
 
 

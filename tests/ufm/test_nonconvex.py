@@ -405,8 +405,8 @@ def test_odd_input_gets_one_sentence(make):
 
 
 def test_layers_under_budgets_find_the_regular_polygon():
-    # Five classes, rank two: logits t cos(2 pi (j - k) / 5) have two singular values 5t/2, and the budgets of four layers and of
-    # H allow sum s^(2/5) = ((K E_W)^4 K E_H)^(1/5). A search whose values carry noise of rank ends 8e-6 above.
+    # Five classes, rank two: logits t cos(2 pi (j - k) / 5) have two singular values 5t/2, and the budgets of layers and
+    # features allow sum s^(2/5) = ((K E_W)^4 K E_H)^(1/5). A search whose values carry noise of rank ends 8e-6 above.
     weight, features = 2.23391, 0.478382
     level = ((5 * weight) ** 4 * 5 * features) ** 0.2
     t = 2 / 5 * (level / 2) ** 2.5

@@ -16,7 +16,9 @@ def measure(
     run: Annotated[str, typer.Argument(help="An .npz with features (N, d), labels (N,) and optionally weight, bias.")],
     convention: Annotated[str, typer.Option(help="Of NC1: zhu or hong-ling.")] = "zhu",
     predict: Annotated[bool, typer.Option("--predict", help="Compare with the certified optimum; needs --decay.")] = False,
-    decay: Annotated[str | None, typer.Option(help="LW,LH: decay of classifier and of features, per sample.")] = None,
+    decay: Annotated[
+        str | None, typer.Option(help="LW,LH[,LB]: decay of classifier, of features (per sample) and of a bias.")
+    ] = None,
     relu: Annotated[bool, typer.Option("--relu", help="Predict for features >= 0, as after a ReLU.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -38,16 +40,25 @@ def measure(
     if predict and decay is not None:
         if weight is None:
             raise InputError(f"{brief(run)} has no array 'weight'; a prediction is compared with a classifier (K, d)")
-        lw, lh = numbers("decay", decay, 2, 2)
-        counts = ufm.ClassCounts.of(np.bincount(arrays["labels"], minlength=len(weight)).tolist())
+        decays = numbers("decay", decay, 2, 3)
+        biased = bias is not None and bool(np.any(bias))
+        if len(decays) == 3 and bias is None:
+            raise InputError(f"--decay is {brief(decay)}, but {brief(run)} has no array 'bias'; leave LB out, or save the bias")
+        counts = ufm.ClassCounts.of(np.bincount(arrays["labels"].astype(np.intp), minlength=len(weight)).tolist())
         head = ufm.ReLU() if relu else ufm.Explicit()
-        problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(lw, lh), head=head, dim=weight.shape[1])
+        regularizer = ufm.WeightDecay(decays[0], decays[1], decays[2] if len(decays) == 3 else None)
+        problem = ufm.Problem(counts, regularizer=regularizer, head=head, dim=weight.shape[1])
         announce(problem)
         theory = ufm.predict(problem)
         distance = theory.distance(arrays["features"], arrays["labels"], weight)
         answer |= {name: value if np.isfinite(value) else None for name, value in distance.items()}
         answer |= {"theory_value": theory.value, "theory_lower": theory.lower, "theory_collapsed": theory.collapsed}
         answer |= {f"theory_{name}": value for name, value in theory.metrics.items() if name in found}
+        answer["theory_bias"] = "modelled" if len(decays) == 3 else "ignored" if biased else "none"
+        if answer["theory_bias"] == "ignored":
+            answer["note"] = (
+                "the bias of the file is not in the prediction, whose model has none; give --decay LW,LH,LB to model it"
+            )
     if as_json:
         print_json(answer)
         return

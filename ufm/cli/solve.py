@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,8 +63,18 @@ def solve(
         "lower": certificate.lower,
         "upper": certificate.upper,
         "gap": certificate.gap,
+        "relative_gap": certificate.relative_gap,
         "level": certificate.level,
         "collapsed": verdict.verdict,
+        "groups": [
+            {
+                "size": group.size,
+                "classes": group.classes,
+                "collapsed": group.verdict,
+                "contrast": [group.lower, group.upper if isfinite(group.upper) else None],
+            }
+            for group in verdict.groups
+        ],
         "metrics": ufm.geometry(solution),
         "seconds": perf_counter() - started,
     }
@@ -77,11 +88,11 @@ def solve(
         [
             ("value", f"{solution.value:.14g}"),
             (f"bounds ({certificate.level})", f"{certificate.lower:.16g} .. {certificate.upper:.16g}"),
-            ("gap", f"{certificate.gap:.1e}"),
+            ("gap", f"{certificate.gap:.1e} (relative: {certificate.relative_gap:.1e})"),
             *_codes(solution),
             ("status", solution.status.value),
             ("method", solution.method + (f" ({solution.choice})" if solution.choice else "")),
-            ("minority collapsed", f"{verdict.verdict}: {verdict.reason}"),
+            ("smallest classes collapsed", f"{verdict.verdict}: {verdict.reason}"),
             *((name, "undefined" if v is None else f"{v:.10g}") for name, v in result["metrics"].items()),
             ("seconds", f"{result['seconds']:.3f}"),
         ],

@@ -51,19 +51,12 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
     with working_precision():
         contrasts, gaps = [], []
         for h, (m, _) in enumerate(groups):
-            own = _log(proved.own([h]))
-            other = _log(proved.other([h], [h])) if m > 1 else arb(0)
+            own = proved.own([h]).log()  # NaN where the ball reaches zero, as everywhere below
+            other = proved.other([h], [h]).log() if m > 1 else arb(0)
             contrasts.append(own - other if m > 1 else None)
             if program.groups == 2:
-                gaps.append(own / m + other * (m - 1) / m - _log(proved.other([1 - h], [h])))
+                gaps.append(own / m + other * (m - 1) / m - proved.other([1 - h], [h]).log())
         return LogitEnclosure(contrasts, gaps, _cosines(solution, contrasts, gaps))
-
-
-def _log(probability: Any) -> Any:
-    """Logarithm of a probability, NaN where the ball reaches zero."""
-    from flint import arb
-
-    return probability.log() if probability > 0 else arb("nan")
 
 
 def _cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[Any]:

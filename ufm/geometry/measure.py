@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ufm.errors import InputError
+from ufm.geometry.last_layer import LastLayer
 from ufm.geometry.metrics import pairs, written
 
 Floats = NDArray[np.float64]
@@ -26,7 +25,7 @@ def measure(
 
     Parameters
     ----------
-    features : (N, d) float, one row per sample
+    features : (N, d) of any real dtype, one row per sample; computed in float64, with the rank cut of their own precision
     labels : (N,) int in 0 .. K-1, every class present
     weight : (K, d) float or None
     bias : (K,) float or None
@@ -55,71 +54,27 @@ def measure(
     """
     if convention not in CONVENTIONS:
         raise InputError(f"convention is {convention!r}; choose one of {', '.join(CONVENTIONS)}")
-    raw = _array("features", features)
-    precision = np.finfo(raw.dtype).eps if raw.dtype.kind == "f" else np.finfo(np.float64).eps
-    samples = raw.astype(np.float64)
-    largest = float(np.abs(samples).max(initial=0.0))
-    if np.isfinite(largest) and largest > 0:
-        samples = samples / largest  # every metric is free of scale, and products then stay within float64
-    targets = np.asarray(labels)
-    if samples.ndim != 2 or not samples.shape[1] or targets.shape != samples.shape[:1] or not len(targets):
-        raise InputError(f"features {samples.shape} and labels {targets.shape} do not fit; give (N, d) and (N,)")
-    if targets.dtype.kind not in "iu" or targets.min() < 0 or targets.max() > 10**7:
-        raise InputError("labels must be whole numbers 0 .. K-1")
-    if not np.isfinite(samples).all():
-        raise InputError("features contain NaN or infinity; drop or repair those samples")
-    classifier = None if weight is None else np.atleast_1d(_array("weight", weight)).astype(np.float64)
-    if classifier is None and (bias is not None or targets.max() == 0):
-        raise InputError("a bias needs a weight" if bias is not None else "labels name one class only; give at least 2")
-    classes = int(targets.max()) + 1 if classifier is None else len(classifier)
-    counts = np.bincount(targets, minlength=classes)
-    if len(counts) > classes or classes < 2:
-        raise InputError(f"labels reach {targets.max()} but weight has {classes} rows; give one row per class")
-    if counts.min() == 0:
-        raise InputError(f"class {int(np.argmin(counts))} has no sample; every class needs one to have a mean")
-    sums = np.zeros((classes, samples.shape[1]))
-    np.add.at(sums, targets, samples)
-    means = sums / counts[:, None]
+    layer = LastLayer.of(features, labels, weight, bias)
+    classes, counts, samples, means = layer.classes, layer.counts, layer.centred, layer.centred_means
     share = np.full(classes, 1.0 / classes) if convention == "zhu" else counts / counts.sum()
     centred = means - means.mean(axis=0)
     between = means - share @ means
     # Class means carry the rounding of the data, whose size may be far above that of their differences.
-    noise = precision * max(between.shape) * float(np.abs(samples).max()) * float(np.sqrt(share.max()))
-    result = {"nc1": _within_over_between(samples - means[targets], np.sqrt(share)[:, None] * between, classes, noise)}
-    gram = centred @ centred.T
-    result |= {"nc2_means": _simplex_distance(gram), **_regularity(gram, "_means"), **_pairs(means @ means.T, counts, "_means")}
-    if classifier is None:
+    noise = layer.precision * max(between.shape) * float(np.abs(layer.features).max()) * float(np.sqrt(share.max()))
+    within = samples - means[layer.labels]
+    result = {"nc1": _within_over_between(within, np.sqrt(share)[:, None] * between, classes, noise)}
+    gram, raw = centred @ centred.T, layer.means
+    result |= {"nc2_means": _simplex_distance(gram), **_regularity(gram, "_means"), **_pairs(raw @ raw.T, counts, "_means")}
+    if layer.weight is None:
         return result
-    if classifier.shape != (classes, samples.shape[1]) or not np.isfinite(classifier).all():
-        raise InputError(f"weight {classifier.shape} must be finite and of shape {(classes, samples.shape[1])}")
-    heaviest = float(np.abs(classifier).max(initial=0.0))
-    if heaviest > 0:
-        classifier = classifier / heaviest  # as for features: every metric is free of the scale of W
-    offset = np.zeros(classes) if bias is None else _array("bias", bias).astype(np.float64)
-    if offset.shape != (classes,) or not np.isfinite(offset).all():
-        raise InputError(f"bias {offset.shape} must be finite and of shape {(classes,)}")
-    gram = classifier @ classifier.T
+    gram = layer.weight @ layer.weight.T
     result |= {"nc2": _simplex_distance(gram), **_regularity(gram, ""), **_pairs(gram, counts, "")}
-    result["nc3"] = _simplex_distance(classifier @ centred.T)
-    sizes = np.linalg.norm(classifier), np.linalg.norm(centred)
-    dual = classifier / sizes[0] - centred / sizes[1] if min(sizes) > 0 else np.full(1, np.nan)
+    result["nc3"] = _simplex_distance(layer.weight @ centred.T)
+    sizes = np.linalg.norm(layer.weight), np.linalg.norm(centred)
+    dual = layer.weight / sizes[0] - centred / sizes[1] if min(sizes) > 0 else np.full(1, np.nan)
     result["self_duality"] = float(np.linalg.norm(dual))
-    scale = (largest if largest > 0 else 1.0) * (heaviest if heaviest > 0 else 1.0)
-    predicted = np.argmax(samples @ classifier.T + offset / scale, axis=1)
-    distance = np.sum(means**2, axis=1) - 2.0 * samples @ means.T
-    result["nc4"] = float(np.mean(predicted != np.argmin(distance, axis=1)))
+    result["nc4"] = float(np.mean(layer.decisions != layer.nearest))
     return result
-
-
-def _array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """A real array, without a mask."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.asarray(None)
-    if array.dtype.kind not in "fiub" or isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"{name} must be an array of real numbers (dtype {array.dtype}, no mask, rows of equal length)")
-    return array
 
 
 def _within_over_between(within: Floats, between: Floats, classes: int, noise: float) -> float:

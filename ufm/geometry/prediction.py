@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ufm.errors import InputError
 from ufm.geometry.collapse import collapse
+from ufm.geometry.last_layer import LastLayer
 from ufm.geometry.metrics import geometry
 from ufm.problem.problem import Problem
 
@@ -42,23 +43,23 @@ class Prediction:
 
         Parameters
         ----------
-        features : (N, d), labels : (N,) int, weight : (K, d), as for `ufm.measure`
+        features : (N, d), labels : (N,) int, weight : (K, d), of any real dtype, as for `ufm.measure`
+
+        Raises
+        ------
+        InputError
+            Shapes that do not fit the problem, an empty class, NaN or infinite entries.
 
         Returns
         -------
         dict of float
             ``to_theory_weight, to_theory_means, to_theory_logits``, each between 0 and 2; NaN where a matrix vanishes.
         """
-        h, y, w = (np.asarray(a) for a in (features, labels, weight))
-        classes = len(self.weight)
-        if h.ndim != 2 or y.shape != h.shape[:1] or w.shape != (classes, h.shape[1]):
-            raise InputError(f"features {h.shape}, labels {y.shape} and weight {w.shape} do not fit K={classes} classes")
-        counts = np.bincount(y, minlength=classes)
-        if len(counts) != classes or counts.min() == 0:
-            raise InputError(f"labels must contain each of the {classes} classes 0 .. {classes - 1} at least once")
-        sums = np.zeros((classes, h.shape[1]))
-        np.add.at(sums, y, h)
-        means = sums / counts[:, None]
+        layer = LastLayer.of(features, labels, weight)
+        if layer.classes != len(self.weight):
+            raise InputError(f"weight has {layer.classes} rows, and the prediction is for K={len(self.weight)} classes")
+        w, means = layer.weight, layer.means
+        assert w is not None
         found = {"weight": (w @ w.T, self.weight), "means": (means @ means.T, self.means), "logits": (w @ means.T, self.logits)}
         return {f"to_theory_{name}": _apart(*both) for name, both in found.items()}
 
@@ -87,5 +88,8 @@ def predict(problem: Problem) -> Prediction:
 
 
 def _apart(one: Floats, other: Floats) -> float:
-    sizes = np.linalg.norm(one), np.linalg.norm(other)
-    return float(np.linalg.norm(one / sizes[0] - other / sizes[1])) if min(sizes) > 0 else float("nan")
+    heights = float(np.abs(one).max()), float(np.abs(other).max())
+    if not min(heights) > 0:
+        return float("nan")
+    one, other = one / heights[0], other / heights[1]  # squares of entries may be beyond float64
+    return float(np.linalg.norm(one / np.linalg.norm(one) - other / np.linalg.norm(other)))

@@ -140,7 +140,10 @@ def classes_of(point: Point) -> tuple[int, int]:
 
 
 class Solve(Task):
-    """Optima with certificates; step imbalance under plain cross-entropy goes through the vectorised route."""
+    """Optima with certificates; step imbalance under plain cross-entropy goes through the vectorised route.
+
+    ``gap`` is upper minus lower bound, ``relative_gap`` the same over the upper bound.
+    """
 
     name = "solve"
     keys = frozenset(
@@ -149,7 +152,7 @@ class Solve(Task):
     )  # fmt: skip
     results = (
         "value", "lower", "upper", "gap", "cos_majority", "cos_minority", "cos_cross", "norm_ratio", "contrast_minority",
-        "route",
+        "relative_gap", "route",
     )  # fmt: skip
     seconds = 1e-2
 
@@ -176,9 +179,10 @@ class Solve(Task):
         solution = solve(self.prepare(point), method=_text("method", point.get("method", "auto")))
         certificate, metrics = solution.certificate, geometry(solution)
         cosines = [metrics[name] for name in ("cos_majority", "cos_minority", "cos_cross", "norm_ratio")]
-        bounds = (solution.value, certificate.lower, certificate.upper, certificate.relative_gap)
+        bounds = (solution.value, certificate.lower, certificate.upper, certificate.gap)
         contrast = smallest_contrast(solution)
-        return *bounds, *cosines, contrast if np.isfinite(contrast) else None, solution.method
+        contrast = contrast if np.isfinite(contrast) else None
+        return *bounds, *cosines, contrast, certificate.relative_gap, solution.method
 
     def block(self, points: list[Point]) -> list[Row]:
         found: list[Row | None] = [None] * len(points)
@@ -215,11 +219,11 @@ class Solve(Task):
                 radius=charge if budget else None,
             )
             columns = (
-                solved.value, solved.lower, solved.upper, solved.gap, solved.cos_majority, solved.cos_minority,
-                np.where(na > nb, solved.cos_cross, nan), solved.norm_ratio, solved.contrast_minority,
+                solved.value, solved.lower, solved.upper, solved.upper - solved.lower, solved.cos_majority, solved.cos_minority,
+                np.where(na > nb, solved.cos_cross, nan), solved.norm_ratio, solved.contrast_minority, solved.gap,
             )  # fmt: skip
             for k, *values in zip(which.tolist(), *(c.tolist() for c in columns), strict=True):
-                if values[3] <= CERTIFIED:
+                if values[-1] <= CERTIFIED:
                     rows[int(k)] = Row("done", "", (*(v if np.isfinite(v) else None for v in values), "step"))
         return rows
 

@@ -103,9 +103,7 @@ def _balance(majority: int, minority: int, ratio: float, theta: float) -> tuple[
 
 
 def _float_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
-    """Sign of ``C*(R) - C`` where rounding (a generous 200 units in the last place of the sums) cannot change it."""
-    if ratio <= 1.0:
-        return -1
+    """Sign of ``C*(R) - C`` where rounding (a generous 200 units in the last place of the sums) cannot change it; R > 1."""
     budget = (majority + minority) * regularizer.c * float(gain)
     difference = critical_budget(majority, minority, ratio) - budget
     slack = 200 * 2.0**-53 * (budget + majority * (1.0 + abs(log(ratio))))
@@ -113,11 +111,9 @@ def _float_side(majority: int, minority: int, regularizer: NormBudget, gain: Fra
 
 
 def _rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
-    """Sign of ``C*(R) - C`` in ball arithmetic; 0 where the balls overlap. R is taken exactly."""
+    """Sign of ``C*(R) - C`` in ball arithmetic; 0 where the balls overlap. R > 1 is taken exactly."""
     from flint import arb
 
-    if ratio <= 1.0:
-        return -1
     with working_precision():
         budget = (arb(regularizer.weight) * arb(regularizer.features)).sqrt() * (majority + minority) * ball(gain)
         nu = (1 / arb(majority) + 1 / arb(minority)).sqrt()

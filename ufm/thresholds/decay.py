@@ -29,7 +29,7 @@ def decay_threshold(
             product = Fraction(regularizer.weight) * Fraction(regularizer.features) * count
             reach = ball(gain) / ball(product).sqrt()
             lower, upper = outward((reach - minority) / majority)
-        value = min(max((float(gain) / (sqrt(count) * regularizer.mu) - minority) / majority, lower), upper)
+        value = lower
     else:
         reach = float(gain) / (sqrt(count) * regularizer.mu)
         value = (reach - minority) / majority

@@ -5,7 +5,7 @@ the decay falls, the concave part of the penalty rewards fewer and larger singul
 a very small decay every singular value is on the linear part of slope ``mu (1 - contraction)``, the constant
 ``decay contraction^2 / 2`` per singular value vanishes, and the ETF is optimal again. The ETF loses in a window.
 
-*Linear layers* (Garrod & Keating 2025). At small decay all codes need the same margin a, whose price is
+*Linear layers* (Garrod & Keating 2025), even K. At small decay all codes need the same margin a, whose price is
 ``(K-1) a^p`` for the ETF and ``(K/2) (2a)^p`` for the pair code, ``p = 2/(L+1)``: pairs win iff
 ``K 2^p < 2 (K-1)``, from L = 2 for K >= 6 and from L = 3 for K = 4.
 """

@@ -75,7 +75,9 @@ def test_every_point_is_certified_and_agrees_with_the_single_route(tmp_path):
         counts = run(spec, path)
         assert counts == {"done": len(spec.grid), "failed": 0, "interrupted": 0}
         with Store(path) as store:
-            gap, value, lower, upper, cosine = store.arrays("gap", "value", "lower", "upper", "cos_minority")
+            gap, value, lower, upper, cosine = store.arrays("relative_gap", "value", "lower", "upper", "cos_minority")
+            assert store.arrays("gap")[0] == pytest.approx(upper - lower, rel=1e-12, abs=0)
+            assert gap == pytest.approx((upper - lower) / upper, rel=1e-12, abs=0)
             assert set(store.arrays("route")[0]) == {"step"}
         assert gap.max() <= 1e-9
         assert (lower <= upper).all()
