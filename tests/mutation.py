@@ -79,8 +79,8 @@ def prepare(folder: Path, target: Target, *, keep: bool) -> None:
         "pytest_add_cli_args_test_selection": list(target.tests),
         # Wording is no behaviour: what a refusal says is not mutated, whether it comes is.
         "do_not_mutate_patterns": [r"raise \w+Error\(", r"return Recheck\(False", r"^\s+f?\"[^\"]*\",?$"],
-        "timeout_multiplier": 4.0,
-        "timeout_constant": 2.0,
+        "timeout_multiplier": 3.0,
+        "timeout_constant": 1.0,
         "use_git_change_detection": False,
         "track_dependencies": False,
     }
