@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from flint import arb
 
+import ufm
 from tests.ufm.certify import documents, naive
-from tests.ufm.certify.test_bounds_against_naive import EXACT, agrees, end, truth
-from ufm.certify.verify import ExactProblem, lower_bound, prove, upper_bound, working_precision
+from tests.ufm.certify.test_bounds_against_naive import EXACT, agrees, corpus, end, scalar_document, truth
+from ufm.certify.verify import ExactProblem, arithmetic, lower_bound, prove, upper_bound, working_precision
 
 EIGH = np.linalg.eigh
 
@@ -137,3 +138,75 @@ def test_bounds_may_meet_exactly():
     }  # fmt: skip
     proof = prove(document)
     assert (proof.lower_float, proof.upper_float) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("bits", [20, 32])
+@pytest.mark.parametrize("head", documents.HEADS)
+def test_bounds_hold_at_any_precision(monkeypatch, head, bits):
+    """Balls of a few digits: every rounding goes outward, so bounds get weaker, never false."""
+    monkeypatch.setattr(arithmetic, "PRECISION", bits)
+    for document in corpus(head):
+        holds(document)
+
+
+@pytest.mark.parametrize("bits", [20, 32])
+@pytest.mark.parametrize("decay", [("1e-3", "1e-2"), ("1/16", "1/16"), ("1/5", "1/3"), ("1/17", "1/15")])
+def test_scalar_problems_at_any_precision(monkeypatch, bits, decay):
+    """Where balls of the curvature and of the decay on A overlap, what is in doubt is taken off."""
+    monkeypatch.setattr(arithmetic, "PRECISION", bits)
+    heads = [{"kind": "explicit", "layers": 3}]
+    heads += [{"kind": "decayed_deq", "decay": a, "contraction": "1/2"} for a in ("1/16", "16000001/256000000", "1/50")]
+    for head in heads:
+        for groups in ([(2, 8)], [(1, 15), (1, 1)], [(3, 5), (1, 1)]):
+            holds(scalar_document(head, decay, groups, "per sample"))
+
+
+def holds(document):
+    lower, upper = truth(documents.json_text(document))
+    try:
+        found = prove(document)
+    except ufm.InputError:
+        return  # few digits may not be enough to say anything
+    with working_precision(), mpmath.workdps(naive.DIGITS):
+        assert end(found.lower.lower()) <= lower + EXACT * max(abs(lower), upper)
+        assert end(found.upper.upper()) >= upper * (1 - EXACT)
+
+
+def test_which_columns_repel():
+    """Accepted if and only if the naive verifier accepts: small integers, where inner products of 1 and 0 occur."""
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(120):
+        m = [int(v) for v in rng.integers(1, 4, size=int(rng.integers(1, 4)))]
+        if sum(m) < 2:
+            continue
+        groups = range(len(m))
+        document = documents.document("relu", "decay", "plain", [(c, 5 + g) for g, c in enumerate(m)], 0)
+        other = [[int(rng.integers(0, 3)) if g != h or m[g] > 1 else 0 for h in groups] for g in groups]
+        rest = [sum((m[g] - (g == h)) * other[g][h] for g in groups) for h in groups]
+        total = max(rest) + int(rng.integers(0, 3)) or 1
+        document["dual"] = {
+            "denominator": str(total), "own": [str(total - v) for v in rest], "other": [[str(v) for v in row] for row in other],
+        }  # fmt: skip
+        try:
+            naive.bounds(document)
+            expected = True
+        except naive.WitnessError:
+            expected = False
+        try:
+            prove(document)
+            accepted = True
+        except ufm.InputError:
+            accepted = False
+        assert accepted == expected, document
+        seen.add(expected)
+    assert seen == {True, False}
+
+
+def test_scalar_problems_are_not_those_of_budgets():
+    """Balanced classes under budgets have one curvature, and a sum over singular values that does not split."""
+    document = documents.document("explicit:2", "budget", "mse", [(3, 5)], 0)
+    prove(document)
+    document["dual"] = {}
+    with pytest.raises(ufm.InputError, match="no dual slopes"):
+        prove(document)
