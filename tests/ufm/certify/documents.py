@@ -5,6 +5,7 @@ Nothing of the package is used. A witness that is far from optimal exercises eve
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from fractions import Fraction
@@ -79,6 +80,11 @@ def allowed(head: str, regularizer: str, of: str) -> bool:
     if (kind == "decayed_deq" and budget) or (head == "etf of a norm" and budget):
         return False
     return head != "etf on average" or budget
+
+
+def json_text(document: Document) -> str:
+    """The document as it stands in a file."""
+    return json.dumps(document)
 
 
 def shares(problem: Document) -> list[Fraction]:

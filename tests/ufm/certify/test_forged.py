@@ -312,6 +312,84 @@ def repelling() -> dict[str, Any]:
     return {"dual": {"denominator": "8", "own": ["2", "2"], "other": [["1", "1"], ["1", "1"]]}}
 
 
+# What is said
+
+
+@pytest.mark.parametrize(("parts", "path", "what"), [
+    ({}, "", "document"), ({}, "problem", "problem"), ({}, "problem.groups.0", "group"), ({}, "problem.loss", "loss"),
+    ({"of": "mse"}, "problem.loss", "loss"), ({}, "problem.regularizer", "regularizer"),
+    ({"regularizer": "budget"}, "problem.regularizer", "regularizer"), ({}, "dual", "dual"), ({}, "primal", "primal"),
+    ({}, "primal.bias", "factors"), ({}, "problem.head", "head"), ({"head": "linear DEQ"}, "problem.head", "head"),
+    ({"head": "decayed DEQ"}, "problem.head", "head"), ({"head": "Frobenius DEQ"}, "problem.head", "head"),
+    ({"head": "relu"}, "problem.head", "head"), ({"head": "etf"}, "problem.head", "head"),
+])  # fmt: skip
+def test_refusals_name_the_part_with_a_strange_key(parts, path, what):
+    document = base(**parts)
+    part = document
+    for step in path.split(".") if path else ():
+        part = part[int(step) if step.isdigit() else step]
+    part["strange"] = 1
+    with pytest.raises(ufm.InputError, match=f"^certificate's {what} must have exactly the keys"):
+        prove(document)
+
+
+@pytest.mark.parametrize(("parts", "path", "value", "said"), [
+    ({}, "problem.loss.weights.0", "1e101", "the class weight '1e101', which must lie between 1e-100 and 1e+100"),
+    ({}, "problem.loss.temperatures.0", "1e11", "the temperature '1e11', which must lie between 1e-10 and 1e+10"),
+    ({}, "problem.loss.offsets.0", "-1e5", "the offset '-1e5', which must lie between -10000 and 10000"),
+    ({"head": "decayed DEQ"}, "problem.head.contraction", "1", "the contraction '1', which must lie between 0 and 1"),
+    ({"head": "decayed DEQ"}, "problem.head.decay", "0", "the decay on A '0', which must lie between 1e-100 and 1e+100"),
+    ({"head": "etf"}, "problem.head.norm", "0", "the norm '0', which must lie between 1e-150 and 1e+150"),
+    ({}, "problem.regularizer.lambda_W", "0", "the parameter '0', which must be positive"),
+    ({}, "problem.loss.weights", ["1"], "weights of the wrong shape"),
+    ({}, "problem.loss.temperatures", ["1"], "temperatures of the wrong shape"),
+    ({}, "problem.loss.offsets", ["1"], "offsets of the wrong shape"),
+    ({}, "problem.groups", {}, "groups of the wrong shape"),
+    ({}, "dual.own", {}, "dual slopes of the wrong shape"),
+    ({}, "dual.other", {}, "dual slopes of the wrong shape"),
+    ({}, "dual.other.0", {}, "dual slopes of the wrong shape"),
+    ({}, "primal.left.integers", {}, "factors of the wrong shape"),
+    ({}, "primal.left.integers", [["1"] * 9] * 2, "left factors of the wrong shape"),
+    ({}, "primal.left.integers", [], "left factors of the wrong shape"),
+    ({}, "primal.contrast.integers", ["1"], "contrasts of the wrong shape"),
+    ({}, "primal.bias.integers", ["1"], "biases of the wrong shape"),
+    ({}, "problem.loss.kind", "focal", "unknown loss 'focal'"),
+    ({}, "problem.loss", None, "unknown loss None"),
+    ({}, "problem.regularizer", 7, "unknown regularizer None"),
+    ({}, "problem.head", [], "unknown head None"),
+    ({}, "problem.head.kind", "x" * 99, "unknown head '" + "x" * 40 + "'"),
+    ({}, "problem.head.kind", 7, "unknown head 7"),
+    ({}, "problem.head.kind", ["x"] * 99, "unknown head 'list'"),
+    ({}, "problem.head.layers", 1.5, "a head of 'float' layers"),
+])  # fmt: skip
+def test_refusals_say_what_is_wrong(parts, path, value, said):
+    document = base(**parts)
+    put(document, path, value)
+    with pytest.raises(ufm.InputError) as caught:
+        prove(document)
+    assert f"certificate has {said}" in str(caught.value).replace("has an ", "has ")
+
+
+def test_entries_to_spare():
+    """One entry more than there are classes or dimensions, whatever it is."""
+    original = base()
+    original["primal"]["left"]["integers"] = [["1", "2"], ["3", "4"]]
+    original["primal"]["right"]["integers"] = [["1", "2"], ["3", "4"]]
+    prove(original)
+    for path in ("dual.own", "dual.other", "dual.other.0", "dual.other.1", "primal.left.integers", "primal.left.integers.0",
+                 "primal.left.integers.1", "primal.right.integers.0", "primal.right.integers.1", "primal.contrast.integers",
+                 "primal.bias.integers", "problem.loss.weights"):  # fmt: skip
+        document = copy.deepcopy(original)
+        part: Any = document
+        for step in path.split("."):
+            part = part[int(step) if step.isdigit() else step]
+        part.append("0" if path.endswith(("own", "integers", "0", "1")) and isinstance(part[0], str) else list(part[0]))
+        if path == "problem.loss.weights":
+            part[-1] = "1"
+        with pytest.raises(ufm.InputError, match="of the wrong shape"):
+            prove(document)
+
+
 # Claims
 
 

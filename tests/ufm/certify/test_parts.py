@@ -255,3 +255,73 @@ def test_what_a_lower_bound_was_made_of():
 
 def test_penalty_module_reads_every_head():
     assert set(penalty.HEADS) == {parts["kind"] for parts in documents.HEADS.values()}
+
+
+def test_single_violations_of_a_problem():
+    """Classes or sizes of zero alone, dimensions of one, and needs of the heads, without any witness."""
+
+    def parts(head: str = "explicit", dim: int | None = None, groups: Any = ((2, 40), (3, 3))) -> Any:
+        return documents.problem(head, "decay", "plain", list(groups)) | {"dim": dim}
+
+    for groups in ([(2, 40), (0, 3)], [(2, 40), (3, 0)], [(0, 40), (2, 3)]):
+        with pytest.raises(ufm.InputError, match="class sizes"):
+            ExactProblem(parts(groups=groups))
+    assert ExactProblem(parts(dim=1)).dim == 1
+    for dim in (0, -1):
+        with pytest.raises(ufm.InputError, match=f"dim={dim}, which must lie between 1"):
+            ExactProblem(parts(dim=dim))
+    for head, needed in (("relu", 5), ("etf", 4)):
+        ExactProblem(parts(head, needed))
+        with pytest.raises(ufm.InputError, match=f"dim={needed - 1} for a head that needs dim >= {needed}"):
+            ExactProblem(parts(head, needed - 1))
+
+
+def test_ends_of_ranges():
+    """The ends themselves: excluded for products and ratios, included for a bias decay."""
+    for first, second in ((1e150, 1.0), (1.0, 1e150), (1e-300, 1e-300), (1e300, 1e300)):
+        ends = {"lambda_W": str(Fraction(first)), "lambda_H": str(Fraction(second))}
+        if first == 1.0:
+            ends = {"lambda_W": str(Fraction(1e-150)), "lambda_H": "1"}
+        with pytest.raises(ufm.InputError, match="product or ratio"):
+            of("explicit", **ends)
+    for value, fits in ((1e-15, True), (1e15, True), (1e15 + 0.5, False), (9e-16, False)):
+        parts = documents.problem("explicit", "bias decay", "plain", [(2, 1)])
+        parts["regularizer"]["lambda_b"] = str(Fraction(value))
+        if fits:
+            assert ExactProblem(parts).bias == Fraction(value)
+        else:
+            with pytest.raises(ufm.InputError, match="bias decay"):
+                ExactProblem(parts)
+    for name, value in (("temperatures", "10000000000"), ("offsets", "-10000"), ("offsets", "10000")):
+        parts = documents.problem("explicit", "decay", "plain", [(2, 1)])
+        parts["loss"][name] = [value]
+        with pytest.raises(ufm.InputError, match="must lie between"):
+            ExactProblem(parts)
+
+
+def test_the_work_that_is_counted(monkeypatch):
+    """G^3 multiplications for the norm, G^2 r for the product of the factors."""
+    import ufm.certify.verify.lower as below
+    import ufm.certify.verify.upper as above
+
+    counted: list[int] = []
+    for module in (below, above):
+        monkeypatch.setattr(module, "affordable", lambda n, left, right: counted.append(n))
+    document = documents.document("explicit", "decay", "plain", [(1, 5), (1, 4), (1, 3), (2, 2)], 0)
+    document["primal"]["left"]["integers"] = [["1", "2"]] * 4
+    document["primal"]["right"]["integers"] = [["1"] * 4] * 2
+    ufm.certify.verify.prove(document)
+    assert counted == [4 * 4 * 2, 4**3]
+
+
+def test_what_an_upper_bound_was_made_of():
+    """Probabilities of each column sum to one; squared error gives logits; under budgets the width is there too."""
+    for regularizer in ("decay", "budget"):
+        document = documents.document("explicit", regularizer, "all", [(2, 30), (3, 10)], 2)
+        with working_precision():
+            exact = ExactProblem(document["problem"])
+            found = ufm.certify.verify.upper_bound(exact, document["primal"])
+            for h in range(2):
+                rest = sum((exact.m[g] - (g == h)) * found.other[g][h] for g in range(2))
+                assert (rest + found.own[h]).overlaps(arb(1))
+            assert found.width == ufm.certify.verify.prove(document).width

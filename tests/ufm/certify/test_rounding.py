@@ -69,6 +69,8 @@ def test_decimals_of_a_proof_are_next_to_its_ends(value, radius):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_decimals_have_thirty_digits(value, sign):
     found = proof(Fraction(sign * value), Fraction(sign * value))
+    if value == 1:
+        assert found.lower_text.lstrip("-") == found.upper_text.lstrip("-") == "1" + "0" * 29 + "e-29"
     for text in (found.lower_text, found.upper_text):
         digits = text.split("e")[0].lstrip("-")
         assert len(digits) == 30 or digits.rstrip("0") in ("1", "9" * 30) or (len(digits) == 31 and value < 1)

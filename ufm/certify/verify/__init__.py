@@ -112,7 +112,7 @@ def _prove(document: dict[str, Any]) -> Proof:
     problem = ExactProblem(stated)
     upper = upper_bound(problem, primal)
     lower = lower_bound(problem, dual, upper.value)
-    if not (lower.value.is_finite() and upper.value.is_finite()):
+    if not (upper.value - lower.value).is_finite():
         raise InputError("certificate's bounds are not finite, so it proves nothing")
     if lower.value > upper.value:
         raise InputError("certificate's lower bound exceeds its upper bound, so its problem or its witness is inconsistent")

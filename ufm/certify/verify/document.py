@@ -59,6 +59,11 @@ def fields(data: Any, what: str, *names: str) -> list[Any]:
     return [data[name] for name in names]
 
 
+def kind(data: Any) -> Any:
+    """What an object says that it is; None if it is no object or does not say."""
+    return data.get("kind") if isinstance(data, dict) else None
+
+
 def listed(data: Any, what: str, length: int | None = None) -> list[Any]:
     """A list, of that length where one is given."""
     if not isinstance(data, list) or (length is not None and len(data) != length):

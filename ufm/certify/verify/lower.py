@@ -8,7 +8,7 @@ from math import gcd, lcm
 from typing import Any
 
 import numpy as np
-from flint import arb, fmpq, fmpz, fmpz_mat
+from flint import arb, fmpq, fmpz_mat
 
 from ufm.certify.verify.arithmetic import ZERO, affordable, ball, common_denominator, integer, total
 from ufm.certify.verify.document import fields, listed
@@ -76,7 +76,7 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
         residual = _residual(problem, slopes)
         square = sum((problem.m[g] * r * r for g, r in enumerate(residual)), Fraction(0))
         if problem.bias:
-            quadratic += ball(square / (2 * problem.bias))
+            quadratic = ball(square / (2 * problem.bias))
         elif square:
             raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
     shrink = arb(1) if charge.ball else _shrink(value - zero, quadratic, limit)
@@ -154,7 +154,8 @@ def _probabilities(problem: ExactProblem, dual: Any) -> tuple[_Slopes, arb]:
     common = lcm(denominator, problem.floor.denominator)
     step, floor = common // denominator, int(problem.floor * common)
     target = common - floor * (problem.classes - 1)
-    moved = [[(v * step - floor) if m[g] > 1 or g != h else 0 for h, v in enumerate(row)] for g, row in enumerate(other)]
+    # Entries of classes that are not there (a group of one class, beside itself) are not used.
+    moved = [[v * step - floor for v in row] for row in other]
     return _Slopes([v * step - target for v in own], moved, common), value
 
 
@@ -278,40 +279,27 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     core, weighted = fmpz_mat(masses), fmpz_mat(scaled)
     moment = weighted * core.transpose()
     entries = moment.entries()
-    # A power of four brings the entries into float range; the root of it then scales L exactly.
-    bits = max((abs(int(v)).bit_length() for v in entries), default=0)
-    lift = 2 * ((bits - 600) // 2) if bits > 600 else 0
+    # A power of two brings the entries into float range.
+    lift = max(0, max(abs(int(v)).bit_length() for v in entries) - 600)
     root = np.sqrt(np.array([float(v) for v in m]))
     values = np.array([float(int(v) >> lift) for v in entries]).reshape(groups, groups) / root[:, None] / root
     if not values.any():
         return largest.sqrt() / denominator
     eigenvalues, vectors = np.linalg.eigh((values + values.T) / 2)
-    top = float(eigenvalues[-1]) * (1 + 1e-15 * groups)
+    top = float(eigenvalues[-1])
     lower = root[:, None] * vectors * np.sqrt(np.maximum(top - eigenvalues, 0.0))
-    shift = 60 - int(np.frexp(np.abs(lower).max())[1]) if lower.any() else 0
+    shift = 60 - int(np.frexp(np.abs(lower).max())[1])
     integers = fmpz_mat([[int(v) for v in row] for row in np.ldexp(lower, shift).tolist()])
-    square = integers * integers.transpose()
-    tau = Fraction(top)
-    tau_scaled = int(tau * 2 ** (2 * shift)) if shift >= 0 else int(tau / 2 ** (-2 * shift))
-    # All in units of 2^(lift - 2 shift): R = tau diag(m) - M - L L'.
+    products = (integers * integers.transpose()).entries()
+    tau = int(Fraction(top) * Fraction(4) ** shift)
+    # R = tau diag(m) - M - L L' in units of 2^(lift - 2 shift), or in those of M where these are finer.
     power = 2 * shift - lift
-    residual_bound = fmpq(0)
-    products = square.entries()
+    fine, coarse = 1 << max(power, 0), 1 << max(-power, 0)
+    residual = fmpq(0)
     for g in range(groups):
-        row = fmpz(0)
-        row_exact = []
-        for h in range(groups):
-            i = g * groups + h
-            target = fmpz(tau_scaled * m[g] if g == h else 0) - products[i]
-            if power >= 0:
-                row += abs(target - entries[i] * fmpz(1 << power))
-            else:
-                row_exact.append(abs(target * fmpz(1 << -power) - entries[i]))
-        if power < 0:
-            total = sum(row_exact, fmpz(0))
-            residual_bound = max(residual_bound, fmpq(total, fmpz(1 << -power) * m[g]))
-        else:
-            residual_bound = max(residual_bound, fmpq(row, m[g]))
-    squared = arb(fmpq(tau_scaled) + residual_bound)
-    squared = squared / arb(2) ** power if power >= 0 else squared * arb(2) ** (-power)
+        row = [
+            (tau * m[g] * (g == h) - products[g * groups + h]) * coarse - entries[g * groups + h] * fine for h in range(groups)
+        ]
+        residual = max(residual, fmpq(sum(abs(v) for v in row), m[g]))
+    squared = arb(tau * coarse + residual) / fine
     return largest.max(squared).sqrt() / denominator

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from flint import arb
 
 from ufm.certify.verify.arithmetic import ZERO, ball, positive, rational, shown, total, within
-from ufm.certify.verify.document import fields
+from ufm.certify.verify.document import fields, kind
 from ufm.errors import InputError
 
 Lengths = list[tuple[arb, int]]
@@ -203,23 +203,22 @@ class Relief:
 
 def charge(head: Any, regularizer: Any, classes: int) -> Charge:
     """The charge of a saved head under a saved regulariser."""
-    kind = regularizer.get("kind") if isinstance(regularizer, dict) else None
-    if kind == "weight_decay":
+    regularized = kind(regularizer)
+    if regularized == "weight_decay":
         _, *values, _, _ = fields(regularizer, "regularizer", "kind", "lambda_W", "lambda_H", "lambda_b", "features")
         low, high = Fraction(1e-300) ** 2, Fraction(1e300) ** 2
-    elif kind == "norm_budget":
+    elif regularized == "norm_budget":
         _, *values = fields(regularizer, "regularizer", "kind", "E_W", "E_H")
         low, high = Fraction(1e-150) ** 2, Fraction(1e150) ** 2
     else:
-        raise InputError(f"certificate has an unknown regularizer {shown(kind)}; save it again")
+        raise InputError(f"certificate has an unknown regularizer {shown(regularized)}; save it again")
     weight, features = (positive(v) for v in values)
     if not (low < weight * features < high and Fraction(1e-150) < weight / features < Fraction(1e150)):
         raise InputError("certificate has decays or budgets whose product or ratio no problem has; save it again")
-    name = head.get("kind") if isinstance(head, dict) else None
-    reader = HEADS.get(name) if isinstance(name, str) else None
-    if reader is None:
+    name = kind(head)
+    if not isinstance(name, str) or name not in HEADS:
         raise InputError(f"certificate has an unknown head {shown(name)}; save it again")
-    return reader(head, _Strengths(weight, features, kind == "weight_decay", classes))
+    return HEADS[name](head, _Strengths(weight, features, regularized == "weight_decay", classes))
 
 
 class _Strengths(NamedTuple):

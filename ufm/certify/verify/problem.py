@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from ufm.certify.verify.arithmetic import ball, common_denominator, integer, rational, shown, within
-from ufm.certify.verify.document import fields, listed
+from ufm.certify.verify.document import fields, kind, listed
 from ufm.certify.verify.penalty import charge
 from ufm.errors import InputError
 
@@ -39,10 +39,9 @@ class ExactProblem:
             raise InputError("certificate has class sizes that no problem has; save it again")
         self.classes = sum(self.m)
         self._read_loss(loss)
-        kind = regularizer.get("kind") if isinstance(regularizer, dict) else None
         self.per_sample = False
         self.bias: Fraction | None = None
-        if kind == "weight_decay":
+        if kind(regularizer) == "weight_decay":
             self._read_decay(regularizer)
         self.scale_squared = list(self.n) if self.per_sample else [1] * len(self.m)
         self.charge = charge(head, regularizer, self.classes)
@@ -53,11 +52,10 @@ class ExactProblem:
         groups = len(self.m)
         self.warm, self.offset, self.smoothing = [Fraction(1)] * groups, [Fraction(0)] * groups, Fraction(0)
         weights = [Fraction(1)] * groups
-        kind = loss.get("kind") if isinstance(loss, dict) else None
-        self.squared = kind == "mse"
+        self.squared = kind(loss) == "mse"
         if self.squared:
             fields(loss, "loss", "kind")
-        elif kind == "ce":
+        elif kind(loss) == "ce":
             names = ("weights", "temperatures", "offsets")
             _, smoothing, *lists = fields(loss, "loss", "kind", "smoothing", *names)
             read = [listed(values, names[i], groups) for i, values in enumerate(lists)]
@@ -68,7 +66,7 @@ class ExactProblem:
             if not 0 <= self.smoothing < 1:
                 raise InputError(f"certificate has the smoothing {shown(smoothing)}, which must lie in [0, 1)")
         else:
-            raise InputError(f"certificate has an unknown loss {shown(kind)}; save it again")
+            raise InputError(f"certificate has an unknown loss {shown(kind(loss))}; save it again")
         for values in (weights, self.warm, self.offset):
             common_denominator(values)
         mass = sum(self.m[g] * self.n[g] * w for g, w in enumerate(weights))
