@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ufm
-from ufm.cli import app
+from ufm.cli.commands import app
 
 SIZES = [9, 9, 4, 4, 4]
 LABELS = np.repeat(np.arange(5), SIZES)
