@@ -70,6 +70,14 @@ def scalar_bound(program: LogitProgram) -> float:
         return curvature * (s - target) + rate, 8 * UNIT * curvature * (s + target) + accuracy * rate
 
     at = np.maximum(found, safe)
+    # Where the best point is zero, the strongly convex part may still have a minimum of its own: evaluate it there.
+    low, high = safe.copy(), np.maximum(safe, target)
+    if ((found < safe) & (slope(np.maximum(safe, TINY))[0] < 0)).any():
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            falling = slope(np.maximum(middle, TINY))[0] < 0
+            low, high = np.where(falling, middle, low), np.where(falling, high, middle)
+        at = np.where(found < safe, high, at)
     rate, error = slope(np.maximum(at, TINY))
     # Where F rises already at the start of the strongly convex part, its least value there is the first one.
     rising = (at <= safe) & (rate > error)
