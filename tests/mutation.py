@@ -40,11 +40,12 @@ TARGETS = {
         ),
     ),
     "certify": Target(
-        tuple(f"ufm/certify/{name}.py" for name in ("recheck", "witness", "optimum", "certificate")),
-        tuple(f"{CERTIFY}/test_{name}.py" for name in ("forged", "optimum", "witness")),
+        ("ufm/certify/*.py",),
+        tuple(f"{CERTIFY}/test_{name}.py" for name in ("forged", "optimum", "witness", "float_bounds")),
     ),
-    "thresholds": Target(("ufm/thresholds/*",), ("tests/ufm/test_thresholds.py",)),
-    "collapse": Target(("ufm/geometry/collapse.py",), ("tests/ufm/test_geometry.py",)),
+    "moments": Target(("ufm/certify/moments/*",), ("tests/ufm/test_moments.py",)),
+    "thresholds": Target(("ufm/thresholds/*",), ("tests/ufm/test_thresholds.py", "tests/ufm/thresholds")),
+    "collapse": Target(("ufm/geometry/collapse.py", "ufm/geometry/enclosures.py"), ("tests/ufm/geometry/test_collapse.py",)),
     "theorems": Target(("proofs_check/[a-df-z]*[0-9].py", "proofs_check/sunshi2024*.py"), ("tests/proofs_check",)),
 }
 
