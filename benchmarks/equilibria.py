@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.deq import AffineLayer, Anderson, Broyden, Implicit, Method, Newton, Picard
 from ufm.training.network import cross_entropy
 
-Floats = NDArray[np.float64]
 SAMPLES, WIDTH, TOLERANCE = 512, 64, 1e-6
 
 

@@ -12,12 +12,11 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ufm
+from ufm._arrays import Floats
 from ufm.solvers import Multistart
 
-Floats = NDArray[np.float64]
 SEEDS = 20
 STEPS = 3000
 CLASSES, SIZE = 10, 5

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 import ufm
-from ufm.parallel import processes
+from ufm._parallel import processes
 from ufm.solvers import Convex
-from ufm.solvers.step import solve_steps
+from ufm.solvers.convex.step_imbalance import solve_steps
 from ufm.sweep import Spec, Store, run
-from ufm.sweep.run import compute, dask
+from ufm.sweep.execution import compute, dask
 
 FEW, MANY = 1000, 6000
 STEP = {"classes": [5, 5], "minority_count": 1000}

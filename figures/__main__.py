@@ -13,7 +13,7 @@ from rich.table import Table
 
 from figures.registry import Plot, select
 from ufm.errors import InputError
-from ufm.plot.style import FORMATS, save
+from ufm.plot.saving import FORMATS, save
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -6,16 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 import ufm
 from figures.registry import Plot, Report, figure
 from figures.sweeps import swept
+from ufm._arrays import Floats
 from ufm.plot import COLUMN, panels
-from ufm.solvers.step import solve_steps
+from ufm.solvers.convex.step_imbalance import solve_steps
 from ufm.sweep import Spec
-
-Floats = NDArray[np.float64]
 
 
 class Curve(NamedTuple):

@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from figures.registry import Plot, Report, figure
-from ufm.geometry import Prediction
+from ufm._arrays import Floats
+from ufm.analysis import Prediction
 from ufm.plot import band, letter, panels, reference
 from ufm.training import Settings, train
 
-Floats = NDArray[np.float64]
 MODELS = {"deq": "DEQ", "explicit": "explicit"}
 COLUMNS = {"accuracy": "test accuracy", "nc1": "NC1", "nc2": "NC2 of W", "nc3": "NC3"}
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 import ufm
 from figures.registry import Plot, Report, figure
+from ufm._arrays import Floats
 from ufm.plot import embedding, gram, letter, panels
 from ufm.training import Settings, train
 
-Floats = NDArray[np.float64]
 MAJORITY = 3
 
 

@@ -6,15 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 import ufm
 from figures.registry import Plot, Report, figure
 from figures.sweeps import swept
+from ufm._arrays import Floats
 from ufm.plot import COLORS, COLUMN, panels
 from ufm.sweep import Spec
-
-Floats = NDArray[np.float64]
 
 
 class Tail(NamedTuple):

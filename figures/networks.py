@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from figures.registry import Plot, Report, figure
 from figures.sweeps import swept
+from ufm._arrays import Floats
 from ufm.plot import COLORS, band, letter, panels
 from ufm.sweep import Grid, Spec
 
-Floats = NDArray[np.float64]
 PANELS = {
     "minority": "minority test accuracy",
     "cos_minority": "cosine of minority classifiers",

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from figures.registry import Plot, Report, figure
 from figures.sweeps import Phase, draw_phase, phase
+from ufm.analysis.thresholds.budget import critical_budget
 from ufm.sweep import Spec
-from ufm.thresholds.budget import critical_budget
 
 
 @figure

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import figures
 from ufm.errors import InputError
-from ufm.plot.style import style
+from ufm.plot.saving import style
 
 Report = Callable[[str], None]
 

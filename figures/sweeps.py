@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from figures.registry import Report
+from ufm._arrays import Floats
 from ufm.errors import ConvergenceError
 from ufm.plot import COLUMN, panels
 from ufm.sweep import Spec, Store, run
-
-Floats = NDArray[np.float64]
 
 
 def swept(spec: Spec, report: Report, *columns: str) -> dict[str, Any]:

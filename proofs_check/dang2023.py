@@ -16,8 +16,8 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
 from proofs_check.registry import Kind, Theorem, theorem
+from ufm._balls import working_precision
 from ufm.errors import InputError
-from ufm.thresholds.balls import working_precision
 
 
 class Deep(NamedTuple):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ufm._balls import outward, working_precision
 from ufm.certify import Certificate
-from ufm.thresholds.balls import outward, working_precision
 
 
 class Outcome(Enum):

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from proofs_check.enclosure import Finding, Outcome
 from proofs_check.registry import Verdict
+from ufm._files import reason_of
 from ufm.errors import InputError, brief
-from ufm.files import reason_of
 
 HEADER = ("id", "claim", "source", "level", "margin", "verdict", "s")
 LEGEND = "margin: = worst relative agreement of the equalities, > smallest slack of the inequalities and decisions"

@@ -17,9 +17,9 @@ from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
 from proofs_check.fang2021 import etf_value, step_counts
 from proofs_check.registry import Kind, Theorem, theorem
-from ufm.geometry.enclosures import enclose_logits
+from ufm._balls import outward
+from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Gradient
-from ufm.thresholds.balls import outward
 
 
 def gain(rho: float):

@@ -14,9 +14,9 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
 from proofs_check.registry import Kind, Theorem, theorem
-from ufm.geometry.enclosures import enclose_logits
+from ufm._balls import outward
+from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Gradient
-from ufm.thresholds.balls import outward
 
 RHO = 0.3
 STOP = 1e-9

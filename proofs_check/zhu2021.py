@@ -11,10 +11,10 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
 from proofs_check.registry import Kind, Theorem, theorem
-from ufm.geometry.enclosures import enclose_logits
+from ufm._balls import outward
+from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Multistart
-from ufm.solvers.codes import best_scale, names
-from ufm.thresholds.balls import outward
+from ufm.solvers.nonconvex.codes import best_scale, names
 
 
 class Balanced(NamedTuple):

@@ -43,9 +43,14 @@ TARGETS = {
         ("ufm/certify/*.py",),
         tuple(f"{CERTIFY}/test_{name}.py" for name in ("forged", "optimum", "witness", "float_bounds")),
     ),
-    "moments": Target(("ufm/certify/moments/*",), ("tests/ufm/test_moments.py",)),
-    "thresholds": Target(("ufm/thresholds/*",), ("tests/ufm/test_thresholds.py", "tests/ufm/thresholds")),
-    "collapse": Target(("ufm/geometry/collapse.py", "ufm/geometry/enclosures.py"), ("tests/ufm/geometry/test_collapse.py",)),
+    "low_rank": Target(("ufm/certify/low_rank/*",), ("tests/ufm/certify/test_low_rank.py",)),
+    "thresholds": Target(
+        ("ufm/analysis/thresholds/*",),
+        ("tests/ufm/analysis/test_thresholds.py", "tests/ufm/analysis/test_exact_thresholds.py"),
+    ),
+    "collapse": Target(
+        ("ufm/analysis/group_collapse.py", "ufm/analysis/enclosures.py"), ("tests/ufm/analysis/test_collapse.py",)
+    ),
     "theorems": Target(("proofs_check/[a-df-z]*[0-9].py", "proofs_check/sunshi2024*.py"), ("tests/proofs_check",)),
 }
 

@@ -1,11 +1,13 @@
 """ufm: a laboratory for neural-collapse theory, with a certificate attached to every answer."""
 
-import ufm.interrupts  # noqa: F401  # isort: skip  (first: Ctrl-C is quiet from here on where this is a command)
+import ufm._interrupts  # noqa: F401  # isort: skip  (first: Ctrl-C is quiet from here on where this is a command)
 from ufm import deq
+from ufm.analysis import Collapse, Prediction, collapse, geometry, predict
+from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, landscape, spectrum
+from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError
-from ufm.geometry import Collapse, Prediction, collapse, geometry, measure, orthogonal_frame, predict, seli, simplex_etf
-from ufm.landscape import CriticalPoint, Landscape, classify, landscape, spectrum
+from ufm.metrics import measure, orthogonal_frame, seli, simplex_etf
 from ufm.problem import (
     ClassCounts,
     CrossEntropy,
@@ -24,9 +26,8 @@ from ufm.problem import (
     long_tailed,
     step,
 )
-from ufm.solve import solve
 from ufm.solvers import Solution, Status
-from ufm.thresholds import Threshold, etf_window, pair_depth, threshold
+from ufm.solvers.automatic import solve
 
 __version__ = "0.1.0"
 

@@ -25,8 +25,8 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from ufm.errors import InputError, brief
-from ufm.problem.counts import ClassCounts
 from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.targets.counts import ClassCounts
 
 if TYPE_CHECKING:
     from ufm.problem.problem import Problem

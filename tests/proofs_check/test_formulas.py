@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 import ufm
 from proofs_check import dang2023, dang2024, fang2021, garrod2025, hongling2023, sunshi2024, sunshi2024_audit, zhou2022, zhu2021
 from proofs_check.enclosure import Enclosure, Outcome, decided, equal, less
-from ufm.thresholds.balls import outward, working_precision
+from ufm._balls import outward, working_precision
 
 
 def contains(found, exact, width=1e-12):

@@ -23,14 +23,13 @@ units (LAPACK states a modest multiple of n, and measures less than one).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm._rounding import TINY, UNIT, gamma
 from ufm.spectral.loss import Enclosed
 from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import LogitProgram
 
-Floats = NDArray[np.float64]
 PARAMETERS = 8
 """Relative error of a strength, a radius, a column scale, in units."""
 

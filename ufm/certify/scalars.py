@@ -14,12 +14,10 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm._rounding import TINY, UNIT
 from ufm.spectral.program import LogitProgram
-
-Floats = NDArray[np.float64]
 
 
 @runtime_checkable

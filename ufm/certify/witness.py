@@ -7,15 +7,14 @@ from math import frexp, lcm
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.certify.scalars import splits
 from ufm.spectral.program import Factors, LogitProgram
 
 if TYPE_CHECKING:
     from ufm.problem.problem import Problem
 
-Floats = NDArray[np.float64]
 FORMAT = "ufm-certificate/2"
 
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
+from ufm._interrupts import WORDS, orderly, received, while_loading
 from ufm.errors import ConvergenceError, InputError, sentence
-from ufm.interrupts import WORDS, orderly, received, while_loading
 
 if TYPE_CHECKING:
     import typer

@@ -84,7 +84,7 @@ def regularizer(decay: str | None, budget: str | None, convention: str, counts: 
 
 def announce(problem: Problem, method: str = "auto") -> None:
     """Refuse a solution that would take hours; one sentence on stderr where it takes more than a moment."""
-    from ufm.estimate import about, seconds_for
+    from ufm.solvers.estimate import about, seconds_for
 
     seconds = seconds_for(problem, method)
     if seconds > NOTICED:

@@ -43,7 +43,7 @@ def solve(
 ) -> None:
     """Solve a layer-peeled model; print its value, certified bounds and geometry."""
     import ufm
-    from ufm.spelling import parse_head, parse_loss
+    from ufm.problem.text import parse_head, parse_loss
 
     started = perf_counter()
     sizes = ufm.ClassCounts.parse(counts)

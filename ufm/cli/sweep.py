@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ufm._files import exists
 from ufm.cli.common import Json, app, print_json, table
 from ufm.errors import InputError
-from ufm.estimate import about
-from ufm.files import exists
+from ufm.solvers.estimate import about
 
 group = typer.Typer(help="Sweeps over parameters: a TOML file, a resumable store, any executor.", rich_markup_mode=None)
 app.add_typer(group, name="sweep")
@@ -32,10 +32,10 @@ def run(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ufm.parallel import check_workers
+    from ufm._parallel import check_workers
     from ufm.sweep import Spec
     from ufm.sweep import run as compute
-    from ufm.sweep.run import dask as cluster
+    from ufm.sweep.execution import dask as cluster
 
     started = perf_counter()
     check_workers(workers)

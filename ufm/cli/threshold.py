@@ -34,7 +34,7 @@ def threshold(
 ) -> None:
     """Imbalance ratio from which the minority classes share one classifier, enclosed."""
     import ufm
-    from ufm.spelling import parse_head
+    from ufm.problem.text import parse_head
 
     chosen = regularizer(decay, budget, convention, None)
     found = ufm.threshold(

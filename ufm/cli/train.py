@@ -44,7 +44,7 @@ def train(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ufm.training import Settings, run
-    from ufm.training.run import RUN
+    from ufm.training.saved_run import RUN
 
     started = perf_counter()
     pair = None if decay is None else numbers("decay", decay, 2, 2)

@@ -14,12 +14,13 @@ from numbers import Real
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm._rounding import UNIT
 from ufm.deq.bounds import lengths, operator_norm
 from ufm.deq.fixed_point.anderson import Anderson
 from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status, share, whole
 from ufm.deq.fixed_point.splitting import Splitting
-from ufm.deq.maps.base import BatchMap, Floats, Gradients, Layer, Pullback, Rows
+from ufm.deq.maps.base import BatchMap, Gradients, Layer, Pullback, Rows
 from ufm.deq.maps.monotone import MonotoneMap
 from ufm.errors import ConvergenceError, InputError
 

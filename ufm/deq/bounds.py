@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm._rounding import UNIT, gamma
-
-Floats = NDArray[np.float64]
 
 
 def operator_norm(matrix: Floats) -> float:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.deq.bounds import lengths
 from ufm.deq.fixed_point.base import Method, whole
-from ufm.deq.maps.base import BatchMap, Floats, batch
+from ufm.deq.maps.base import BatchMap, batch
 
 
 def spectral_radius(map_: BatchMap, z: Floats, *, steps: int = 200, rng: np.random.Generator | None = None) -> Floats:

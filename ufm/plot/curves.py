@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from ufm.plot.style import COLORS
+from ufm.plot.saving import COLORS
 
 
 def band(axis: Axes, x: ArrayLike, runs: ArrayLike, *, kind: str, label: str | None = None, **options: Any) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from ufm._arrays import Floats
 
 
 def gram(axis: Axes, features: ArrayLike, labels: ArrayLike) -> AxesImage:

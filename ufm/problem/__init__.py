@@ -1,10 +1,10 @@
 """What is asked: frozen descriptions of a model."""
 
-from ufm.problem.counts import ClassCounts, balanced, long_tailed, step
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, LinearDEQ, Parameters, ReLU
 from ufm.problem.losses import CrossEntropy, SquaredError
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.targets.counts import ClassCounts, balanced, long_tailed, step
 
 __all__ = [
     "ClassCounts",

@@ -10,12 +10,12 @@ from numbers import Integral
 import numpy as np
 
 from ufm.errors import InputError
-from ufm.problem.counts import ClassCounts
 from ufm.problem.heads import Explicit, Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
+from ufm.targets.counts import ClassCounts
 
 
 @dataclass(frozen=True, init=False)

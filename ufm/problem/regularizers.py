@@ -9,11 +9,10 @@ from numbers import Real
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
 
-Floats = NDArray[np.float64]
 LARGEST_LOGIT = 200.0
 
 

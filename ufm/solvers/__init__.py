@@ -6,13 +6,13 @@ from typing import Protocol
 
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
-from ufm.solvers.convex import Convex
-from ufm.solvers.factored import Factored
-from ufm.solvers.gradient import Gradient
-from ufm.solvers.multistart import Multistart
+from ufm.solvers.convex.conic import Convex
+from ufm.solvers.convex.factored import Factored
+from ufm.solvers.convex.symmetric import Symmetric
+from ufm.solvers.dynamics.gradient import Gradient
+from ufm.solvers.nonconvex.multistart import Multistart
 from ufm.solvers.separable import Separable
 from ufm.solvers.solution import Solution, Stats, Status
-from ufm.solvers.symmetric import Symmetric
 
 
 class Solver(Protocol):

@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ufm.certify.bounds import bounds
+from ufm._arrays import Floats
+from ufm.certify.primal_dual import bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import Factors, LogitProgram
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm._rounding import UNIT
-from ufm.certify.bounds import RECOVERED, Bounds, bounds, inside
 from ufm.certify.certificate import Certificate
+from ufm.certify.primal_dual import RECOVERED, Bounds, bounds, inside
 from ufm.errors import ConvergenceError, InputError
 from ufm.problem.heads import Parameters
 from ufm.problem.problem import Problem
@@ -21,8 +22,6 @@ from ufm.problem.regularizers import NormBudget
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import Factors, LogitProgram
-
-Floats = NDArray[np.float64]
 
 
 class Path(NamedTuple):

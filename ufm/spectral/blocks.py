@@ -12,9 +12,9 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
 
-Floats = NDArray[np.float64]
 MAX_DENSE = 20_000
 """Largest K for which a dense K x K matrix is written out."""
 

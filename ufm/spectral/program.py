@@ -22,13 +22,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.loss import BoundLoss
 from ufm.spectral.penalties import ColumnPenalty, Penalty
-
-Floats = NDArray[np.float64]
 
 
 class Point(NamedTuple):

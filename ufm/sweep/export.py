@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ufm._files import writing
 from ufm.errors import InputError, brief
-from ufm.files import writing
 from ufm.sweep.store import Store
 
 if TYPE_CHECKING:

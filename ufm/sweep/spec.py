@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ufm._files import exists, read_text
 from ufm.errors import InputError, brief
-from ufm.files import exists, read_text
 from ufm.sweep.grid import Grid
 from ufm.sweep.tasks import TASKS, Task
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ufm._files import exists
 from ufm.errors import InputError, brief
-from ufm.files import exists
 from ufm.sweep.grid import identity
 from ufm.sweep.spec import Spec
 from ufm.sweep.tasks import Row

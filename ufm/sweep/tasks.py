@@ -14,11 +14,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ufm.errors import ConvergenceError, InputError, brief
-from ufm.estimate import seconds_for
 from ufm.problem import ClassCounts, Explicit, LinearDEQ, NormBudget, Problem, WeightDecay, long_tailed, step
 from ufm.problem.heads import Head
-from ufm.solvers.step import solve_steps
-from ufm.spelling import parse_head, parse_loss
+from ufm.problem.text import parse_head, parse_loss
+from ufm.solvers.convex.step_imbalance import solve_steps
+from ufm.solvers.estimate import seconds_for
 from ufm.sweep.grid import Value, identity, seed_of
 
 Point = dict[str, Value]
@@ -172,9 +172,9 @@ class Solve(Task):
         return 5e-5 if _vectorised(point) else self.seconds
 
     def one(self, point: Point) -> tuple[Any, ...]:
-        from ufm.geometry.collapse import smallest_contrast
-        from ufm.geometry.metrics import geometry
-        from ufm.solve import solve
+        from ufm.analysis.group_collapse import smallest_contrast
+        from ufm.analysis.solution_geometry import geometry
+        from ufm.solvers.automatic import solve
 
         solution = solve(self.prepare(point), method=_text("method", point.get("method", "auto")))
         certificate, metrics = solution.certificate, geometry(solution)
@@ -263,7 +263,7 @@ class Thresholds(Task):
         }
 
     def one(self, point: Point) -> tuple[Any, ...]:
-        from ufm.thresholds import threshold
+        from ufm.analysis.thresholds import threshold
 
         found = threshold(**self.prepare(point))
         return found.value, found.lower, found.upper, found.level, found.transition
@@ -294,7 +294,7 @@ class Train(Task):
         return Settings(**{"seed": seed_of(identity(self.name, point)), **options})
 
     def one(self, point: Point) -> tuple[Any, ...]:
-        from ufm.training.run import run
+        from ufm.training.saved_run import run
 
         with tempfile.TemporaryDirectory() as folder:
             found = run(self.prepare(point), Path(folder) / "run")

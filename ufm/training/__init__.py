@@ -2,11 +2,11 @@
 
 from ufm.training.bodies import Body, Equilibrium, Stack, Work
 from ufm.training.data import Dataset, digits, mixture
+from ufm.training.loop import Trained, train
 from ufm.training.network import Decay, Network
 from ufm.training.optimizers import SGD, Adam, Optimizer
-from ufm.training.run import run
+from ufm.training.saved_run import run
 from ufm.training.settings import Settings
-from ufm.training.train import Trained, train
 
 __all__ = [
     "SGD",

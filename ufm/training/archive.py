@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._files import reason_of, writing
 from ufm.errors import InputError, brief
-from ufm.files import reason_of, writing
 
 Arrays = dict[str, NDArray[Any]]
 BROKEN = (

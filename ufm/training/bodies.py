@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.deq.adjoints import Adjoint, AdjointMap, Implicit
 from ufm.deq.bounds import lengths
 from ufm.deq.fixed_point import Anderson, FixedPoint, Method, PeacemanRachford, Stats, Status
 from ufm.deq.maps import AffineLayer, Layer, LinearLayer, MonotoneLayer
 from ufm.deq.maps.activations import activation
-from ufm.deq.maps.base import Floats, Gradients
+from ufm.deq.maps.base import Gradients
 from ufm.errors import InputError
 
 EQUILIBRIUM, GRADIENT = 1e-5, 1e-4

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ufm._files import reason_of
+from ufm._parallel import check_workers, processes
 from ufm.certify.certificate import write_whole
 from ufm.errors import ConvergenceError, InputError, brief
-from ufm.files import reason_of
-from ufm.parallel import check_workers, processes
 from ufm.training.data import DATA
-from ufm.training.run import RUN, run
+from ufm.training.saved_run import RUN, run
 from ufm.training.settings import MODELS, Settings
 
 PROTOCOL = "protocol.json"

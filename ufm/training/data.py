@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.problem.counts import ClassCounts
+from ufm.targets.counts import ClassCounts
 
-Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 DIGITS_PER_CLASS = 174
 """Size of the smallest class of the bundled digits."""

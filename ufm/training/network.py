@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm.deq.maps.base import Floats, Gradients
+from ufm._arrays import Floats
+from ufm.deq.maps.base import Gradients
 from ufm.errors import InputError
 from ufm.training.bodies import Body, Equilibrium, Work
 

@@ -15,7 +15,7 @@ import numpy as np
 
 import ufm
 from ufm.errors import InputError, brief
-from ufm.problem.counts import ClassCounts, long_tailed, step
+from ufm.targets.counts import ClassCounts, long_tailed, step
 from ufm.training.bodies import MAPS, Equilibrium, Stack
 from ufm.training.data import DATA, DIGITS_TEST, Dataset, check_digits
 from ufm.training.memory import refuse_too_large

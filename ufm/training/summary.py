@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
 from ufm.training.comparison import Comparison
-from ufm.training.run import finished
+from ufm.training.saved_run import finished
 from ufm.training.settings import Settings
 
-Floats = NDArray[np.float64]
 SHOWN = {
     "accuracy": "acc", "majority": "maj", "minority": "min", "nc1": "NC1", "nc2": "NC2", "nc3": "NC3",
     "cos_minority": "cos min W", "cos_minority_means": "cos min H", "to_theory_weight": "to theory W",

@@ -15,7 +15,7 @@ import ufm
 from tests.ufm.certify.adversary import run, violations
 from ufm.certify import bounds
 from ufm.certify.scalars import scalar_bound, splits
-from ufm.solvers.step import solve_steps
+from ufm.solvers.convex.step_imbalance import solve_steps
 from ufm.spectral.penalties import FrobeniusRelief, MinimaxConcave, Schatten
 
 
@@ -154,7 +154,7 @@ HEADS = ["explicit", "deq:rho=0.3", "deq:decay=0.05,contraction=0.5", "deq:frobe
 
 @pytest.mark.parametrize("head", HEADS)
 def test_temperatures_far_apart(head):
-    from ufm.spelling import parse_head, parse_loss
+    from ufm.problem.text import parse_head, parse_loss
 
     loss = parse_loss("ce:temperatures=58/0.7,smoothing=0.1")
     problem = ufm.Problem([100, 10], regularizer=ufm.WeightDecay(1e-7, 1e-7), loss=loss, head=parse_head(head))

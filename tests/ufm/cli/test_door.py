@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ufm
+from ufm._files import writing
+from ufm._parallel import PER_CORE, check_workers
 from ufm.cli import common, outcome
 from ufm.cli.commands import app
 from ufm.errors import ConvergenceError, InputError, brief, sentence
-from ufm.estimate import DENSE_CLASSES, seconds_for
-from ufm.files import writing
-from ufm.parallel import PER_CORE, check_workers
+from ufm.solvers.estimate import DENSE_CLASSES, seconds_for
 from ufm.sweep import Spec, Store, run, to_csv, to_parquet
 from ufm.training import Settings
 from ufm.training import run as train_run
@@ -296,7 +296,7 @@ def test_nothing_is_cut_where_stdout_is_no_terminal(monkeypatch, capsys, tmp_pat
 def test_commands_load_lightly_before_the_guard():
     """Ctrl-C is caught from the first lines of the package on: before NumPy, typer and rich are imported."""
     code = (
-        "import signal, sys; sys.orig_argv = ['python', '-m', 'ufm', 'solve']; import ufm.interrupts\n"
+        "import signal, sys; sys.orig_argv = ['python', '-m', 'ufm', 'solve']; import ufm._interrupts\n"
         "print(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -124,7 +124,7 @@ def test_ctrl_c_at_any_moment_is_one_word():
             stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
-        while b" ufm.interrupts" not in process.stderr.readline():  # printed when it is loaded
+        while b" ufm._interrupts" not in process.stderr.readline():  # printed when it is loaded
             assert process.poll() is None
         time.sleep(delay)
         process.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from scipy.stats import ttest_1samp
 
 import ufm
 from ufm.training.comparison import Comparison, compare
-from ufm.training.run import RUN
+from ufm.training.saved_run import RUN
 from ufm.training.settings import versions
 from ufm.training.summary import Cell, markdown, paired, statements, summarise
 

@@ -7,8 +7,9 @@ from numbers import Real
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.deq.fixed_point.base import Method, share, whole
-from ufm.deq.maps.base import BatchMap, Floats, Mask, Rows
+from ufm.deq.maps.base import BatchMap, Mask, Rows
 from ufm.errors import InputError
 
 Pair = tuple[Floats, Floats]

@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ufm._arrays import Floats
 from ufm.deq.bounds import lengths
-from ufm.deq.maps.base import BatchMap, Floats, Mask, Rows, batch
+from ufm.deq.maps.base import BatchMap, Mask, Rows, batch
 from ufm.errors import InputError
 
 NORMS = ("l2", "max")

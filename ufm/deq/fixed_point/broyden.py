@@ -7,9 +7,10 @@ from numbers import Real
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.deq.bounds import lengths
 from ufm.deq.fixed_point.base import Method, whole
-from ufm.deq.maps.base import BatchMap, Floats, Mask, Rows
+from ufm.deq.maps.base import BatchMap, Mask, Rows
 from ufm.errors import InputError
 
 SHORTEST = 1.0 / 64.0

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm.deq.fixed_point.base import Method
-from ufm.deq.maps.base import BatchMap, Floats, Rows
+from ufm.deq.maps.base import BatchMap, Rows
 
 DESCENT = 1e-4
 """Armijo's constant: a share t of the step must lower ``||g||`` by at least ``1e-4 t``."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ufm._arrays import Floats
 from ufm.deq.fixed_point.base import Method, share
-from ufm.deq.maps.base import BatchMap, Floats, Rows
+from ufm.deq.maps.base import BatchMap, Rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,11 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ufm._arrays import Floats
 from ufm.deq.bounds import lengths, operator_norm
 from ufm.deq.fixed_point.base import FixedPoint, Memory, Method, Stats, Status
 from ufm.deq.fixed_point.picard import Picard
-from ufm.deq.maps.base import BatchMap, Floats, batch
+from ufm.deq.maps.base import BatchMap, batch
 from ufm.deq.maps.monotone import MonotoneMap, Split, SplitMap
 from ufm.errors import InputError
 

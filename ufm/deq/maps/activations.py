@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ufm.deq.maps.base import Floats
+from ufm._arrays import Floats
 from ufm.errors import InputError
 
 

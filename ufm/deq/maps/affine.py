@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm._rounding import gamma
 from ufm.deq.bounds import operator_norm, residual_bound
 from ufm.deq.maps.activations import Activation, activation
-from ufm.deq.maps.base import BatchMap, Floats, Gradients, Layer, Pullback, Rows, batch
+from ufm.deq.maps.base import BatchMap, Gradients, Layer, Pullback, Rows, batch
 from ufm.errors import InputError
 from ufm.problem.heads.equilibrium import clip_spectrum
 

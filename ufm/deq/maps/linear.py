@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm._rounding import UNIT
 from ufm.deq.maps.affine import AffineLayer
-from ufm.deq.maps.base import Floats
 from ufm.errors import InputError
 
 

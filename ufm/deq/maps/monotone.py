@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm._rounding import UNIT, gamma
 from ufm.deq.bounds import operator_norm
 from ufm.deq.maps.affine import AffineLayer, AffineMap
-from ufm.deq.maps.base import BatchMap, Floats, Gradients, Rows, batch
+from ufm.deq.maps.base import BatchMap, Gradients, Rows, batch
 from ufm.errors import InputError
 
 

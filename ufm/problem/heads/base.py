@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ufm.problem.counts import ClassCounts
+from ufm._arrays import Floats
 from ufm.problem.losses.base import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import ColumnPenalty, Penalty
+from ufm.targets.counts import ClassCounts
 
-Floats = NDArray[np.float64]
 Arrays = tuple[Floats, ...]
 Pullback = Callable[[Floats], tuple[Floats, Arrays]]
 

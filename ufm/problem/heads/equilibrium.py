@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Floats, Head, Parameters, Pullback
+from ufm.problem.heads.base import Arrays, Head, Parameters, Pullback
 
 
 class Equilibrium(Head):

@@ -10,8 +10,9 @@ from numbers import Integral
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Directions, Floats, Head, Parameters, Pullback, split_sizes
+from ufm.problem.heads.base import Arrays, Directions, Head, Parameters, Pullback, split_sizes
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty, Schatten, SchattenBall
 

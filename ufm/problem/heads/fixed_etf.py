@@ -9,13 +9,14 @@ from numbers import Real
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.problem.counts import ClassCounts
-from ufm.problem.heads.base import Floats, Head, Parameters
+from ufm.problem.heads.base import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.blocks import centred_frame
 from ufm.spectral.penalties import ColumnPenalty
+from ufm.targets.counts import ClassCounts
 
 
 @dataclass(frozen=True)

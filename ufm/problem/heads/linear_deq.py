@@ -8,8 +8,9 @@ from numbers import Real
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Directions, Floats, Parameters, split_sizes
+from ufm.problem.heads.base import Arrays, Directions, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ufm.problem.counts import ClassCounts
-from ufm.problem.heads.base import Floats, Head, Parameters, split_sizes
+from ufm._arrays import Floats
+from ufm.problem.heads.base import Head, Parameters, split_sizes
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.spectral.penalties import ColumnPenalty
+from ufm.targets.counts import ClassCounts
 
 
 @dataclass(frozen=True)

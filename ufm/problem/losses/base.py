@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from ufm.problem.counts import ClassCounts
 from ufm.spectral.loss import BoundLoss
+from ufm.targets.counts import ClassCounts
 
 
 @runtime_checkable

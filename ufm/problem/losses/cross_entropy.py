@@ -19,12 +19,12 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm._rounding import ELEMENTARY, UNIT, gamma
 from ufm.errors import InputError
-from ufm.problem.counts import ClassCounts
 from ufm.spectral.loss import ColumnLoss
+from ufm.targets.counts import ClassCounts
 
-Floats = NDArray[np.float64]
 PerSize = float | tuple[float, ...]
 LOWEST = -1e4
 """A logit whose exponential is zero."""

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import Floats
 from ufm._rounding import UNIT, gamma
-from ufm.problem.counts import ClassCounts
 from ufm.spectral.loss import ColumnLoss
-
-Floats = NDArray[np.float64]
+from ufm.targets.counts import ClassCounts
 
 
 @dataclass(frozen=True)

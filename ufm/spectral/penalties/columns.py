@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ufm.spectral.penalties.base import Floats
+from ufm._arrays import Floats
 
 
 @dataclass(frozen=True)

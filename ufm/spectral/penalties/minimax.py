@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm._rounding import UNIT
-from ufm.spectral.penalties.base import Floats, Price
+from ufm.spectral.penalties.base import Price
 from ufm.spectral.penalties.nuclear import Nuclear
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ufm.spectral.penalties.base import Ball, Floats, Price
+from ufm._arrays import Floats
+from ufm.spectral.penalties.base import Ball, Price
 
 
 @dataclass(frozen=True)

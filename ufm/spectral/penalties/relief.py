@@ -15,8 +15,9 @@ from math import sqrt
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm._rounding import TINY, UNIT
-from ufm.spectral.penalties.base import Ball, Floats, Price
+from ufm.spectral.penalties.base import Ball, Price
 from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
 
 

@@ -1,0 +1,25 @@
+"""Verdicts on solutions: geometry, collapse, enclosures of the optimum, predictions, critical points, thresholds."""
+
+from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, landscape, spectrum
+from ufm.analysis.group_collapse import Collapse, GroupCollapse, collapse
+from ufm.analysis.prediction import Prediction, predict
+from ufm.analysis.solution_geometry import geometry
+from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
+
+__all__ = [
+    "Collapse",
+    "CriticalPoint",
+    "GroupCollapse",
+    "Landscape",
+    "Prediction",
+    "Threshold",
+    "classify",
+    "collapse",
+    "etf_window",
+    "geometry",
+    "landscape",
+    "pair_depth",
+    "predict",
+    "spectrum",
+    "threshold",
+]

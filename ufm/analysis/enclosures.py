@@ -1,0 +1,85 @@
+"""Logits and classifier cosines of the *optimum* of a step-imbalanced problem, enclosed from the certified gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ufm._balls import working_precision
+from ufm.certify.optimum import Optimum
+from ufm.errors import InputError
+from ufm.spectral.penalties import Nuclear, NuclearBall
+
+if TYPE_CHECKING:
+    from ufm.solvers.solution import Solution
+
+
+@dataclass(frozen=True)
+class LogitEnclosure:
+    """Balls for the optimum of a program with at most two groups, in group order (largest class size first).
+
+    contrasts : list of arb or None, ``x_g`` (None for a group of one class)
+    gaps : list of arb, for columns of group h: mean logit of their own group minus the logit of the other group
+    weight_cosines : list of arb or None, cosine between two classifiers of one group; None for a group of one class, where
+        the group's contrast is not proved to be positive, and where there is a bias (``gaps`` then contain it)
+    """
+
+    contrasts: list[Any]
+    gaps: list[Any]
+    weight_cosines: list[Any]
+
+
+def enclose_logits(solution: Solution) -> LogitEnclosure:
+    """Enclose contrasts, group gaps and classifier cosines of the *optimum*.
+
+    Raises
+    ------
+    InputError
+        More than two distinct class sizes, or a solution that is not in block form.
+    """
+    from flint import arb
+
+    program = solution.program
+    if not (isinstance(program.penalty, Nuclear | NuclearBall) and getattr(solution.problem.loss, "plain", False)):
+        raise InputError("enclosures of logits need plain cross-entropy and a head that is convex in singular values")
+    if not program.loss.shift_invariant:
+        raise InputError("enclosures of logits need cross-entropy")
+    groups = solution.problem.counts.groups
+    if program.groups > 2 or [(m, n) for m, n in zip(program.multiplicity, program.sizes, strict=True)] != list(groups):
+        raise InputError("enclosures of logits need a solution by method='symmetric' with at most two class sizes")
+    proved = Optimum.of(solution.certificate.document())
+    with working_precision():
+        contrasts, gaps = [], []
+        for h, (m, _) in enumerate(groups):
+            own = proved.own([h]).log()  # NaN where the ball reaches zero, as everywhere below
+            other = proved.other([h], [h]).log() if m > 1 else arb(0)
+            contrasts.append(own - other if m > 1 else None)
+            if program.groups == 2:
+                gaps.append(own / m + other * (m - 1) / m - proved.other([1 - h], [h]).log())
+        return LogitEnclosure(contrasts, gaps, _cosines(solution, contrasts, gaps))
+
+
+def _cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[Any]:
+    r"""``cos(w_j, w_k)`` within each group from ``W W' ~ sum_g x_g s_g Pi_g + sigma u u'``.
+
+    ``u`` is the unit contrast between the groups, with ``u_g^2 = (1 / m_g^2) / nu^2`` per class, and
+    ``sigma^2 = sum_h (v_h s_h)^2`` with ``v_h = sqrt(m_h) gap_h / nu``.
+    """
+    from flint import arb
+
+    groups = solution.problem.counts.groups
+    scales = [arb(n).sqrt() if solution.program.scale[h] != 1.0 or n == 1 else arb(1) for h, (_, n) in enumerate(groups)]
+    total = sum(m for m, _ in groups)
+    if len(groups) == 1:
+        return [arb(-1) / (total - 1) if contrasts[0] > 0 else None]
+    nu_squared = sum((1 / arb(m) for m, _ in groups), arb(0))
+    sigma = sum((m * (g * s) ** 2 / nu_squared for (m, _), g, s in zip(groups, gaps, scales, strict=True)), arb(0)).sqrt()
+    cosines = []
+    for (m, _), x, s in zip(groups, contrasts, scales, strict=True):
+        if x is None or solution.program.bias_decay is not None or not x > 0:
+            cosines.append(None)
+            continue
+        shared = sigma / (arb(m) ** 2 * nu_squared)
+        # (shared - x s / m) / (shared + x s (m - 1) / m), written so that each ball occurs once.
+        cosines.append(1 - 1 / (shared / (x * s) + arb(m - 1) / m))
+    return cosines

@@ -1,0 +1,200 @@
+"""Which equal classes have collapsed onto one classifier? Proved verdicts about the *optimum*, from the certified gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ufm.errors import InputError
+from ufm.spectral.penalties import Nuclear, NuclearBall
+
+if TYPE_CHECKING:
+    from ufm.certify.optimum import Optimum
+    from ufm.solvers.solution import Solution
+
+
+@dataclass(frozen=True)
+class GroupCollapse:
+    """Three-valued verdict on all classes of one size.
+
+    size, classes : int, samples of each class, and how many (at least two) classes have that size
+    verdict : {"yes", "no", "undecided"}
+    lower, upper : float, enclosure of the optimum's contrast: logit of a class minus that of another of them, in its column
+    """
+
+    size: int
+    classes: int
+    verdict: str
+    lower: float
+    upper: float
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"a verdict has three values, so it is neither true nor false; compare .verdict, here {self.verdict!r}")
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """Three-valued verdict on the smallest classes, and one on every other group of equal classes.
+
+    ``verdict``, ``lower`` and ``upper`` are about the smallest classes *only*. Under class weights or temperatures a larger
+    group can collapse while the smallest does not; `groups` has them all, and `reason` says so.
+
+    verdict : {"yes", "no", "undecided"}, on the smallest classes (on the two smallest, where the smallest size occurs once)
+    lower, upper : float, enclosure of the optimum's contrast: logit of a class minus that of another of them, in its column
+        (of two classes of different sizes: the mean of both)
+    tolerance : float, contrast below which classes count as collapsed
+    reason : str, one sentence
+    level : str, always ``"rigorous"``: enclosures are evaluated in ball arithmetic from the solution's witness
+    groups : tuple of GroupCollapse, one for each size that at least two classes have, largest size first
+    """
+
+    verdict: str
+    lower: float
+    upper: float
+    tolerance: float
+    reason: str
+    level: str = "rigorous"
+    groups: tuple[GroupCollapse, ...] = ()
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"a verdict has three values, so it is neither true nor false; compare .verdict, here {self.verdict!r}")
+
+
+def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
+    """Collapse of the smallest classes (of the two smallest, where the smallest size occurs once), and of all equal classes.
+
+    The verdicts are about the optimum over logits, `ufm.certify.optimum` says how the gap decides them. Where
+    ``dim < K - 1`` leaves a gap, that optimum is not the model's, and the verdicts are "undecided".
+
+    Parameters
+    ----------
+    solution : Solution
+        Of a program that is convex in singular values; of any other the verdicts are "undecided".
+    tolerance : float > 0
+        Contrast (nats) up to which classes count as collapsed.
+
+    Examples
+    --------
+    >>> import ufm
+    >>> counts = ufm.step(majority=5, minority=5, n_majority=800, n_minority=100)
+    >>> decay = ufm.WeightDecay(2.5e-3, 2.5e-3)
+    >>> collapse(ufm.solve(ufm.Problem(counts, regularizer=decay))).verdict
+    'yes'
+
+    Class weights that make up for the sizes turn it round: the majority collapses.
+
+    >>> counts = ufm.step(majority=5, minority=5, n_majority=1700, n_minority=100)
+    >>> found = collapse(ufm.solve(ufm.Problem(counts, regularizer=decay, loss=ufm.CrossEntropy(weights=1.0))))
+    >>> found.verdict, [(g.size, g.verdict) for g in found.groups]
+    ('no', [(1700, 'yes'), (100, 'no')])
+    """
+    if not (isinstance(tolerance, Real) and 0 < tolerance < inf):
+        raise InputError(f"tolerance is {tolerance!r}; give a positive contrast in nats such as 1e-6")
+    equal = {n: m for m, n in solution.problem.counts.groups if m > 1}
+    reason = _beyond(solution)
+    if reason:
+        groups = tuple(GroupCollapse(n, m, "undecided", 0.0, inf) for n, m in equal.items())
+        return Collapse("undecided", 0.0, inf, tolerance, reason, groups=groups)
+    from ufm.certify.optimum import Optimum
+
+    proved = Optimum.of(solution.certificate.document())
+    sizes = solution.program.sizes
+    found = []
+    for n, m in equal.items():
+        lower, upper = _contrast(proved, [g for g, size in enumerate(sizes) if size == n])
+        found.append(GroupCollapse(n, m, _verdict(lower, upper, tolerance), lower, upper))
+    groups = tuple(found)
+    smallest, what = min(sizes), "logit contrast"
+    if groups and groups[-1].size == smallest:
+        who, lower, upper = f"the smallest classes ({equal[smallest]} of size {smallest})", groups[-1].lower, groups[-1].upper
+    elif (reason := _incomparable(solution)) is not None:
+        return Collapse("undecided", 0.0, inf, tolerance, reason + _others(groups), groups=groups)
+    else:
+        second = min(n for n in sizes if n > smallest)
+        who = f"the two smallest classes (sizes {smallest} and {second})"
+        what = "mean logit margin over each other"
+        lower, upper = _margins(proved, sizes.index(smallest), sizes.index(second))
+    verdict = _verdict(lower, upper, tolerance)
+    if verdict == "no":
+        reason = f"{who} differ: their {what} is at least {lower:.3g}" + _others(groups)
+    elif verdict == "yes":
+        reason = f"{who} share one classifier: their {what} is at most {upper:.3g}"
+    else:
+        gap = solution.certificate.gap
+        reason = f"the gap {gap:.1e} leaves {who} a {what} between {lower:.3g} and {upper:.3g}; reduce the gap" + _others(
+            groups
+        )
+    return Collapse(verdict, lower, upper, tolerance, reason, groups=groups)
+
+
+def _verdict(lower: float, upper: float, tolerance: float) -> str:
+    return "no" if lower > 0 else "yes" if -tolerance <= lower and upper <= tolerance else "undecided"
+
+
+def _others(groups: tuple[GroupCollapse, ...]) -> str:
+    """The groups that have collapsed, as a clause; "" where there is none."""
+    told = [
+        f"; the {g.classes} classes of size {g.size} have collapsed: their contrast is between {g.lower:.3g} and {g.upper:.3g}"
+        for g in groups
+        if g.verdict == "yes"
+    ]
+    more = f"; so have {len(told) - 2} other groups" if len(told) > 2 else ""
+    return "".join(told[:2]) + more
+
+
+def _beyond(solution: Solution) -> str:
+    """Why the certified gap says nothing about the optimum's contrasts, or ""."""
+    from ufm.solvers.solution import Status
+
+    problem, program = solution.problem, solution.program
+    if not isinstance(program.penalty, Nuclear | NuclearBall):
+        contrast = smallest_contrast(solution)
+        return (
+            f"the head {problem.head} is not one whose gap proves contrasts (convex in singular values); "
+            f"the smallest classes of the solution found have a contrast of {contrast:.3g}"
+        )
+    if solution.status is Status.LOOSE:
+        return "with dim < K - 1 the certified gap belongs to a relaxation, which decides nothing here; raise dim"
+    return ""
+
+
+def _incomparable(solution: Solution) -> str | None:
+    """Why the two smallest classes, of different sizes, cannot be compared; None where they can."""
+    problem = solution.problem
+    if not solution.program.loss.shift_invariant:
+        return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
+    if not getattr(problem.loss, "plain", False):
+        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {problem.loss}"
+    return None
+
+
+def smallest_contrast(solution: Solution) -> float:
+    """Contrast of the smallest classes at the solution itself: own logit minus the mean of the others of that size."""
+    logits, sizes = solution.logits, np.array(solution.program.sizes)
+    groups = np.flatnonzero(sizes == sizes.min())
+    m = logits.multiplicity[groups]
+    if m.sum() < 2:
+        return float("nan")
+    block = np.where(logits.pairs()[np.ix_(groups, groups)] > 0, logits.other[np.ix_(groups, groups)], 0.0)
+    others = (m @ block - np.diag(block)) / (m.sum() - 1.0)
+    return float(np.min(logits.own[groups] - others))
+
+
+def _margins(proved: Optimum, a: int, b: int) -> tuple[float, float]:
+    """Mean of the two classes' margins over each other, enclosed."""
+    from ufm._balls import outward
+
+    ends = [proved.margin(a, b), proved.margin(b, a)]
+    return outward((ends[0][0] + ends[1][0]) / 2)[0], outward((ends[0][1] + ends[1][1]) / 2)[1]
+
+
+def _contrast(proved: Optimum, groups: list[int]) -> tuple[float, float]:
+    """Enclosure of the contrast of equal classes, which is never negative at the optimum."""
+    from ufm._balls import outward
+
+    lower, upper = proved.contrast(groups)
+    return max(outward(lower)[0], 0.0), max(outward(upper)[1], 0.0)

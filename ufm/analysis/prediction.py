@@ -1,0 +1,94 @@
+"""The geometry that theory predicts for given class sizes and decay, and how far a network is from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ufm._arrays import Floats
+from ufm.analysis.group_collapse import collapse
+from ufm.analysis.solution_geometry import geometry
+from ufm.errors import InputError
+from ufm.metrics.last_layer import LastLayer
+from ufm.problem.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The certified optimum of an unconstrained-feature model, as Gram matrices.
+
+    problem : Problem
+    lower : float, certified lower bound on the objective of *every* network with these class sizes and this decay
+    value : float, the optimum found, and whether the certificate proves it (`certified`)
+    collapsed : "yes", "no" or "undecided", the verdict of `ufm.collapse` on the smallest classes
+    metrics : dict, as from `ufm.geometry`
+    weight, means, logits : (K, K) ``W W'``, ``Hbar'Hbar`` (raw class means) and ``W Hbar``, free of the rotation of features
+    """
+
+    problem: Problem
+    lower: float
+    value: float
+    certified: bool
+    collapsed: str
+    metrics: dict[str, float | None]
+    weight: Floats
+    means: Floats
+    logits: Floats
+
+    def distance(self, features: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> dict[str, float]:
+        """``||G/||G||_F - G*/||G*||_F||_F`` for the Gram matrices of classifiers and of class means, and for the logits.
+
+        Parameters
+        ----------
+        features : (N, d), labels : (N,) int, weight : (K, d), of any real dtype, as for `ufm.measure`
+
+        Raises
+        ------
+        InputError
+            Shapes that do not fit the problem, an empty class, NaN or infinite entries.
+
+        Returns
+        -------
+        dict of float
+            ``to_theory_weight, to_theory_means, to_theory_logits``, each between 0 and 2; NaN where a matrix vanishes.
+        """
+        layer = LastLayer.of(features, labels, weight)
+        if layer.classes != len(self.weight):
+            raise InputError(f"weight has {layer.classes} rows, and the prediction is for K={len(self.weight)} classes")
+        w, means = layer.weight, layer.means
+        assert w is not None
+        found = {"weight": (w @ w.T, self.weight), "means": (means @ means.T, self.means), "logits": (w @ means.T, self.logits)}
+        return {f"to_theory_{name}": _apart(*both) for name, both in found.items()}
+
+
+def predict(problem: Problem) -> Prediction:
+    """Solve the model and write its geometry out.
+
+    Examples
+    --------
+    >>> import ufm
+    >>> found = predict(ufm.Problem([20] * 4, regularizer=ufm.WeightDecay(5e-3, 5e-3)))
+    >>> frame = ufm.simplex_etf(4)
+    >>> max(found.distance(frame, range(4), frame).values()) < 1e-9
+    True
+    """
+    from ufm.solvers.automatic import solve
+    from ufm.solvers.solution import Status
+
+    solution = solve(problem)
+    found = solution.parameters
+    outputs = found.outputs
+    certified = solution.status in (Status.OPTIMAL, Status.ZERO)
+    grams = (found.weight @ found.weight.T, outputs.T @ outputs, found.weight @ outputs)
+    verdict, metrics = collapse(solution).verdict, geometry(solution)
+    return Prediction(problem, solution.certificate.lower, solution.value, certified, verdict, metrics, *grams)
+
+
+def _apart(one: Floats, other: Floats) -> float:
+    heights = float(np.abs(one).max()), float(np.abs(other).max())
+    if not min(heights) > 0:
+        return float("nan")
+    one, other = one / heights[0], other / heights[1]  # squares of entries may be beyond float64
+    return float(np.linalg.norm(one / np.linalg.norm(one) - other / np.linalg.norm(other)))

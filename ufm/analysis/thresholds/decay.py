@@ -1,0 +1,43 @@
+r"""Weight decay: a group of m >= 2 classes of size n_g collapses iff ``sqrt(n_g) <= N mu_eff``.
+
+At contrast zero the loss falls along the group's contrasts at rate ``pi_g / s_g`` per unit of singular value, whatever
+the rest of the logits and the bias: inside a column the group's logits are equal, so the probabilities are, and the
+gradient there is ``-pi_g`` times the centred identity. The penalty rises at rate ``mu_eff``; the program is convex, so
+comparing the two decides (Hong & Ling, arXiv 2309.09725, for two clusters; the general form is derived here). With
+``pi_g / s_g = sqrt(n_g) / N`` and ``N = n_B (K_A R + K_B)``:
+
+.. math:: R_0 = \frac{1}{K_A} \Big( \frac{1}{\sqrt{n_B}\, \mu_{eff}} - K_B \Big).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import inf, sqrt
+
+from ufm._balls import ball, outward, working_precision
+from ufm.analysis.thresholds.enclosed import Threshold
+from ufm.errors import InputError
+from ufm.problem.regularizers import WeightDecay
+
+
+def decay_threshold(
+    majority: int, minority: int, count: int, regularizer: WeightDecay, gain: Fraction, level: str
+) -> Threshold:
+    """R0 in closed form; ``count`` is n_B (1 for decay per class)."""
+    if level == "rigorous":
+        with working_precision():
+            product = Fraction(regularizer.weight) * Fraction(regularizer.features) * count
+            reach = ball(gain) / ball(product).sqrt()
+            lower, upper = outward((reach - minority) / majority)
+        value = lower
+    else:
+        reach = float(gain) / (sqrt(count) * regularizer.mu)
+        value = (reach - minority) / majority
+        slack = 8 * 2.0**-52 * (reach + minority) / majority
+        lower, upper = value - slack, value + slack
+    if not upper < inf:
+        raise InputError(f"decay {regularizer.weight:g},{regularizer.features:g} puts the threshold beyond float64")
+    note = ""
+    if upper < 1:
+        note = "below 1: the classes are collapsed at every ratio R >= 1, and at R = 1 all logits are zero"
+    return Threshold("ratio", value, lower, upper, level, "continuous", note)

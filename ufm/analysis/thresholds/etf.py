@@ -1,0 +1,139 @@
+r"""Balanced classes: where the simplex ETF stops being optimal.
+
+*Equilibria with decay on A.* For a large decay the program is nearly that of the explicit head and the ETF is optimal. As
+the decay falls, the concave part of the penalty rewards fewer and larger singular values, and codes of lower rank win; for
+a very small decay every singular value is on the linear part of slope ``mu (1 - contraction)``, the constant
+``decay contraction^2 / 2`` per singular value vanishes, and the ETF is optimal again. The ETF loses in a window.
+
+*Linear layers* (Garrod & Keating 2025), even K. At small decay all codes need the same margin a, whose price is
+``(K-1) a^p`` for the ETF and ``(K/2) (2a)^p`` for the pair code, ``p = 2/(L+1)``: pairs win iff
+``K 2^p < 2 (K-1)``, from L = 2 for K >= 6 and from L = 3 for K = 4.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from numbers import Integral
+
+import numpy as np
+
+from ufm.analysis.thresholds.enclosed import Threshold
+from ufm.errors import InputError
+from ufm.problem.heads import DecayedDEQ
+from ufm.problem.problem import Problem
+from ufm.problem.regularizers import WeightDecay
+from ufm.solvers.nonconvex.codes import best_scale, blocks, names
+from ufm.solvers.nonconvex.descent import Descent
+from ufm.solvers.solution import check_options
+from ufm.spectral.program import Point
+from ufm.targets.counts import balanced
+
+RELATIVE = 5e-7
+MAX_CLASSES = 20
+STARTS = 12
+
+
+def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction: float, seed: int = 0) -> list[Threshold]:
+    """Decays on A between which the simplex ETF is not optimal for balanced equilibria, largest first; may be empty.
+
+    Parameters
+    ----------
+    classes, size : int
+        K (3 to 20) classes of n samples.
+    regularizer : WeightDecay
+    contraction : float in (0, 1)
+    seed : int, of the random starts that look for better codes
+
+    Returns
+    -------
+    list of Threshold, ``quantity = "decay on A"``, level ``"numeric"``
+        At each the best other code found and the ETF exchange rank; above the first (and below the second) nothing better
+        than the ETF was found.
+
+    Raises
+    ------
+    InputError
+        K out of range, or parameters that no head has.
+
+    Examples
+    --------
+    >>> import ufm
+    >>> edge = ufm.etf_window(classes=4, size=100, regularizer=ufm.WeightDecay(5e-4, 5e-4), contraction=0.9)[0]
+    >>> edge.quantity, edge.upper - edge.lower < 1e-5 * edge.value
+    ('decay on A', True)
+    """
+    if not (isinstance(classes, Integral) and 3 <= classes <= MAX_CLASSES):
+        raise InputError(f"classes is {classes!r}; other codes are searched for with 3 to {MAX_CLASSES} classes")
+    if not isinstance(regularizer, WeightDecay) or regularizer.bias is not None:
+        raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) without a bias")
+    check_options(0.5, seed=seed)
+    from threadpoolctl import threadpool_limits
+
+    rivals = _Rivals(classes, size, regularizer, contraction, seed)
+    # All singular values stay below the knee, and the loss's curvature outweighs the penalty's, far above this.
+    grid = np.geomspace(1e3, 1e-9, 49) * max(regularizer.mu * sqrt(size), 1e-12)
+    with threadpool_limits(limits=1):
+        wins = [rivals.win(float(decay), search=True) for decay in grid]
+        edges = [rivals.edge(float(grid[i]), float(grid[i + 1])) for i in range(len(grid) - 1) if wins[i] != wins[i + 1]]
+    return edges
+
+
+def pair_depth(classes: int) -> int | None:
+    """Least number of linear layers at which the pair code beats the simplex ETF for small decay; None where it never does.
+
+    >>> [pair_depth(k) for k in (2, 4, 6, 10)]
+    [None, 3, 2, 2]
+    """
+    if not isinstance(classes, Integral) or classes < 2 or classes % 2:
+        raise InputError(f"classes is {classes!r}; pairs need an even whole number of classes")
+    # K 2^{2/(L+1)} < 2 (K-1) iff 2^2 K^{L+1} < (2 (K-1))^{L+1}, in whole numbers.
+    for layers in range(1, 60):
+        if 4 * classes ** (layers + 1) < (2 * (classes - 1)) ** (layers + 1):
+            return layers
+    return None
+
+
+class _Rivals:
+    """Codes that may beat the ETF, warm-started from those that did at other decays."""
+
+    def __init__(self, classes: int, size: int, regularizer: WeightDecay, contraction: float, seed: int) -> None:
+        self.counts = balanced(classes, size)
+        self.regularizer, self.contraction = regularizer, contraction
+        self.rng = np.random.default_rng(seed)
+        self.pool: list[Point] = []
+
+    def win(self, decay: float, search: bool) -> bool:
+        """Whether something better than the ETF is found at this decay on A."""
+        problem = Problem(self.counts, regularizer=self.regularizer, head=DecayedDEQ(decay, self.contraction))
+        program = problem.program().split()
+        k = program.groups
+        zero = np.zeros(k)
+        etf = min(best_scale(program, blocks(k, k))[0], program.smooth(program.zero()).value)
+        descent = Descent(program, k)
+        found = [descent.run(point, 1500) for point in self.pool]
+        if search:
+            starts = [best_scale(program, code)[1] for name, code in names(k) if name != "etf"]
+            for rank in (1 + i % (k - 1) for i in range(STARTS)):
+                left = self.rng.standard_normal((k, rank))
+                core = left @ left.T * program.scale
+                height = float(self.rng.uniform(3.0, 20.0)) * float(program.scale.mean())
+                starts.append(Point(zero, core * (height / np.linalg.norm(core, 2)), zero))
+            found += [descent.run(start, 1500, rough=True) for start in starts if start.core.any()]
+            found.sort(key=lambda f: f.value)
+            found[:2] = [descent.run(f.point, 1500) for f in found[:2]]
+        better = sorted((f for f in found if f.value < etf * (1 - 1e-10)), key=lambda f: f.value)
+        if better:
+            self.pool = [f.point for f in better[:2]]
+        return bool(better)
+
+    def edge(self, high: float, low: float) -> Threshold:
+        """Where winning changes between two decays."""
+        lost = self.win(high, search=True)
+        while high / low > 1 + 2 * RELATIVE:
+            middle = sqrt(low * high)
+            if self.win(middle, search=high / low > 1.05) == lost:
+                high = middle
+            else:
+                low = middle
+        note = "best found, not proved: the program is not convex"
+        return Threshold("decay on A", 0.5 * (low + high), low, high, "numeric", "jump", note)

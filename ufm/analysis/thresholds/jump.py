@@ -1,0 +1,268 @@
+r"""Heads that are not convex: where collapsed and separated minority classes exchange rank, often by a jump.
+
+*Continuous.* If the penalty has a finite slope ``phi'(0) = mu_eff`` the collapsed solution stops being a local minimum at
+the ratio of the convex theory, ``sqrt(n_B) = N mu_eff``; where nothing separated is better just above it, that ratio is the
+threshold, in closed form.
+
+*Jump.* Otherwise the best collapsed and the best separated solution are followed in R until their values cross. Both are
+*best found*: the separated ones by descent on the full K x K program from seeded starts, which may break the symmetry
+between equal classes, and the note says where the exchange is among symmetric solutions alone. Above the ratio at which
+even the smallest slope of phi holds the minority together (``mu (1 - contraction)`` for an equilibrium with decay),
+collapse is a theorem: the loss gains at most ``sqrt(n_B)/N`` per unit of contrast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import sqrt
+
+import numpy as np
+
+from ufm.analysis.thresholds.decay import decay_threshold
+from ufm.analysis.thresholds.enclosed import Threshold
+from ufm.errors import InputError
+from ufm.problem.heads import DecayedDEQ, Head
+from ufm.problem.losses.cross_entropy import BoundCrossEntropy
+from ufm.problem.regularizers import WeightDecay
+from ufm.solvers.nonconvex.descent import Descent
+from ufm.spectral.program import LogitProgram, Point
+
+SEPARATED = 1e-3
+"""Logit contrast (nats) from which minority classes count as separated."""
+MAX_CLASSES = 20
+RELATIVE = 5e-7
+STARTS = 4
+SEARCHES = 4
+"""Bisections that look for new solutions; after them known ones are followed."""
+NOISE = 1e-11
+"""Differences of values below this mean nothing."""
+MAX_RATIO = 1e5
+
+
+def jump_threshold(majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, seed: int = 0) -> Threshold:
+    """The ratio from which the best solution found has collapsed minority classes, enclosed to a relative 1e-6.
+
+    Raises
+    ------
+    InputError
+        K above 20, or no exchange at ratios from 1 to 1e5.
+    """
+    if majority + minority > MAX_CLASSES:
+        raise InputError(
+            f"classes has K={majority + minority}; jumps are searched for on the full program, up to K={MAX_CLASSES}"
+        )
+    import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
+    from threadpoolctl import threadpool_limits
+
+    family = _Family(majority, minority, count, regularizer, head)
+    with threadpool_limits(limits=1):
+        return _search(family, seed)
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Programs of all ratios, sizes not rounded to whole samples."""
+
+    majority: int
+    minority: int
+    count: int
+    regularizer: WeightDecay
+    head: Head
+
+    def program(self, ratio: float) -> LogitProgram:
+        """Both groups whole: four scalars."""
+        m = np.array([float(self.majority), float(self.minority)])
+        sizes = np.array([ratio * self.count, float(self.count)])
+        share = sizes / float(m @ sizes)
+        classes = self.majority + self.minority
+        return LogitProgram(
+            multiplicity=m,
+            sizes=(round(float(sizes[0])), self.count),
+            scale=self.regularizer.column_scale(sizes),
+            penalty=self.head.penalty(self.regularizer, classes),
+            loss=BoundCrossEntropy(share, np.ones(2), np.zeros(2), 0.0, 0.0),
+            bias_decay=self.regularizer.bias_decay(),
+            runs=((0, self.majority), (1, self.minority)),
+        )
+
+    def one_minority(self, ratio: float) -> LogitProgram:
+        """Every majority class for itself, the minority as one group."""
+        whole = self.program(ratio)
+        group = np.array([0] * self.majority + [1])
+        return LogitProgram(
+            multiplicity=np.array([1.0] * self.majority + [float(self.minority)]),
+            sizes=tuple(whole.sizes[g] for g in group),
+            scale=whole.scale[group],
+            penalty=whole.penalty,
+            loss=whole.loss.take(group),
+            bias_decay=whole.bias_decay,
+            runs=(*((k, 1) for k in range(self.majority)), (self.majority, self.minority)),
+        )
+
+    def first(self) -> float:
+        """Ratio below which the collapsed solution is not even a local minimum; 0 where it always is one."""
+        slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])  # type: ignore[union-attr]
+        return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority if slope < 1e50 else 0.0
+
+    def last(self) -> float | None:
+        """Ratio above which collapse is proved, or None."""
+        if not isinstance(self.head, DecayedDEQ):
+            return None
+        least = self.regularizer.mu * (1.0 - self.head.limit)
+        return (1.0 / (sqrt(self.count) * least) - self.minority) / self.majority
+
+
+class _Tracker:
+    """Best collapsed and separated solutions at a ratio, warm-started from those of other ratios."""
+
+    def __init__(self, family: _Family, seed: int) -> None:
+        self.family = family
+        self.rng = np.random.default_rng(seed)
+        # Starts from the last ratio, and from the largest ratio so far at which separation won: a solution that is lost
+        # at some larger ratio must not be forgotten for those between.
+        self.pools: dict[str, list[Point]] = {"collapsed": [], "separated": []}
+        self.anchors: dict[str, list[Point]] = {"collapsed": [], "separated": []}
+
+    def excess(self, ratio: float, search: bool) -> float:
+        """Separated minus collapsed value: positive where collapse wins (infinite where nothing separated exists)."""
+        apart = self._best("separated", self.family.program(ratio).split(), search)
+        together = self._best("collapsed", self.family.one_minority(ratio), search)
+        if apart < together - NOISE:
+            self.anchors = {kind: list(points) for kind, points in self.pools.items()}
+        return apart - together
+
+    def _best(self, kind: str, program: LogitProgram, search: bool) -> float:
+        """Best value of a kind: from its pool, and from random starts where ``search`` is set."""
+        descent = Descent(program, program.classes)
+        adapt = kind == "separated"
+        groups, m = program.groups, program.multiplicity
+        zero = np.zeros(groups)
+        found = [descent.run(point, 1500, adapt=adapt) for point in (*self.pools[kind], *self.anchors[kind])]
+        starts = []
+        if search:
+            starts = [Point(zero, h * (np.diag(1.0 / m) - 1.0 / m.sum()) / program._unit, zero) for h in (3.0, 8.0)]
+            starts.append(Point(zero, np.zeros((groups, groups)), zero))
+            if adapt:
+                starts += self._partial(program)
+            for _ in range(STARTS):
+                left = self.rng.standard_normal((groups, groups - 1))
+                core = left @ (left.T + 0.3 * self.rng.standard_normal((groups - 1, groups))) * program.scale
+                height = float(self.rng.uniform(2.0, 9.0)) * float(program.scale.max())
+                starts.append(Point(zero, core * (height / np.linalg.norm(core, 2)), zero))
+        rough = [descent.run(start, 1500, rough=True) for start in starts]
+        rough = sorted((f for f in rough if kind == "collapsed" or self._apart(program, f.point)), key=lambda f: f.value)
+        found += [descent.run(f.point, 1500, adapt=adapt) for f in rough[:3]]
+        found = sorted((f for f in found if kind == "collapsed" or self._apart(program, f.point)), key=lambda f: f.value)
+        distinct = [f for i, f in enumerate(found) if i == 0 or f.value > found[i - 1].value * (1 + 1e-9)]
+        if distinct:
+            self.pools[kind] = [f.point for f in distinct[:2]]
+        return distinct[0].value if distinct else np.inf
+
+    def _partial(self, program: LogitProgram) -> list[Point]:
+        """Majority separated, j of the minority classes separated, the others collapsed onto one classifier."""
+        first, classes = self.family.majority, program.groups
+        zero = np.zeros(classes)
+        starts = []
+        for kept in range(2, self.family.minority):
+            block = np.eye(classes)
+            rest = slice(first + kept, classes)
+            block[rest, rest] = 1.0 / (self.family.minority - kept)
+            starts.append(Point(zero, 5.0 * (block - 1.0 / classes) * program.scale, zero))
+        return starts
+
+    def _apart(self, program: LogitProgram, point: Point) -> bool:
+        """Whether some minority class is told from another."""
+        first = self.family.majority
+        spread = program.spread(point)
+        inner = spread[:-1][first:, first:].copy()
+        np.fill_diagonal(inner, spread[-1][first:])
+        return bool(np.ptp(inner, axis=0).max() > SEPARATED)
+
+    def symmetric_excess(self, ratio: float) -> float:
+        """The same among solutions that treat equal classes alike."""
+        program = self.family.program(ratio)
+        descent = Descent(program, program.classes)
+        m, zero = program.multiplicity, np.zeros(2)
+        apart, together = np.inf, np.inf
+        for height in (3.0, 8.0):
+            core = height * (np.diag(1.0 / m) - 1.0 / m.sum()) / program._unit
+            for x in (height * program.scale[0], 0.0) if m[0] > 1 else (0.0,):
+                together = min(together, descent.run(Point(np.array([x, 0.0]), core, zero), 1500, adapt=False).value)
+                for y in (0.3 * height, height):
+                    found = descent.run(Point(np.array([x, y * program.scale[1]]), core, zero), 1500)
+                    if found.point.contrast[1] / program.scale[1] > SEPARATED:
+                        apart = min(apart, found.value)
+        return apart - together
+
+
+def _search(family: _Family, seed: int) -> Threshold:
+    tracker = _Tracker(family, seed)
+    first, last = max(family.first(), 0.0), family.last()
+    at = max(first * (1 + 1e-4), 1.0)
+    if tracker.excess(at, True) >= -NOISE:
+        return _continuous(family)
+    low, high = at, last if last is not None else 4.0 * at
+    while last is None and tracker.excess(high, True) < -NOISE:
+        low, high = high, 4.0 * high
+        if high > MAX_RATIO:
+            raise InputError(
+                f"head is {family.head}: separated solutions stay better up to a ratio of {high:.3g}, "
+                "so no collapse was found; raise the decay"
+            )
+    for _ in range(SEARCHES):
+        middle = sqrt(low * high)
+        low, high = (middle, high) if tracker.excess(middle, True) < -NOISE else (low, middle)
+    low, high = _narrowed(tracker, low, high)
+    symmetric = _exchange(tracker, at, high)
+    shown = f"the exchange is at R = {symmetric:.4g}" if symmetric is not None else "collapse is best from the start"
+    note = f"best found, not proved: the program is not convex; among solutions that treat equal classes alike {shown}"
+    if last is not None:
+        note += f"; collapse is proved from R = {last:.6g}"
+    return Threshold("ratio", 0.5 * (low + high), low, high, "numeric", "jump", note)
+
+
+def _narrowed(tracker: _Tracker, low: float, high: float) -> tuple[float, float]:
+    """The bracket down to the wanted width, by secants between warm-started values."""
+    a, b = tracker.excess(low, False), tracker.excess(high, False)
+    while high / low > 1 + 2 * RELATIVE:
+        middle = _secant(low, high, a, b)
+        value = tracker.excess(middle, False)
+        low, high, a, b = (middle, high, value, b) if value < -NOISE else (low, middle, a, value)
+    return low, high
+
+
+def _secant(low: float, high: float, a: float, b: float) -> float:
+    """Next ratio: where the chord of the excess crosses zero, moved past it so that the bracket closes from both ends."""
+    middle = 0.5 * (low + high)
+    if np.isfinite(a) and np.isfinite(b) and a < 0 < b:
+        crossing = low - a * (high - low) / (b - a)
+        nudge = max(0.4 * RELATIVE * crossing, 0.01 * (high - low))
+        middle = crossing + nudge if crossing - low < high - crossing else crossing - nudge
+        if not low * (1 + 1e-9) < middle < high * (1 - 1e-9):
+            middle = 0.5 * (low + high)
+    return middle
+
+
+def _exchange(tracker: _Tracker, low: float, high: float) -> float | None:
+    """Where symmetric separated solutions stop being better than collapsed ones, to four digits; None if at no ratio."""
+    if tracker.symmetric_excess(low) >= -NOISE:
+        return None
+    while high / low > 1 + 1e-4:
+        middle = sqrt(low * high)
+        low, high = (middle, high) if tracker.symmetric_excess(middle) < -NOISE else (low, middle)
+    return sqrt(low * high)
+
+
+def _continuous(family: _Family) -> Threshold:
+    if family.first() <= 0:
+        raise InputError(
+            f"head is {family.head}: collapsed minority classes were best at R = 1 already, so there is no threshold above it; "
+            "lower the decay"
+        )
+    found = decay_threshold(family.majority, family.minority, family.count, family.regularizer, Fraction(1), "float")
+    note = (
+        "where the collapsed solution stops being a local minimum; nothing better was found just above it, but the program "
+        "is not convex, so that this is best found, not proved"
+    )
+    return Threshold("ratio", found.value, found.lower, found.upper, "numeric", "continuous", note)

@@ -1,0 +1,56 @@
+r"""Balanced cross-entropy under a concave price: a global lower bound that knows what low rank costs the loss.
+
+Convex relaxations cannot: on balanced data they see only the nuclear norm of the logits. This bound sees two moments of
+the spectrum and the rank-one part (`branches`, with its inequalities in `columns` and `deflation`). Level: float.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ufm.certify.low_rank.branches import moment_bound
+from ufm.problem.losses.cross_entropy import BoundCrossEntropy
+from ufm.spectral.penalties import MinimaxConcave, Schatten, SchattenBall
+from ufm.spectral.program import Factors, LogitProgram
+
+__all__ = ["balanced_bound", "moment_bound"]
+MAX_CLASSES = 64
+MULTIPLIERS = (0.35, 0.5, 0.7)
+
+
+def balanced_bound(program: LogitProgram, factors: Factors, upper: float, effort: int) -> float:
+    """Lower bound on the global optimum of a balanced program, 0 where the moment bound does not apply.
+
+    Parameters
+    ----------
+    program : LogitProgram of one group (its own, reduced form)
+    factors : the best point known, of this program or of its split form; only its scale matters
+    upper : float, an upper bound on the optimum
+    effort : int, see `moment_bound`; 0 for no bound
+    """
+    loss, penalty = program.loss, program.penalty
+    plain = isinstance(loss, BoundCrossEntropy) and not loss.smoothing and bool(np.all(loss.temperature == 1.0))
+    if not plain or program.groups != 1 or program.bias_decay is not None or program.classes > MAX_CLASSES or not effort:
+        return 0.0
+    classes, scale = program.classes, float(program.scale[0])
+    if isinstance(penalty, Schatten | MinimaxConcave):
+        return moment_bound(classes, scale, penalty.each, upper, penalty.range(upper) * (1 + 1e-12), effort=effort)
+    if isinstance(penalty, SchattenBall):
+        # Lagrange: loss + m (sum s^p - level) is at most the loss inside the ball, for any multiplier m >= 0.
+        whole = program.split() if len(factors.contrast) != program.groups else program
+        point = whole.point(factors)
+        gradient = whole.smooth(point).gradient
+        falling = -float(gradient.contrast @ point.contrast + np.vdot(gradient.core, point.core))
+        stationary = max(falling, 0.0) / (penalty.power * penalty.level)
+        largest = penalty.level ** (1.0 / penalty.power) * (1 + 1e-12)
+        best = 0.0
+        # The program is not convex, so that the best multiplier lies below the one that makes the point stationary.
+        for multiplier in (stationary * factor for factor in MULTIPLIERS):
+            if multiplier > 0:
+                offset = multiplier * penalty.level
+                priced = Schatten(multiplier, penalty.power)
+                part = max(effort // len(MULTIPLIERS), 1)
+                found = moment_bound(classes, scale, priced.each, upper + offset, largest, effort=part)
+                best = max(best, found - offset * (1 + 1e-15) - 1e-15)
+        return best
+    return 0.0

@@ -1,0 +1,328 @@
+r"""Global lower bound on cross-entropy plus a concave price of singular values, from moments of the spectrum.
+
+.. math:: F(Z) = \frac1K \sum_k \mathrm{CE}_k(z_k) + \sum_i \phi(s \sigma_i(Z)), \qquad Z \in \mathbb{R}^{K \times K},
+
+with ``phi >= 0`` concave and nondecreasing, ``phi(0) = 0`` and ``phi'`` convex (powers in (0, 1], MCP). Z may be taken
+centred, with ``sigma_1 >= ... >= sigma_{K-1}``; the notation is that of `columns`. ``upper`` is at least the minimum, so
+only Z with ``F <= upper`` matter: ``s sigma_1 <= largest``, and ``upper`` may be lowered to ``F(0) = log K``.
+
+**Cuts.** Let ``sigma_1`` be in ``[b1, b2]``. Then ``sum_k CE_k <= K (upper - phi(s b1))``, which caps each ``CE_k``. If C
+bounds ``ell + t(d, q) - ka q`` from below over the columns with ``sigma_1 <= b2`` and that cap (`column_min`), the mean over
+k with ``sum A = sum B = T`` and ``sum q = Q`` gives, for any ``tA, tB > 0`` and real ka,
+
+.. math:: F \ge C + \sum_i f(\sigma_i), \qquad f(x) = \phi(s x) - (t_A + t_B) x/K + k_a x^2/K .
+
+**Trace.** ``sum d_k = tr Z <= T`` and ``CE_k >= log(1 + (K-1) e^{-c d_k})``, convex: the mean is at least ``log(1 + (K-1)
+e^{-cT/K})``. As ``T <= (K-1) sigma_1``, it is at least ``upper`` where ``sigma_1 <= log(K-1) - log(e^upper - 1)``. And
+`deflation` bounds the mean by ``R = T - sigma_1``.
+
+**Spectra.** All these depend on sigma_1, T, Q alone, so only spectra of least price at given moments matter: sigma_1, n
+times x, one y, zeros, with ``0 <= y <= x <= sigma_1`` (Cirtoaje's equal-variable theorem). Proof: in the compact set of the
+K-2 other values in ``[0, sigma_1]`` with these moments take a minimiser of the price, among those one with the least sum of
+cubes. Were there ``0 < u <= v <= w`` with ``v < w``, move ``(u, v, w)`` along ``(v-w, w-u, u-v)``: both moments stay, w
+falls, v < w rises. The price moves at the rate ``(w-u) phi'(v) - (w-v) phi'(u) - (v-u) phi'(w) <= 0`` by convexity of
+``phi'``, the cubes, with ``3 x^2`` for ``phi'``, at a rate that is negative once ``u < v``: a contradiction. So all positive
+values but the least are equal.
+
+**Cells.** For given n the pairs (x, y) are covered by rectangles. On an interval ``[l, r]`` a concave phi and ``ka x^2`` for
+``ka <= 0`` are at least their chords, and ``x^2`` at least its chord minus ``(r-l)^2/4``. A cell's value is the best bound
+so far; that of a branch is the least over cells, the result the least over branches. Branches are refined best first: a cut
+at the lowest cell, with multipliers from a small linear program over sampled columns (a heuristic: `column_min` proves the
+cut), finer cells, halves.
+
+Floating point: `column_min` subtracts its rounding errors and those of its cut; the rest (a few operations on terms below
+``K upper``, and the price, assumed good to nine digits) is covered by 1e-9 upper in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+import numpy as np
+
+from ufm._arrays import Floats
+from ufm.certify.low_rank.columns import Columns, Multipliers, column_loss, column_min
+from ufm.certify.low_rank.smallest import Deflation, deflation
+
+SLACK = 1e-9
+HUGE = 1e100
+"""Squares of singular values must not overflow; nothing is tried beyond."""
+RATIO = 1.25
+"""Ratio of the ends of the first branches."""
+FINAL_RATIO = 1.004
+"""Branches this narrow are not halved."""
+MAX_CUTS = 150
+MAX_RETRIES = 8
+MAX_SPLIT = 3000
+INHERITED = 8
+POINTS = 60
+PENALTY = 6.0
+"""Price, in units of the cap on the loss, of missing a moment by 100 %: a bound on the multipliers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Setting:
+    """What all branches share; ``most`` bounds sigma_1."""
+
+    classes: int
+    scale: float
+    price: Callable[[Floats], Floats]
+    upper: float
+    most: float
+    deflation: Deflation
+
+    def phi(self, sigma: Floats | float) -> Floats:
+        """Price of singular values of Z; zero, a valid bound, where it is not a number."""
+        price = self.price(self.scale * np.asarray(sigma, dtype=np.float64))
+        return np.nan_to_num(price, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+class _Cut(NamedTuple):
+    multipliers: Multipliers
+    constant: float
+
+
+class _Proposal(NamedTuple):
+    """Multipliers, and what the linear program takes the mean loss to be."""
+
+    multipliers: Multipliers
+    loss: float
+
+
+class _Branch:
+    """Spectra with ``b1 <= sigma_1 <= b2``.
+
+    Attributes
+    ----------
+    cells : (5, m) float64, rows n, x1, x2, y1, y2; those of value ``upper`` or more are gone
+    value : (m,) float64, a lower bound on F in each cell
+    points : (p, 2) float64, columns (d, V) that were minimisers
+    lower, lowest : the least of ``value`` (``upper`` where no cell is left) and its index
+    """
+
+    def __init__(self, setting: _Setting, b1: float, b2: float, cells: Floats, value: Floats, points: Floats) -> None:
+        self.setting, self.b1, self.b2, self.points = setting, b1, b2, points
+        loss = setting.classes * (setting.upper * (1 + 1e-12) - float(setting.phi(b1)))
+        self.columns = Columns(classes=setting.classes, largest=b2, loss=loss)
+        self.cuts: list[_Cut] = []
+        self.retries = 0
+        self.cells = cells
+        self._keep(np.fmax(value, self._base(cells)) if loss > 0 else np.full_like(value, np.inf))
+
+    def _keep(self, value: Floats) -> None:
+        """Set values of cells, drop the cells above ``upper``."""
+        alive = (value < self.setting.upper) & (self.cells[1] <= self.b2) & (self.cells[3] <= self.b2)
+        self.cells, self.value = self.cells[:, alive], value[alive]
+        self.dead = self.value.size == 0
+        self.lowest = 0 if self.dead else int(self.value.argmin())
+        self.lower = self.setting.upper if self.dead else float(self.value[self.lowest])
+
+    def _base(self, cells: Floats) -> Floats:
+        """Bound without cuts: the price at the lower corner, the loss by trace and deflation at the upper one."""
+        setting, classes = self.setting, self.setting.classes
+        n, x1, x2, y1, y2 = cells
+        rest = n * x2 + y2
+        trace = np.logaddexp(0.0, np.log(classes - 1.0) - (self.b2 + rest) / (classes - 1.0))
+        price = setting.phi(self.b1) + n * setting.phi(x1) + setting.phi(y1)
+        return np.fmax(price + np.fmax(trace, setting.deflation(rest)), 0.0)
+
+    def _share(self, low: Floats | float, high: Floats | float, multipliers: Multipliers) -> Floats:
+        """Lower bound on f over intervals."""
+        slope, square = multipliers.slope / self.setting.classes, multipliers.square / self.setting.classes
+        at_low = self.setting.phi(low) - slope * low + square * low * low
+        at_high = self.setting.phi(high) - slope * high + square * high * high
+        return np.minimum(at_low, at_high) - max(square, 0.0) * (high - low) ** 2 / 4.0
+
+    def _cut_value(self, cells: Floats, cut: _Cut) -> Floats:
+        n, x1, x2, y1, y2 = cells
+        first = cut.constant + self._share(self.b1, self.b2, cut.multipliers)
+        return first + n * self._share(x1, x2, cut.multipliers) + self._share(y1, y2, cut.multipliers)
+
+    def add(self, multipliers: Multipliers) -> None:
+        """Prove a cut and apply it."""
+        found = column_min(self.columns, multipliers, 1e-4 * self.setting.upper)
+        self.points = np.concatenate([self.points, found.points])[-POINTS:]
+        self.cuts.append(_Cut(multipliers, found.value))
+        self._keep(np.fmax(self.value, self._cut_value(self.cells, self.cuts[-1])))
+
+    def improve(self) -> bool:
+        """Cut at the lowest cell; whether that, or its repetition with the points it has found, is worth while."""
+        proposal = _propose(self) if len(self.cuts) < MAX_CUTS else None
+        if proposal is None:
+            return False
+        upper, before, cell = self.setting.upper, self.lower, self.cells[:, self.lowest]
+        n, x1, _, y1, _ = cell
+        self.add(proposal.multipliers)
+        hope = proposal.loss + self.setting.phi(self.b1) + n * self.setting.phi(x1) + self.setting.phi(y1)
+        if self.dead or self._cut_value(cell, self.cuts[-1]) >= before + 0.002 * upper:
+            self.retries = 0
+            return True
+        self.retries = self.retries + 1 if hope > before + 0.01 * upper and self.retries < MAX_RETRIES else 0
+        return self.retries > 0
+
+    def coarse(self) -> bool:
+        """Whether the lowest cell, rather than the interval of sigma_1, is what needs to be smaller."""
+        _, x1, x2, y1, y2 = self.cells[:, self.lowest]
+        width = max(x2 - x1, y2 - y1)
+        return width > 0.7 * (self.b2 - self.b1) and width > 1e-5 * self.b2
+
+    def narrow(self) -> bool:
+        return self.b2 < FINAL_RATIO * self.b1 or self.b2 < 1e-4 * self.setting.most
+
+    def split(self) -> None:
+        """Quarter the lowest cells."""
+        chosen = self.value < self.lower + 0.15 * (self.setting.upper - self.lower)
+        if np.count_nonzero(chosen) > MAX_SPLIT:
+            chosen = np.zeros_like(chosen)
+            chosen[np.argsort(self.value, kind="stable")[:MAX_SPLIT]] = True
+        n, x1, x2, y1, y2 = self.cells[:, chosen]
+        x, y = 0.5 * (x1 + x2), 0.5 * (y1 + y2)
+        new = np.concatenate([np.stack([n, *p, *q]) for p in ((x1, x), (x, x2)) for q in ((y1, y), (y, y2))], axis=1)
+        # y <= x; without x (n = 0) both halves of its empty interval are the same cell.
+        needed = np.where(new[0] > 0, new[3] <= new[2], np.arange(new.shape[1]) < 2 * len(n))
+        new, value = new[:, needed], np.tile(self.value[chosen], 4)[needed]
+        value = np.fmax(value, self._base(new))
+        for cut in self.cuts:
+            value = np.fmax(value, self._cut_value(new, cut))
+        self.cells = np.concatenate([self.cells[:, ~chosen], new], axis=1)
+        self._keep(np.concatenate([self.value[~chosen], value]))
+
+    def halves(self) -> list[_Branch]:
+        """Two branches on halves (in ratio, unless one end is far lower) of the interval, with the last cuts proved anew."""
+        middle = float(np.sqrt(max(self.b1, 0.125 * self.b2) * self.b2))
+        both = []
+        for b1, b2 in ((self.b1, middle), (middle, self.b2)):
+            child = _Branch(self.setting, b1, b2, self.cells, self.value, self.points)
+            for cut in self.cuts[-INHERITED:]:
+                if not child.dead:
+                    child.add(cut.multipliers)
+            both.append(child)
+        return both
+
+
+def _first_cells(classes: int, most: float) -> Floats:
+    """(5, m) cells of all n, x, y with ``y <= x <= most``.
+
+    Of the K-2 singular values after the first, n <= K-3 are x; n = K-2 is y = x, and n = 0 is y = 0 unless K <= 3.
+    """
+    if classes == 2:
+        return np.zeros((5, 1))
+    edges = most * np.concatenate([[0.0, 0.002], np.linspace(0.03, 1.0, int(np.clip(np.sqrt(16000 / classes), 4, 24)))])
+    low, high = edges[:-1], edges[1:]
+    if classes == 3:
+        return np.stack([0 * low, 0 * low, 0 * low, low, high])
+    i, j = np.nonzero(np.tri(len(low), dtype=bool))
+    return np.concatenate(
+        [np.stack([np.full(len(i), float(n)), low[i], high[i], low[j], high[j]]) for n in range(1, classes - 2)], 1
+    )
+
+
+def _samples(branch: _Branch, mean: float, square: float) -> Floats:
+    """(p, 2) columns (d, V): a grid, more of them near means ``mean`` of d and ``square`` of q, and earlier minimisers."""
+    columns, c = branch.columns, branch.columns.ratio
+    low, high = columns.lowest, columns.highest
+    wide = np.linspace(low, min(high, max(3 * mean, low + 0.3 * (high - low))), 10)
+    own = np.unique(np.clip(np.concatenate([wide, mean * np.linspace(0.87, 1.05, 8)]), low, high))
+    near = max(square - c * mean * mean, 0.0) * np.linspace(0.0, 1.6, 9) ** 2
+    far = np.maximum(columns.largest**2 - c * own * own, 0.0)[:, None] * np.linspace(0.0, 1.0, 8) ** 4
+    spread = np.concatenate([far, np.tile(near, (len(own), 1))], axis=1)
+    grid = np.stack([np.repeat(own, spread.shape[1]), spread.ravel()], axis=1)
+    return np.concatenate([grid, [[mean, near[-1] / 1.6**2]], branch.points])
+
+
+def _propose(branch: _Branch) -> _Proposal | None:
+    """Multipliers of the moments at the lowest cell, from the least mean loss of distributions of sampled columns."""
+    from scipy.optimize import linprog
+
+    classes, b = branch.setting.classes, branch.b2
+    cap = branch.columns.loss
+    n, x1, x2, y1, y2 = branch.cells[:, branch.lowest]
+    top, x, y = 0.5 * (branch.b1 + b), min(0.5 * (x1 + x2), b), 0.5 * (y1 + y2) if y1 > 0 else 0.0
+    mean, square = (top + n * x + y) / classes, (top * top + n * x * x + y * y) / classes
+    own, spread = _samples(branch, mean, square).T
+    length, loss = spread + branch.columns.ratio * own * own, column_loss(classes, own, spread)
+    allowed = (length <= b * b * 1.0001) & (loss <= cap)
+    own, length, loss = own[allowed], length[allowed], loss[allowed]
+    # Each column with several B, and A = d^2 / B; the last four unknowns are the amounts by which moments are missed.
+    right = np.stack([np.maximum(length / b, np.abs(own) * factor) for factor in (1.0, 0.8, 1.25, 0.0)]) + 1e-9 * mean
+    left, right = (own * own / right).ravel() / mean, right.ravel() / mean
+    cost = np.concatenate([np.tile(loss, 4), np.full(4, PENALTY * cap)])
+    unequal = np.stack([np.append(left, [-1.0, 0.0, 0.0, 0.0]), np.append(right, [0.0, -1.0, 0.0, 0.0])])
+    equal = np.stack(
+        [np.append(np.ones(len(left)), np.zeros(4)), np.append(np.tile(length, 4) / square, [0.0, 0.0, 1.0, -1.0])]
+    )
+    if len(own) == 0 or not all(np.isfinite(array).all() for array in (cost, unequal, equal)):
+        return None
+    for method in ("highs", "highs-ipm"):
+        solved = linprog(cost, A_ub=unequal, b_ub=[1.0, 1.0], A_eq=equal, b_eq=[1.0, 1.0], method=method)
+        if solved.status == 0:
+            least = 1e-9 * cap / mean
+            prices, reward = -solved.ineqlin.marginals / mean, float(solved.eqlin.marginals[1]) / square
+            return _Proposal(Multipliers(max(float(prices[0]), least), max(float(prices[1]), least), reward), float(solved.fun))
+    return None
+
+
+def moment_bound(
+    classes: int, scale: float, price: Callable[[Floats], Floats], upper: float, largest: float, *, effort: int = 250
+) -> float:
+    """Lower bound on the global minimum of F; see the module's docstring.
+
+    Parameters
+    ----------
+    classes : int, K >= 2
+    scale : float, s > 0
+    price : phi, elementwise on float64 arrays of any shape of singular values *times the scale*
+    upper : float, at least the minimum of F
+    largest : float, a bound on ``s sigma_1(Z)`` for every Z with ``F(Z) <= upper``, as ``phi^{-1}(upper)`` is
+    effort : int, how many cuts are tried (those that halves of a branch prove anew count too); the result never falls with it
+
+    Returns
+    -------
+    float
+        In ``[0, upper]``; zero where the arguments prove nothing (nan, huge ``largest``). Same arguments, same bits.
+    """
+    if not (upper > 0 and largest >= 0 and scale > 0 and largest / scale < HUGE):
+        return 0.0
+    with np.errstate(all="ignore"):
+        upper = min(float(upper), float(np.log(classes)))
+        most = largest / scale * (1 + 1e-9)
+        least = max(float(np.log(classes - 1.0) - np.log(np.expm1(upper))) * (1 - 1e-12) - 1e-12, 0.0)
+        if least >= most:
+            return upper
+        setting = _Setting(
+            classes=classes, scale=scale, price=price, upper=upper, most=most, deflation=deflation(classes, 3.0 * most)
+        )
+        lower = _search(setting, least, effort) - SLACK * upper
+    return min(max(lower, 0.0), upper) if lower == lower else 0.0
+
+
+def _search(setting: _Setting, least: float, effort: int) -> float:
+    """Best first over branches of ``least <= sigma_1 <= most``."""
+    start = max(least, 0.02 * setting.most)
+    edges = np.geomspace(start, setting.most, max(1, int(np.ceil(np.log(setting.most / start) / np.log(RATIO)))) + 1)
+    edges[0], edges[-1] = least, setting.most
+    heap: list[tuple[float, int, _Branch]] = []
+    count = 0
+    for b1, b2 in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        cells = _first_cells(setting.classes, b2)
+        branch = _Branch(setting, b1, b2, cells, np.zeros(cells.shape[1]), np.zeros((0, 2)))
+        heappush(heap, (branch.lower, count := count + 1, branch))
+    final = setting.upper
+    while heap and heap[0][0] < final and effort > 0:
+        effort -= 1
+        branch = heappop(heap)[2]
+        after = [branch]
+        if not branch.improve():
+            if branch.coarse():
+                branch.split()
+            elif branch.narrow():
+                final, after = min(final, branch.lower), []
+            else:
+                after = branch.halves()
+                effort -= sum(len(child.cuts) for child in after)
+        for child in after:
+            heappush(heap, (child.lower, count := count + 1, child))
+    return min(final, heap[0][0]) if heap else final

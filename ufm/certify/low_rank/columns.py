@@ -1,0 +1,225 @@
+r"""Cross-entropy of one column of logits from below, by its own logit and its length alone.
+
+Notation. Z is K x K with columns ``z_k``, centred (``1'Z = 0``: softmax does not see column shifts, and centring lowers
+every singular value), ``c = K/(K-1)``, ``N = K-2``, ``d = z_kk``, ``q = |z_k|^2``, ``V = q - c d^2``. The other logits sum
+to ``-d``; writing them ``-d/(K-1) + w_j`` gives ``sum w_j = 0``, ``sum w_j^2 = V >= 0`` and :math:`\mathrm{CE}_k = \log(1 +
+e^{-cd} \sum_j e^{w_j})`.
+
+**The loss.** With ``D = sqrt(V / ((K-1) N))``,
+
+.. math:: \mathrm{CE}_k \ge \ell(d, V) = \log(1 + e^{-cd + h(V)}), \qquad h(V) = \log(N e^D + e^{-ND}),
+
+with equality for one low outlier. Proof: let p be the parabola with ``p(D) = e^D``, ``p'(D) = e^D``, ``p(-ND) = e^{-ND}``.
+Hermite's remainder is ``e^w - p(w) = e^xi (w - D)^2 (w + ND) / 6``, and each ``w_j >= -sqrt(V N/(K-1)) = -ND``
+(Cauchy-Schwarz on the K-2 others). So ``sum e^{w_j} >= sum p(w_j)``, which depends on the two moments alone: evaluate it at
+the outlier. For K = 2 there is one other logit, ``w = 0``, ``V = 0`` and ``h = 0``.
+
+**h increases and is concave in V.** ``dh/dD = N g(x)`` with ``x = (K-1) D`` and ``g(x) = (e^x - 1)/(N e^x + 1) >= 0``. As
+``g(0) = 0`` and ``g'(x) = (N+1) e^x/(N e^x + 1)^2`` decreases for ``x >= 0``, ``g(x)/x`` decreases, hence so does ``dh/dV ~
+(dh/dD)/D``.
+
+**Lengths.** Let ``Z = U diag(sigma) W'``, ``A_k = e_k'(ZZ')^{1/2} e_k``, ``B_k = e_k'(Z'Z)^{1/2} e_k``. Both sum to ``T =
+sum sigma``, and ``sum q_k = Q = sum sigma^2``. ``d_k^2 <= A_k B_k`` is Cauchy-Schwarz for ``d_k = sum_i sigma_i U_ki W_ki``;
+``q_k = sum_i sigma_i^2 W_ki^2 <= sigma_1 B_k``; ``q_k <= sigma_1^2``. So for ``tA, tB > 0`` and ``sigma_1 <= b``
+
+.. math:: t_A A_k + t_B B_k \ge t(d, q) = \min_{B \ge q/b} \; t_A d^2/B + t_B B .
+
+t is jointly convex (a partial minimum of a jointly convex function over a convex set) and increases in q (the set shrinks);
+``q = V + c d^2`` is convex, so t is convex in (d, V) as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ufm._arrays import Floats
+
+GRID = 33
+"""Edges of the first cells, each way."""
+ROUNDS = 14
+"""Subdivisions at the most."""
+MAX_CELLS = 20_000
+ROUNDING = 1e-13
+"""Some 900 units in the last place of the largest intermediate: more than the forty operations behind a cell can lose."""
+
+
+class Multipliers(NamedTuple):
+    """``left``, ``right`` > 0 price A and B; ``square``, of either sign, rewards q."""
+
+    left: float
+    right: float
+    square: float
+
+    @property
+    def slope(self) -> float:
+        return self.left + self.right
+
+
+class ColumnMinimum(NamedTuple):
+    """A proven lower bound, and (m, 2) points (d, V) of falling value seen on the way (hints, no part of the proof)."""
+
+    value: float
+    points: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Columns of all centred Z with ``sigma_1 <= largest`` and ``CE_k <= loss``.
+
+    Every limit is widened by more than its rounding error, so that no such column is lost.
+    """
+
+    classes: int
+    largest: float
+    loss: float
+
+    @property
+    def ratio(self) -> float:
+        """``c = K/(K-1)``."""
+        return self.classes / (self.classes - 1.0)
+
+    @property
+    def highest(self) -> float:
+        """``d <= b / sqrt(c)``, from ``c d^2 <= q <= b^2``."""
+        return self.largest / float(np.sqrt(self.ratio)) * (1 + 1e-12)
+
+    @property
+    def lowest(self) -> float:
+        """``d >= -b / sqrt(c)`` and, from ``loss >= ell(d, V) >= ell(d, 0)``, ``d >= log((K-1) / expm1(loss)) / c``."""
+        if self.loss > 700.0:
+            return -self.highest
+        least = float(np.log(self.classes - 1.0) - np.log(np.expm1(self.loss))) / self.ratio
+        return max(least - 1e-12 * (1.0 + abs(least)), -self.highest)
+
+    def rounding(self, multipliers: Multipliers) -> float:
+        """Bound on the rounding errors of a cell's value and of the cut that is made from it."""
+        b = self.largest
+        logits = self.ratio * b + float(spread_loss(self.classes, np.array(b * b)))
+        return ROUNDING * (1.0 + logits + multipliers.slope * b + abs(multipliers.square) * b * b)
+
+
+def spread_loss(classes: int, spread: Floats) -> Floats:
+    """``h(V)``: log of the least sum of exponentials of K-1 numbers with mean 0 and sum of squares V, elementwise."""
+    others = classes - 2
+    if others == 0:
+        return np.zeros_like(spread)
+    deviation = np.sqrt(np.maximum(spread, 0.0) / ((classes - 1) * others))
+    return deviation + np.log(others + np.exp(-(classes - 1) * deviation))
+
+
+def column_loss(classes: int, own: Floats, spread: Floats) -> Floats:
+    """``ell(d, V)``, elementwise."""
+    return np.logaddexp(0.0, -classes / (classes - 1.0) * own + spread_loss(classes, spread))
+
+
+def length_price(own: Floats, square: Floats, multipliers: Multipliers, largest: float) -> tuple[Floats, Floats, Floats]:
+    """``t(d, q)`` with its derivatives in d and in q, elementwise.
+
+    The free minimiser is ``B = |d| sqrt(tA/tB)``; the constraint binds where ``q/b`` exceeds it. Zero is a subgradient at the
+    kink ``d = q = 0``, and the two formulas meet with equal derivatives.
+    """
+    left, right, _ = multipliers
+    size = np.abs(own)
+    bound = square > largest * np.sqrt(left / right) * size
+    divisor = np.where(bound, square, 1.0)
+    free = 2.0 * np.sqrt(left * right)
+    value = np.where(bound, left * largest * size * size / divisor + right * square / largest, free * size)
+    by_own = np.sign(own) * np.where(bound, 2.0 * left * largest * size / divisor, free)
+    by_square = np.where(bound, np.maximum(right / largest - left * largest * (size / divisor) ** 2, 0.0), 0.0)
+    return value, by_own, by_square
+
+
+def column_min(columns: Columns, multipliers: Multipliers, tolerance: float) -> ColumnMinimum:
+    r"""Lower bound on ``ell(d, V) + t(d, q) - ka q`` over all (d, V) that a column can have.
+
+    Cells ``[d1, d2] x [V1, V2]`` are quartered until the lowest is within the tolerance of a value that is attained. On a cell,
+
+    - ``h`` is at least its chord in V (concave), and ``log(1 + e^x)`` increases: with the chord, ell is convex;
+    - t is convex in (d, V);
+    - ``-ka q = -ka V - ka c d^2``, and for ``ka > 0`` the concave ``-ka c d^2`` is at least its chord in d.
+
+    The sum of these is convex, hence at least its tangent plane at the centre, whose minimum is at a corner. Left out are
+    cells without columns: those with ``c d^2 + V > b^2`` or ``ell > loss`` throughout (ell falls in d and grows in V).
+
+    Returns
+    -------
+    ColumnMinimum
+        Its value is inf where no column is possible, and -inf in place of nan.
+    """
+    b, c = columns.largest, columns.ratio
+    none = np.zeros((0, 2))
+    if columns.lowest > columns.highest:
+        return ColumnMinimum(np.inf, none)
+    margin = columns.rounding(multipliers)
+    cells = _first_cells(columns)
+    settled, attained = np.inf, np.inf
+    points: list[tuple[float, float]] = []
+    for iteration in range(ROUNDS):
+        near = np.where(cells[0] * cells[1] < 0, 0.0, np.minimum(np.abs(cells[0]), np.abs(cells[1])))
+        first = spread_loss(columns.classes, cells[2])
+        possible = cells[2] + c * near * near <= b * b * (1 + 1e-12)
+        possible &= np.logaddexp(0.0, -c * cells[1] + first) <= columns.loss * (1 + 1e-12) + ROUNDING
+        cells = cells[:, possible]
+        if cells.shape[1] == 0:
+            break
+        lower, value = _cell_bounds(columns, multipliers, cells, first[possible])
+        if np.isnan(lower).any():
+            return ColumnMinimum(-np.inf, none)
+        best = int(value.argmin())
+        if value[best] < attained:
+            attained = float(value[best])
+            points.append((0.5 * float(cells[0, best] + cells[1, best]), 0.5 * float(cells[2, best] + cells[3, best])))
+        open_ = lower < min(attained - tolerance, settled)
+        if iteration == ROUNDS - 1 or np.count_nonzero(open_) > MAX_CELLS:
+            settled = min(settled, float(lower.min()))
+            break
+        settled = min(settled, float(lower[~open_].min(initial=np.inf)))
+        cells = _quartered(cells[:, open_], columns.classes > 2)
+    return ColumnMinimum(settled - margin, np.array(points).reshape(-1, 2))
+
+
+def _first_cells(columns: Columns) -> Floats:
+    """(4, m) rows d1, d2, V1, V2: finer where columns lie close to the least own logit and to no spread."""
+    unit = np.linspace(0.0, 1.0, GRID)
+    own = columns.lowest + (columns.highest - columns.lowest) * unit**1.5
+    own[-1] = columns.highest
+    spread = columns.largest**2 * (1 + 1e-12) * unit**2 if columns.classes > 2 else np.zeros(2)
+    low, first = np.meshgrid(own[:-1], spread[:-1], indexing="ij")
+    high, last = np.meshgrid(own[1:], spread[1:], indexing="ij")
+    return np.stack([low.ravel(), high.ravel(), first.ravel(), last.ravel()])
+
+
+def _cell_bounds(columns: Columns, multipliers: Multipliers, cells: Floats, first: Floats) -> tuple[Floats, Floats]:
+    """Minimum of the tangent plane over each cell, and the value at its centre (inf outside the domain).
+
+    ``first`` is h at the cells' V1.
+    """
+    c, b, square = columns.ratio, columns.largest, multipliers.square
+    low, high, least, most = cells
+    own, spread = 0.5 * (low + high), 0.5 * (least + most)
+    last = spread_loss(columns.classes, most)
+    chord = (last - first) / np.where(most > least, most - least, 1.0)
+    length = spread + c * own * own
+    price, by_own, by_length = length_price(own, length, multipliers, b)
+    exponent = -c * own + 0.5 * (first + last)
+    probability = 0.5 * (1.0 + np.tanh(0.5 * exponent))
+    # The square of d at the centre and its slope: those of the chord where -ka d^2 is concave.
+    squared, growth = (0.5 * (low * low + high * high), low + high) if square > 0 else (own * own, 2.0 * own)
+    value = np.logaddexp(0.0, exponent) + price - square * (spread + c * squared)
+    slope_own = -c * probability + by_own + by_length * 2.0 * c * own - square * c * growth
+    slope_spread = probability * chord + by_length - square
+    lower = value - 0.5 * np.abs(slope_own) * (high - low) - 0.5 * np.abs(slope_spread) * (most - least)
+    loss = column_loss(columns.classes, own, spread)
+    inside = (length <= b * b) & (loss <= columns.loss)
+    return lower, np.where(inside, loss + price - square * length, np.inf)
+
+
+def _quartered(cells: Floats, spread: bool) -> Floats:
+    """Cells halved in d and, if ``spread``, in V."""
+    low, high, least, most = cells
+    own, middle = 0.5 * (low + high), 0.5 * (least + most)
+    rows = ((least, middle), (middle, most)) if spread else ((least, most),)
+    return np.concatenate([np.stack([*pair, *row]) for row in rows for pair in ((low, own), (own, high))], axis=1)

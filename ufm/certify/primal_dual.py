@@ -1,0 +1,112 @@
+"""Both bounds of a logit program from one set of factors, in float64 with rounding errors added.
+
+Lower bound: weak duality (`ufm.certify.duality`), or scalar problems where the program splits (`ufm.certify.scalars`). Upper
+bound: the objective at the logits of the factors, with the penalty of these very factors; under budgets the factors are
+scaled to lie inside.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ufm._arrays import Floats
+from ufm._rounding import UNIT, gamma
+from ufm.certify.duality import PARAMETERS, dual_bound
+from ufm.certify.scalars import scalar_bound, splits
+from ufm.errors import ConvergenceError
+from ufm.spectral.loss import Enclosed
+from ufm.spectral.program import Factors, LogitProgram
+
+RECOVERED = 24
+"""Relative rounding, in units, that parameters recovered from factors add to a logit."""
+
+
+class Bounds(NamedTuple):
+    """``lower <= optimum <= upper``, with the plain value at the factors and the dual slopes.
+
+    slopes : (G + 1, G) float64, what a column of group h gives to one *other* class of group g (row g) and to its own
+        (last row)
+    """
+
+    lower: float
+    upper: float
+    value: float
+    slopes: Floats
+
+
+def bounds(program: LogitProgram, factors: Factors) -> Bounds:
+    """Both bounds from one set of factors, which need not be optimal.
+
+    Raises
+    ------
+    ConvergenceError
+        The bounds contradict each other: a defect of this package, never of the problem.
+    """
+    factors = inside(program, factors)
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = program.spread(program.point(factors))
+        columns = program.loss.columns(logits, program.others)
+        loss = float(program.weight @ columns.values)
+        above = _loss_above(program, factors, logits, columns.values, columns.gradient)
+        value, upper = loss, above
+        relative = 4.0 * (len(factors.right) + program.groups) + 3 * PARAMETERS
+        if not program.penalty.ball:
+            singular, copies = program.lengths(factors)
+            price = program.penalty.value(singular, copies)
+            value += price
+            upper += price * (1.0 + (2.0 * relative + program.penalty.accuracy(singular)) * UNIT)
+        if program.bias_decay:
+            price = 0.5 * program.bias_decay * float(program.multiplicity @ factors.bias**2)
+            value += price
+            upper += price * (1.0 + relative * UNIT)
+        upper += 4 * UNIT * abs(upper)
+    if not np.isfinite(upper):
+        # Logits beyond float64: zero logits are always a point.
+        upper = np.inf
+    lower, slopes = dual_bound(program, columns.gradient / np.maximum(program.others, 1.0), upper)
+    if splits(program):
+        lower = max(lower, scalar_bound(program))
+    return Bounds(lower, upper, within(lower, value, upper), slopes)
+
+
+def within(lower: float, value: float, upper: float) -> float:
+    """The value, moved by its own rounding into the bounds that enclose it.
+
+    Raises
+    ------
+    ConvergenceError
+        ``lower > upper``.
+    """
+    if lower > upper:
+        raise ConvergenceError(
+            f"bounds {lower!r} and {upper!r} contradict each other, a defect of this package; please report it"
+        )
+    return float(min(max(value, lower), upper))
+
+
+def inside(program: LogitProgram, factors: Factors) -> Factors:
+    """The factors, scaled into a ball where they may exceed it by rounding."""
+    if not program.penalty.ball:
+        return factors
+    terms = len(factors.right) + program.groups + 3 * PARAMETERS + program.penalty.accuracy(program.lengths(factors)[0])
+    return program.inside(factors, terms * UNIT)
+
+
+def _loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: Floats, gradient: Floats) -> float:
+    """Upper bound on the mean loss at the factors' logits, and at those of parameters recovered from them."""
+    terms = len(factors.right) + RECOVERED
+    warm = program.loss.temperature
+    bias = np.abs(factors.bias)[:, None]
+    contrast = np.abs(factors.contrast)
+    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(np.where(program.copies > 0, contrast, 0.0))
+    others = warm[:, None] * size
+    radius = gamma(terms) * np.vstack([others, np.diag(others) + warm * contrast])
+    if isinstance(program.loss, Enclosed):
+        above = program.loss.above(logits, radius, program.others)
+    else:
+        # A convex loss whose own sums are as long as the column and as large as its terms.
+        reach = (np.abs(gradient) * (radius + gamma(16 * (program.groups + 16)) * (1.0 + np.abs(logits)))).sum(axis=0)
+        above = values + 2.0 * reach + gamma(16 * (program.groups + 16)) * np.abs(values)
+    return float(program.weight @ above) + gamma(program.groups + 2 * PARAMETERS) * float(program.weight @ np.abs(above))

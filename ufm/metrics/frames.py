@@ -1,0 +1,79 @@
+"""Reference geometries, as rows of a (K, d) array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ufm._arrays import Floats
+from ufm.errors import InputError
+from ufm.targets.counts import ClassCounts
+
+
+def simplex_etf(classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
+    """Simplex equiangular tight frame: unit rows with pairwise cosine ``-1 / (K - 1)`` (Papyan, Han & Donoho 2020).
+
+    Parameters
+    ----------
+    classes : int >= 2
+    dim : int >= K - 1, default K - 1
+    rng : numpy Generator or None
+        Where given, the frame is rotated at random.
+
+    Returns
+    -------
+    (K, dim) float64
+
+    Examples
+    --------
+    >>> frame = simplex_etf(4, 5)
+    >>> bool(np.allclose(frame @ frame.T, (4 * np.eye(4) - 1) / 3))
+    True
+    """
+    if classes < 2:
+        raise InputError(f"classes is {classes}; a simplex needs at least 2")
+    dim = classes - 1 if dim is None else dim
+    if dim < classes - 1:
+        raise InputError(f"dim is {dim}; a simplex ETF of {classes} vectors needs at least {classes - 1} dimensions")
+    values, vectors = np.linalg.eigh(np.eye(classes) - 1.0 / classes)
+    frame = np.zeros((classes, dim))
+    frame[:, : classes - 1] = vectors[:, values > 0.5] * np.sqrt(classes / (classes - 1.0))
+    return frame if rng is None else frame @ _rotation(dim, rng)
+
+
+def orthogonal_frame(classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
+    """Orthonormal rows.
+
+    >>> orthogonal_frame(2, 3).shape
+    (2, 3)
+    """
+    dim = classes if dim is None else dim
+    if dim < classes:
+        raise InputError(f"dim is {dim}; {classes} orthogonal vectors need at least {classes} dimensions")
+    frame = np.eye(classes, dim)
+    return frame if rng is None else frame @ _rotation(dim, rng)
+
+
+def seli(counts: ClassCounts | Iterable[int]) -> tuple[Floats, Floats]:
+    """Gram matrices (K, K) of classifiers and class means under the simplex-encoded-label interpolation geometry.
+
+    The SVD of ``S D^{1/2}`` split evenly between both sides: the limit of weight decay going to zero
+    (Thrampoulidis et al., NeurIPS 2022, Definition 2). Scale as for logits ``Z = S``.
+
+    >>> W, H = seli([1, 1, 1])
+    >>> bool(np.allclose(W, np.eye(3) - 1 / 3))
+    True
+    """
+    sizes = np.array([float(n) for n in ClassCounts.of(counts)])
+    classes = len(sizes)
+    root = np.sqrt(sizes)
+    u, sigma, vt = np.linalg.svd((np.eye(classes) - 1.0 / classes) * root)
+    weight = (u * sigma) @ u.T
+    means = (vt.T * sigma) @ vt / np.outer(root, root)
+    return weight, means
+
+
+def _rotation(dim: int, rng: np.random.Generator) -> Floats:
+    q, r = np.linalg.qr(rng.standard_normal((dim, dim)))
+    return q * np.sign(np.diag(r))

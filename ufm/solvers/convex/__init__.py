@@ -1,0 +1,7 @@
+"""Solvers of convex programs."""
+
+from ufm.solvers.convex.conic import Convex
+from ufm.solvers.convex.factored import Factored
+from ufm.solvers.convex.symmetric import Symmetric
+
+__all__ = ["Convex", "Factored", "Symmetric"]

@@ -1,0 +1,393 @@
+r"""Exact reduction by equal class sizes, solved by a second-order method to machine accuracy.
+
+The unknowns are one contrast per group and the G x G core (four scalars for step imbalance), whatever K and N. The
+method alternates a proximal-gradient step, which finds the active singular values, with a Newton step on the smooth
+manifold of matrices of that rank (Bareilles, Iutzeler & Malick, *Newton acceleration on manifolds identified by proximal
+gradient methods*, Math. Program. 2023). The curvature of the nuclear norm there is that of its proximal map: divided
+differences of soft-thresholding, apart for symmetric and antisymmetric directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ufm._arrays import Floats
+from ufm.certify.primal_dual import Bounds, bounds
+from ufm.errors import InputError
+from ufm.problem.problem import Problem
+from ufm.solvers.solution import Solution, Stats, check_options, conclude
+from ufm.spectral.penalties import Nuclear, NuclearBall
+from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
+
+MAX_GROUPS = 12
+"""Above this the dense Newton system is no longer small; `Factored` takes over."""
+
+
+class _Iterate(NamedTuple):
+    """A point of the active manifold with what the next Newton step needs.
+
+    core = u[:, :r] diag(sigma[:r]) vt[:r]; ``shadow`` holds all G singular values before thresholding.
+    """
+
+    point: Point
+    u: Floats
+    sigma: Floats
+    vt: Floats
+    shadow: Floats
+    multiplier: float
+    slope: float
+    smooth: Evaluation
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Symmetric:
+    """Newton on the active manifold of the reduced program.
+
+    Parameters
+    ----------
+    tolerance : float
+        Certified relative gap that counts as solved; the iteration aims a hundred times lower.
+    max_iterations : int
+        Newton steps at the most.
+
+    Notes
+    -----
+    Needs a convex penalty with a known proximal map and few distinct class sizes. The optimum is then unique up to
+    column shifts, hence invariant under permutations of equal classes, and the reduction loses nothing.
+    """
+
+    tolerance: float = 1e-11
+    max_iterations: int = 200
+    name = "symmetric"
+
+    def __post_init__(self) -> None:
+        check_options(self.tolerance, max_iterations=self.max_iterations)
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem, or None."""
+        program = problem.program()
+        if not isinstance(program.penalty, Nuclear | NuclearBall):
+            return f"the reduction by symmetry needs a convex penalty on singular values, and the head is {problem.head}"
+        if not problem.wide:
+            return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
+        if program.groups > MAX_GROUPS:
+            return f"it needs at most {MAX_GROUPS} distinct class sizes, and there are {program.groups}"
+        return None
+
+    def __call__(self, problem: Problem) -> Solution:
+        """Solve; the width d is not used, since the optimum is a statement about logits."""
+        start = perf_counter()
+        reason = self.unfit(problem)
+        if reason is not None:
+            raise InputError(f"method 'symmetric' does not fit: {reason}; use method='auto'")
+        program = problem.program()
+        factors, found, iterations, evaluations = minimise(program, 0.01 * self.tolerance, self.max_iterations)
+        stats = Stats(iterations, evaluations, perf_counter() - start)
+        return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
+
+
+def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
+    """Factors and bounds at the optimum of a convex program in block form, with the counts of steps and evaluations.
+
+    Steps beyond float64 end in values that are not finite and are refused as such.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _minimise(program, tolerance, max_iterations)
+
+
+def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
+    newton = _Newton(program)
+    now = newton.prox_step(newton.start())
+    evaluations, idle = 1, 0
+    best: tuple[Factors, Bounds] | None = None
+    damping, calm = 0.0, False
+    for iteration in range(1, max_iterations + 1):
+        found = None
+        while found is None:
+            direction = newton.direction(now, damping)
+            full, noise = (1.0, 4e-15 * abs(now.value)) if calm else newton.reach(now, direction)
+            for step in (full, 0.5 * full, 0.1 * full):
+                trial = newton.prox_step(_along(now, direction, step), 0.1 * now.slope)
+                evaluations += 1
+                if trial.value <= now.value + noise:
+                    found = trial
+                    break
+            else:
+                calm = False
+                # Shorter and closer to the gradient, up to the plain proximal-gradient step, which cannot fail.
+                damping = max(100.0 * damping, 1e-14)
+                if damping > 1e2:
+                    found, tried = newton.shortened(now)
+                    evaluations += tried
+        damping = 0.01 * damping if damping > 1e-13 else 0.0
+        progress = (now.value - found.value) / max(abs(now.value), 1e-300)
+        now, calm = found, 0.0 <= progress < 1e-3
+        # Quadratic convergence: the gap after a step is about the progress that the step made.
+        if progress > 1e-11 and iteration < max_iterations:
+            continue
+        factors = newton.factors(now)
+        certified = bounds(program, factors)
+        gap = certified.upper - certified.lower
+        if best is None:
+            best = factors, certified
+        previous = best[1].upper - best[1].lower
+        idle = 0 if gap < 0.5 * previous else idle + 1
+        if gap < previous or not np.isfinite(previous):
+            best = factors, certified
+        if gap <= tolerance * certified.upper or idle >= (2 if gap <= 1e-11 * certified.upper else 25):
+            break
+    assert best is not None
+    return best[0], best[1], iteration, evaluations
+
+
+class _Newton:
+    """Proximal and Newton steps of one program; holds the arrays that do not change between steps."""
+
+    def __init__(self, program: LogitProgram) -> None:
+        self.program = program
+        g = self.groups = program.groups
+        self.biased = program.bias_decay is not None
+        # Relative to the own logit, which changes no curvature and saves it from cancellation where the loss is tiny.
+        self.spread = _basis(program, self.biased)
+        if program.loss.shift_invariant:
+            self.spread -= self.spread[-1]
+        # Block-wise Lipschitz constants; that of the whole is at most their number times larger.
+        self.blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
+        self.smallest = float(program.multiplicity.min())
+        self.tangents: dict[int, tuple[NDArray[np.intp], Floats]] = {}
+        self.copies = np.maximum(program.copies, 1.0)
+        self.alive = program.copies > 0
+        self.all_copies = np.concatenate([program.copies, np.ones(g)])
+        # Shifting a column of (tempered) logits changes nothing: cores and biases live orthogonal to q.
+        self.q = np.zeros(g)
+        if program.loss.shift_invariant:
+            self.q = np.sqrt(program.multiplicity) / program.loss.temperature
+            self.q /= np.linalg.norm(self.q)
+
+    def start(self) -> Point:
+        """Logits that are optimal on balanced classes: simplex-ETF columns, each scaled for its class size."""
+        program = self.program
+        m, classes = program.multiplicity, program.classes
+        if not program.loss.shift_invariant:
+            heights = np.ones(len(m))
+        elif isinstance(program.penalty, Nuclear):
+            warm = program.loss.temperature
+            reach = warm * program.share / (program.scale * program.penalty.weight)
+            heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0)) / warm
+        elif isinstance(program.penalty, NuclearBall):
+            heights = _shared_heights(m, program.share, program.penalty.radius)
+        else:
+            heights = np.ones(len(m))
+        # Collapsed groups still separate from the others, so between groups all columns get the mean height.
+        common = np.full(len(m), float(m @ heights) / classes)
+        blocks = np.diag(common / m) - common / classes
+        contrast = np.where(self.alive, heights * program.scale, 0.0)
+        core = blocks / program._unit
+        if isinstance(program.penalty, NuclearBall) and program.loss.shift_invariant:
+            # On the sphere, where the optimum is.
+            norm = float(program.copies @ contrast + np.linalg.svd(core, compute_uv=False).sum())
+            contrast, core = contrast * (program.penalty.radius / norm), core * (program.penalty.radius / norm)
+        return Point(contrast, core, np.zeros(self.groups))
+
+    def centred(self, array: Floats) -> Floats:
+        """Rows (or entries) made orthogonal to q."""
+        return array - np.multiply.outer(self.q, self.q @ array)
+
+    def prox_step(self, point: Point, least: float = 0.0) -> _Iterate:
+        """One proximal-gradient step, with everything evaluated where it lands.
+
+        Its length is 1 / the curvature at the point (at least ``least``): a step of the size of the features, however
+        small the gradient is.
+        """
+        program, g = self.program, self.groups
+        at = program.smooth(point)
+        slope = max(self.blocks * program.curvature(at), least, program.least_curvature(at, point))
+        steps = np.full(2 * g, 1.0 / slope)
+        steps[g:] *= self.smallest
+        u, shadow, vt = np.linalg.svd(self.centred(point.core - steps[-1] * at.gradient.core))
+        contrast = np.maximum(point.contrast - steps[0] * at.gradient.contrast / self.copies, 0.0)
+        both = np.concatenate([np.where(self.alive, contrast, 0.0), shadow])
+        kept, multiplier = program.penalty.prox(both, self.all_copies, steps)  # type: ignore[union-attr]
+        contrast, sigma = kept[:g], kept[g:]
+        bias = point.bias
+        if self.biased:
+            curved = slope * float(np.max(program.scale**2 / program.share)) / self.smallest + (program.bias_decay or 0.0)
+            bias = self.centred(bias - at.gradient.bias / curved)
+        landed = Point(contrast, (u * sigma) @ vt, bias)
+        smooth = program.smooth(landed)
+        value = smooth.value + program.penalty.value(kept, self.all_copies)
+        return _Iterate(landed, u, sigma, vt, shadow, multiplier, slope, smooth, value)
+
+    def size(self, point: Point) -> float:
+        """Upper bound on the logits of a point without its bias, within a factor of two."""
+        program = self.program
+        return float(np.abs(point.core * program._core).max() + np.abs(point.contrast / program.scale).max())
+
+    def reach(self, now: _Iterate, direction: Point) -> tuple[float, float]:
+        """Largest step along a direction, and the noise of the objective's value.
+
+        Logits may move by 20 nats or half their size: beyond that a quadratic model of exponentials means nothing. Their
+        rounding moves the loss by as much in relative terms.
+        """
+        size, moved = self.size(now.point), self.size(direction)
+        return min(1.0, max(20.0, 0.5 * size) / max(moved, 1e-300)), 4e-16 * (4.0 + size) * abs(now.value)
+
+    def shortened(self, now: _Iterate) -> tuple[_Iterate, int]:
+        """A proximal-gradient step short enough to descend, and how many were tried."""
+        for tries in range(1, 40):
+            trial = self.prox_step(now.point, now.slope * 4.0**tries)
+            if trial.value <= now.value:
+                return trial, tries
+        return now, tries
+
+    def tangent(self, rank: int) -> tuple[NDArray[np.intp], Floats]:
+        """Indices of the entries of D that a rank-r manifold leaves free, and which of them are active singular values."""
+        if rank not in self.tangents:
+            row, column = np.divmod(np.arange(self.groups**2), self.groups)
+            kept = np.flatnonzero((row < rank) | (column < rank))
+            diagonal = ((row == column) & (row < rank))[kept].astype(np.float64)
+            self.tangents[rank] = kept, diagonal
+        return self.tangents[rank]
+
+    def direction(self, now: _Iterate, damping: float = 0.0) -> Point:
+        """Newton direction of loss plus penalty within the active manifold.
+
+        ``damping`` adds that multiple of the block-wise Lipschitz constants to the Hessian (Levenberg-Marquardt).
+        """
+        g, program = self.groups, self.program
+        rank = int(np.count_nonzero(now.sigma))
+        kept, diagonal = self.tangent(rank)
+        # vec(U D V') = rotate vec(D), row-major: the Kronecker product of U and V
+        rotate = (now.u[:, None, :, None] * now.vt.T[None, :, None, :]).reshape(g * g, g * g)
+        basis = rotate[:, kept]
+        live = np.flatnonzero(now.point.contrast > 0)
+        parts = [self.spread[..., live], self.spread[..., g : g + g * g] @ basis]
+        slope = now.smooth.gradient
+        normals = [program.copies[live], diagonal]
+        slopes = [slope.contrast[live], (slope.core.ravel() @ basis)]
+        if self.biased:
+            parts.append(self.spread[..., g + g * g :])
+            normals.append(np.zeros(g))
+            slopes.append(slope.bias)
+        spread = np.concatenate(parts, axis=-1)
+        across = np.concatenate(normals)
+        force = -(np.concatenate(slopes) + now.multiplier * across)
+        size = spread.shape[-1]
+        if size == 0:
+            return program.zero()
+        weighted = (now.smooth.diagonal[..., None] * spread).reshape(-1, size)
+        hessian = spread.reshape(-1, size).T @ weighted
+        means = np.einsum("ij,ijn->jn", now.smooth.rank_one, spread)
+        hessian -= means.T @ means
+        middle = slice(len(live), len(live) + basis.shape[1])
+        hessian[middle, middle] += _curvature(now, rank, self.smallest / now.slope)[kept[:, None], kept]
+        if self.biased:
+            tail = np.arange(size - g, size)
+            hessian[tail, tail] += program.bias_decay or 0.0
+            hessian[size - g :, size - g :] += (np.trace(hessian[size - g :, size - g :]) / g) * np.outer(self.q, self.q)
+        if damping:
+            sizes = [program.copies[live] * now.slope, np.full(basis.shape[1], now.slope / self.smallest)]
+            if self.biased:
+                sizes.append(np.full(g, 1.0 / self.smallest))
+            hessian.flat[:: size + 1] += damping * np.concatenate(sizes)
+        if isinstance(program.penalty, NuclearBall) and now.multiplier > 0:
+            solution = _solve(hessian, np.stack([force, across], axis=1))
+            along = across @ solution
+            solution = solution[:, 0] - solution[:, 1] * (along[0] / along[1] if along[1] else 0.0)
+        else:
+            solution = _solve(hessian, force)
+        contrast = np.zeros(g)
+        contrast[live] = solution[: len(live)]
+        core = self.centred((basis @ solution[middle]).reshape(g, g))
+        bias = self.centred(solution[middle.stop :]) if self.biased else np.zeros(g)
+        return Point(contrast, core, bias)
+
+    def factors(self, now: _Iterate) -> Factors:
+        return self.program.factors(now.point, (now.u, now.sigma, now.vt))
+
+
+def _basis(program: LogitProgram, biased: bool) -> Floats:
+    """(G + 1, G, n) logits of each coordinate of a point: `LogitProgram.spread` as an array."""
+    g = program.groups
+    each = np.arange(g)
+    basis = np.zeros((g + 1, g, g + g * g + (g if biased else 0)))
+    basis[each, each, each] = -program._within
+    basis[g, each, each] = program._within * program.copies
+    row, column = np.divmod(np.arange(g * g), g)
+    basis[row, column, g + np.arange(g * g)] = program._core.ravel()
+    basis[g, each, g + each * (g + 1)] = program._core.diagonal()
+    if biased:
+        basis[each, :, g + g * g + each] = program._bias[:, None]
+        basis[g, each, g + g * g + each] = program._bias
+    return basis
+
+
+def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Floats:
+    """Heights ``log(K pi_g / mu - (K - 1))`` with the multiplier mu that makes the nuclear norm about the radius."""
+    classes = float(multiplicity.sum())
+    target = radius * classes / (classes - 1.0)
+    uniform = np.full(len(share), target / classes)
+    if target / classes > 500.0:
+        return uniform
+    level = np.log(float(multiplicity @ share) / classes) - np.log1p(np.expm1(target / classes) / classes)
+    heights = uniform
+    for _ in range(4):
+        odds = np.exp(np.minimum(np.log(share) - level, 600.0)) * classes
+        heights = np.log1p(np.maximum(odds - classes, 0.0))
+        slope = float(multiplicity @ np.where(odds > classes, odds / (odds - classes + 1.0), 0.0))
+        level += (float(multiplicity @ heights) - target) / max(slope, 1e-300)
+    return heights if 0.5 * target < float(multiplicity @ heights) < 2.0 * target else uniform
+
+
+def _curvature(now: _Iterate, rank: int, step: float) -> Floats:
+    """(G^2, G^2) second derivative of the penalty's Lagrangian on the rank-r manifold, in the singular basis.
+
+    Symmetric and antisymmetric parts of the pair (i, j) have curvature ``(1 / omega - 1) / step`` with ``omega`` the
+    divided differences (sigma_i -+ sigma_j) / (shadow_i -+ shadow_j) of the threshold: 0 and ``2 m / (sigma_i + sigma_j)``
+    where both are active with multiplier m, ``(m -+ gamma_j) / sigma_i`` where j is inactive with slope ``gamma_j``.
+    """
+    g = len(now.shadow)
+    sigma, gamma = now.sigma, np.minimum(now.shadow / step, now.multiplier)
+    gamma[:rank] = now.multiplier
+    size = sigma[:, None] + sigma
+    size[rank:, rank:] = np.inf
+    total, difference = gamma[:, None] + gamma, np.abs(gamma[:, None] - gamma)
+    symmetric, antisymmetric = difference / size, total / size
+    mean, half = 0.5 * (symmetric + antisymmetric), 0.5 * (symmetric - antisymmetric)
+    mean.flat[:: g + 1] = half.flat[:: g + 1] = 0.0
+    result = np.zeros((g * g, g * g))
+    index = np.arange(g * g)
+    result[index, index] = mean.ravel()
+    result[index, index.reshape(g, g).T.ravel()] += half.ravel()
+    return result
+
+
+def _solve(matrix: Floats, right: Floats) -> Floats:
+    """Solution of a positive semidefinite system, scaled to unit diagonal."""
+    diagonal = np.diag(matrix)
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-200 + 1e-30 * diagonal.max(initial=0.0)))
+    scaled = matrix * scale[:, None] * scale
+    scaled.flat[:: len(scaled) + 1] += 1e-15
+    weights = scale if right.ndim == 1 else scale[:, None]
+    try:
+        return weights * np.linalg.solve(scaled, weights * right)
+    except np.linalg.LinAlgError:
+        return weights * np.linalg.lstsq(scaled, weights * right)[0]
+
+
+def _along(now: _Iterate, direction: Point, step: float) -> Point:
+    """The point moved along a direction; singular values and contrasts that would turn negative stop at zero."""
+    point, rank = now.point, int(np.count_nonzero(now.sigma))
+    u, vt = now.u[:, :rank], now.vt[:rank]
+    deficit = np.minimum(now.sigma[:rank] + step * np.einsum("ji,jk,ik->i", u, direction.core, vt), 0.0)
+    core = point.core + step * direction.core
+    if deficit.any():
+        core -= (u * deficit) @ vt
+    contrast = np.maximum(point.contrast + step * direction.contrast, 0.0)
+    return Point(contrast, core, point.bias + step * direction.bias)

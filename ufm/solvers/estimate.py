@@ -1,0 +1,67 @@
+"""How long a question will take, said before it is asked; what would take hours or all memory is refused at the door.
+
+The library itself answers whatever fits; these limits are those of the command line and of sweeps, where nobody is there to
+look at what is slow. Constants were measured on one core of 2023.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ufm.errors import InputError
+
+if TYPE_CHECKING:
+    from ufm.problem import Problem
+
+DENSE_CLASSES = 1000
+"""K up to which the K x K program is solved: some 6 minutes and 0.8 GB (time grows with K^3, memory with K^2)."""
+CLOSED_SIZES = 3000
+"""Distinct class sizes up to which closed forms are evaluated: some 50 s and 1.2 GB."""
+
+
+def seconds_for(problem: Problem, method: str = "auto") -> float:
+    """Rough time of a solution on one core.
+
+    Parameters
+    ----------
+    problem : Problem
+    method : str, as for `ufm.solve`
+
+    Raises
+    ------
+    InputError
+        The route that fits would take more time or memory than the limits above allow.
+    """
+    from ufm.solvers import solver
+    from ufm.solvers.automatic import AUTOMATIC
+
+    classes, sizes = problem.counts.classes, len(problem.counts.groups)
+    if sizes > CLOSED_SIZES:
+        raise InputError(f"counts has {sizes} distinct class sizes; at most {CLOSED_SIZES} are supported: round them")
+    names = AUTOMATIC if method == "auto" else (method,)
+    route = next((name for name in names if solver(name).unfit(problem) is None), None)
+    if route == "factored":
+        if classes > DENSE_CLASSES:
+            hours = 4e-7 * classes**3 / 3600
+            remedy = "give at most 12 distinct class sizes" if problem.wide else "leave --dim out, or give fewer classes"
+            raise InputError(
+                f"counts has K={classes} classes of {sizes} sizes: the K x K program would take about {hours:.1g} h and "
+                f"{800 * classes**2 / 1e9:.1g} GB; K <= {DENSE_CLASSES} is supported here, or {remedy}"
+            )
+        return 4e-7 * classes**3 * (1 if problem.wide else 5)
+    if route == "separable":
+        return 1.8e-9 * classes * sizes**2 + 5e-7 * classes * min(classes, CLOSED_SIZES)
+    if route == "multistart":
+        return 1.5e-4 * classes**3 if classes <= 64 else 2.0
+    if route == "convex":
+        return 1e-3 * classes**2
+    if route == "gradient":
+        return 1e-5 * classes * min(problem.counts.total, 10**9)
+    return 0.1
+
+
+def about(seconds: float) -> str:
+    """A rough duration in words: "20 s", "6 min", "3 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -1,0 +1,63 @@
+"""Structured candidates: logits ``t C`` with a fixed code C and the best scale t."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ufm._arrays import Floats
+from ufm.spectral.penalties import Penalty
+from ufm.spectral.program import LogitProgram, Point
+
+
+def blocks(classes: int, size: int) -> Floats:
+    """(K, K) code that contrasts classes within consecutive blocks of a size (the last one takes the rest) and nothing else.
+
+    Size K is the simplex ETF; size 2 is the pair code ``I (x) [[1, -1], [-1, 1]] / 2`` of rank K/2 (Garrod & Keating 2025).
+
+    >>> blocks(4, 2)[0].tolist()
+    [0.5, -0.5, 0.0, 0.0]
+    """
+    code = np.zeros((classes, classes))
+    starts = list(range(0, classes - classes % size, size)) or [0]
+    for place, start in enumerate(starts):
+        stop = classes if place == len(starts) - 1 else start + size
+        code[start:stop, start:stop] = np.eye(stop - start) - 1.0 / (stop - start)
+    return code
+
+
+def names(classes: int) -> Iterator[tuple[str, Floats]]:
+    """Named codes for K classes: the simplex ETF, and blocks of two, of three, and of half of the classes."""
+    yield "etf", blocks(classes, classes)
+    for name, size in (("pair", 2), ("triple", 3), ("half", classes // 2)):
+        if 2 <= size <= classes // 2 and (name != "half" or size > 3):
+            yield name, blocks(classes, size)
+
+
+def best_scale(program: LogitProgram, code: Floats) -> tuple[float, Point]:
+    """The best multiple of a code on the full K x K program: its value and point (zero where nothing is better)."""
+    from scipy.optimize import minimize_scalar
+
+    assert isinstance(program.penalty, Penalty)
+    penalty, zero = program.penalty, np.zeros(program.groups)
+    core = code * program.scale
+    sigma = np.linalg.svd(core, compute_uv=False)
+    sigma = np.where(sigma > 1e-13 * sigma.max(), sigma, 0.0)
+    ones = np.ones(len(sigma))
+
+    def point(t: float) -> Point:
+        return Point(zero, t * core, zero)
+
+    largest = 1.0 / penalty.gauge(sigma, ones) if penalty.ball else 400.0
+
+    def value(t: float) -> float:
+        return program.smooth(point(t)).value + (0.0 if penalty.ball else penalty.value(t * sigma, ones))
+
+    grid = np.concatenate([[0.0], np.geomspace(2.5e-6 * largest, largest, 60)])
+    values = [value(float(t)) for t in grid]
+    place = int(np.argmin(values))
+    low, high = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]
+    found = minimize_scalar(value, bounds=(float(low), float(high)), method="bounded", options={"xatol": 1e-10})
+    t = float(found.x) if found.fun < values[place] else float(grid[place])
+    return value(t), point(t)

@@ -1,0 +1,163 @@
+"""Local descent on a program whose penalty is not convex, at a fixed rank and a fixed set of contrasts.
+
+The core is a product ``L R`` of thin factors and the penalty a smooth function of its positive singular values, so L-BFGS
+applies as long as they stay positive. Between two runs vanishing ones are dropped, and a proximal step adds those that
+the loss pays for. Under a ball points outside are scaled onto its boundary.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ufm._arrays import Floats
+from ufm.spectral.penalties import Penalty
+from ufm.spectral.program import LogitProgram, Point
+
+VANISHING = 1e-6
+NOISE = 1e-14
+"""Singular values this small beside the largest are rounding."""
+
+
+class Found(NamedTuple):
+    """A stationary point, its objective, and evaluations spent."""
+
+    value: float
+    point: Point
+    evaluations: int
+
+
+class Descent:
+    """The objective of one program for L-BFGS; counts its evaluations."""
+
+    def __init__(self, program: LogitProgram, width: int) -> None:
+        assert isinstance(program.penalty, Penalty)
+        self.program, self.penalty = program, program.penalty
+        self.width = width
+        self.copies = np.concatenate([program.copies, np.ones(program.groups)])
+        self.biased = program.bias_decay is not None
+        self.evaluations = 0
+
+    def objective(self, point: Point) -> tuple[float, Point]:
+        """Value and gradient at a point (scaled onto the boundary of a ball from outside)."""
+        self.evaluations += 1
+        program, penalty, g = self.program, self.penalty, self.program.groups
+        u, sigma, vt = np.linalg.svd(point.core)
+        # Rounding noise is no rank: a power of it would be a price (and its slope a force) that no factors have.
+        singular = np.concatenate([point.contrast, np.where(sigma > NOISE * sigma[0], sigma, 0.0)])
+        slope = penalty.slope(np.maximum(singular, 1e-12 * max(float(singular.max()), 1e-300)), self.copies)
+        slope = np.where(singular > 0, slope, 0.0)
+        normal = Point(program.copies * slope[:g], (u * slope[g:]) @ vt, np.zeros(g))
+        if not penalty.ball:
+            at = program.smooth(point)
+            gradient = at.gradient
+            value = at.value + penalty.value(singular, self.copies)
+            return value, Point(gradient.contrast + normal.contrast, gradient.core + normal.core, gradient.bias)
+        size = penalty.gauge(singular, self.copies)
+        if size <= 1.0:
+            at = program.smooth(point)
+            return at.value, at.gradient
+        at = program.smooth(Point(point.contrast / size, point.core / size, point.bias))
+        gradient = at.gradient
+        along = float(gradient.contrast @ point.contrast + np.vdot(gradient.core, point.core)) / size
+        return at.value, Point(
+            (gradient.contrast - along * normal.contrast) / size,
+            (gradient.core - along * normal.core) / size,
+            gradient.bias,
+        )
+
+    def scaled(self, point: Point) -> Point:
+        """The point, on the boundary of a ball where it lies outside."""
+        if not self.penalty.ball:
+            return point
+        sigma = np.linalg.svd(point.core, compute_uv=False)
+        singular = np.concatenate([point.contrast, np.where(sigma > NOISE * sigma[0], sigma, 0.0)])
+        size = max(self.penalty.gauge(singular, self.copies), 1.0)
+        return Point(point.contrast / size, point.core / size, point.bias)
+
+    def run(self, point: Point, max_iterations: int, *, rough: bool = False, adapt: bool = True) -> Found:
+        """Descend until neither L-BFGS nor a change of rank improves.
+
+        ``rough`` stops at about four digits; without ``adapt`` no singular value and no contrast is added.
+        """
+        before = self.evaluations
+        tolerance = 1e-6 if rough else 1e-15
+        value, point = self._smooth(self.trimmed(point), max_iterations, tolerance)
+        for _ in range(6 if adapt and not rough else 0):
+            candidate = self.trimmed(self.proximal(point))
+            reached, candidate = self._smooth(candidate, max_iterations, tolerance)
+            if not reached < value - 1e-13 * abs(value):
+                break
+            value, point = reached, candidate
+        return Found(value, self.scaled(point), self.evaluations - before)
+
+    def trimmed(self, point: Point) -> Point:
+        """Without vanishing singular values, and cut to the width."""
+        u, sigma, vt = np.linalg.svd(point.core)
+        largest = max(float(sigma.max()), float(point.contrast.max()), 1e-300)
+        keep = sigma > VANISHING * largest
+        room = self.width - int(self.program.copies @ (point.contrast > VANISHING * largest))
+        keep[max(room, 0) :] = False
+        contrast = np.where(point.contrast > VANISHING * largest, point.contrast, 0.0)
+        return Point(contrast, (u * np.where(keep, sigma, 0.0)) @ vt, point.bias)
+
+    def proximal(self, point: Point) -> Point:
+        """A proximal-gradient step of the size that the curvature allows."""
+        if self.penalty.ball:
+            return point
+        program, g = self.program, self.program.groups
+        at = program.smooth(point)
+        step = 1.0 / max(2.0 * program.curvature(at), program.least_curvature(at, point))
+        scaled = np.maximum(program.copies, 1.0)
+        contrast = np.where(program.copies > 0, point.contrast - step * at.gradient.contrast / scaled, 0.0)
+        u, sigma, vt = np.linalg.svd(point.core - step * at.gradient.core)
+        both = np.concatenate([np.maximum(contrast, 0.0), sigma])
+        kept, _ = self.penalty.prox(both, self.copies, np.full(2 * g, step))
+        return Point(kept[:g], (u * kept[g:]) @ vt, point.bias)
+
+    def _smooth(self, start: Point, max_iterations: int, tolerance: float) -> tuple[float, Point]:
+        """L-BFGS at the start's rank and contrasts."""
+        from scipy.optimize import minimize
+
+        g = self.program.groups
+        live = np.flatnonzero(start.contrast)
+        u, sigma, vt = np.linalg.svd(start.core)
+        rank = int(np.count_nonzero(sigma > 0.1 * VANISHING * max(float(sigma.max()), 1e-300)))
+        root = np.sqrt(sigma[:rank])
+        parts = [start.contrast[live], (u[:, :rank] * root).ravel(), (root[:, None] * vt[:rank]).ravel()]
+        if self.biased:
+            parts.append(start.bias)
+        theta = np.concatenate(parts)
+        if not len(live) and not rank:
+            return self.program.smooth(start).value, start
+
+        def unpack(theta: Floats) -> tuple[Point, Floats, Floats]:
+            contrast = np.zeros(g)
+            contrast[live] = np.abs(theta[: len(live)])
+            middle = theta[len(live) :]
+            left = middle[: g * rank].reshape(g, rank)
+            right = middle[g * rank : 2 * g * rank].reshape(rank, g)
+            bias = middle[2 * g * rank :] if self.biased else np.zeros(g)
+            return Point(contrast, left @ right, bias), left, right
+
+        begun = self.objective(start)[0]
+        # A squared error may vanish, and nothing is to be gained in units of its rounding errors.
+        unit = max(abs(begun), 1e-250 if self.program.loss.shift_invariant else 1e-6)
+
+        def objective(theta: Floats) -> tuple[float, Floats]:
+            point, left, right = unpack(theta)
+            if not np.isfinite(point.core).all():
+                return np.inf, np.zeros_like(theta)
+            value, slope = self.objective(point)
+            parts = [slope.contrast[live] * np.sign(theta[: len(live)])]
+            parts += [(slope.core @ right.T).ravel(), (left.T @ slope.core).ravel()]
+            if self.biased:
+                parts.append(slope.bias)
+            return value / unit, np.concatenate(parts) / unit
+
+        options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "maxcor": 20, "ftol": tolerance, "gtol": 1e-10}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            found = minimize(objective, theta, jac=True, method="L-BFGS-B", options=options)
+        value = float(found.fun) * unit
+        return (value, unpack(found.x)[0]) if value <= begun else (begun, start)

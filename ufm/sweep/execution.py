@@ -1,0 +1,153 @@
+"""Run a sweep: blocks of points on any executor, results into a store, resumable at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+
+from ufm._parallel import check_workers, processes
+from ufm.errors import InputError
+from ufm.sweep.spec import Spec
+from ufm.sweep.store import Store
+from ufm.sweep.tasks import TASKS, Row
+
+Report = Callable[[int, int], None]
+ATTEMPTS = 5
+"""How often a pool whose worker died is made anew."""
+AHEAD = 3
+"""Blocks that are submitted for each worker: enough to keep it busy, few enough to bound memory."""
+
+
+def compute(task: str, points: list[dict]) -> list[Row]:
+    """Rows of a block, wherever it runs: one BLAS thread, so that results do not depend on the machine's load."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return TASKS[task].block(points)
+
+
+def run(
+    spec: Spec,
+    path: str | Path,
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+    report: Report = lambda done, total: None,
+) -> dict[str, int]:
+    """Compute every point that the store does not have; returns the number of points by status.
+
+    Parameters
+    ----------
+    spec : Spec
+    path : the store
+    workers : int
+        Processes (spawned, one BLAS thread each); 1 computes in this process.
+    executor : concurrent.futures.Executor or None
+        Any other place to compute, such as ``distributed.Client(...).get_executor()``; the results are the same bits.
+    report : callable (points finished, points in all)
+
+    Raises
+    ------
+    InputError
+        A store that is in use, is another sweep's, or cannot be written; workers below 1.
+    """
+    check_workers(workers)
+    total, size = len(spec.grid), spec.kind.size(spec.grid.point(0))
+    with Store(path, spec) as store:
+        blocks = [(k, min(k + size, total)) for k in range(0, total, size)]
+        left = [block for block in blocks if not store.finished(*block)]
+        done = total - sum(stop - start for start, stop in left)
+        report(done, total)
+        running: set[tuple[int, int]] = set()
+        computed = _computed(spec, left, workers, executor, running)
+        try:
+            with closing(computed):
+                for (start, _), rows in computed:
+                    store.write(spec, start, rows)
+                    done += len(rows)
+                    report(done, total)
+        except KeyboardInterrupt:
+            empty = Row("interrupted", "", (None,) * len(spec.kind.results))
+            for start, stop in sorted(running):
+                store.write(spec, start, [empty] * (stop - start))
+            raise
+        return store.counts()
+
+
+Block = tuple[int, int]
+
+
+def _computed(
+    spec: Spec, blocks: list[Block], workers: int, executor: Executor | None, running: set[Block]
+) -> Generator[tuple[Block, list[Row]], None, None]:
+    """Rows of the blocks as they come; ``running`` holds the blocks that are under way."""
+    if executor is None and (workers == 1 or len(blocks) <= 1):
+        for block in blocks:
+            running.add(block)
+            rows = compute(spec.task, list(spec.grid.points(*block)))
+            running.discard(block)
+            yield block, rows
+        return
+    waiting = list(reversed(blocks))
+    for attempt in range(ATTEMPTS):
+        running.clear()
+        with processes(workers) if executor is None else nullcontext(executor) as pool:
+            futures: dict[Future[list[Row]], Block] = {}
+            try:
+                while waiting or futures:
+                    while waiting and len(futures) < AHEAD * max(workers, 2):
+                        block = waiting.pop()
+                        running.add(block)
+                        futures[pool.submit(compute, spec.task, list(spec.grid.points(*block)))] = block
+                    for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                        rows = future.result()
+                        block = futures.pop(future)
+                        running.discard(block)
+                        yield block, rows
+                return
+            except BrokenProcessPool:
+                # A worker died: what was under way is computed again by a new pool.
+                waiting.extend(sorted(futures.values(), reverse=True))
+                if attempt == ATTEMPTS - 1:
+                    raise InputError(
+                        f"worker processes died {ATTEMPTS} times; the store has what was finished: free memory, give fewer "
+                        "workers, and run the same command again"
+                    ) from None
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+
+@contextmanager
+def dask(address: str, workers: int) -> Iterator[Executor]:
+    """An executor on a Dask cluster: the address of a scheduler, or "local" for a cluster of processes on this machine.
+
+    Raises
+    ------
+    InputError
+        Dask is not installed, or the scheduler does not answer.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise InputError("--dask needs the extra: pip install 'ufm[dask]'") from None
+    cluster = None
+    try:
+        if address == "local":
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
+            client = Client(cluster)
+        else:
+            client = Client(address, timeout="5s")
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"Dask scheduler {address!r} cannot be reached: {reason}; give the address that it printed") from None
+    try:
+        yield client.get_executor(pure=False)
+    finally:
+        client.close()
+        if cluster is not None:
+            cluster.close()
