@@ -90,7 +90,8 @@ def inside(program: LogitProgram, factors: Factors) -> Factors:
     """The factors, scaled into a ball where they may exceed it by rounding."""
     if not program.penalty.ball:
         return factors
-    terms = len(factors.right) + program.groups + 3 * PARAMETERS + program.penalty.accuracy(program.lengths(factors)[0])
+    # Squares of entries and their sums over groups give lengths to G + 8 units; the radius is a parameter.
+    terms = program.groups + 8 + PARAMETERS + program.penalty.accuracy(program.lengths(factors)[0])
     return program.inside(factors, terms * UNIT)
 
 

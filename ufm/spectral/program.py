@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ufm._arrays import Floats
+from ufm._rounding import UNIT
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.loss import BoundLoss
 from ufm.spectral.penalties import ColumnPenalty, Penalty
@@ -244,7 +245,7 @@ class LogitProgram:
         size = self.penalty.gauge(*self.lengths(factors))
         if size * (1 + slack) <= 1.0:
             return factors
-        ratio = 1.0 / (size * (1 + 2 * slack))
+        ratio = (1.0 - 8 * UNIT) / (size * (1 + slack))
         root = float(np.sqrt(ratio))
         return factors._replace(contrast=factors.contrast * ratio, left=factors.left * root, right=factors.right * root)
 

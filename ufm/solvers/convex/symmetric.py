@@ -140,7 +140,9 @@ def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> t
         idle = 0 if gap < 0.5 * previous else idle + 1
         if gap < previous or not np.isfinite(previous):
             best = factors, certified
-        if gap <= tolerance * certified.upper or idle >= (2 if gap <= 1e-11 * certified.upper else 25):
+        # Near rounding a step that gains nothing, or does not halve the gap, is the last.
+        near = gap <= 1e-12 * certified.upper
+        if gap <= tolerance * certified.upper or idle >= (1 if near else 2 if gap <= 1e-11 * certified.upper else 25):
             break
     assert best is not None
     return best[0], best[1], iteration, evaluations

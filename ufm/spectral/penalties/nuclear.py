@@ -18,6 +18,10 @@ class Nuclear(Price):
     convex = True
     modulus = 0.0
 
+    def accuracy(self, singular: Floats) -> float:
+        """A sum and a product; the strength is a parameter."""
+        return len(singular) + 4.0
+
     def value(self, singular: Floats, copies: Floats) -> float:
         return self.weight * float(copies @ singular)
 
@@ -38,6 +42,10 @@ class NuclearBall(Ball):
     radius: float
     convex = True
     modulus = 0.0
+
+    def accuracy(self, singular: Floats) -> float:
+        """A sum and a quotient; the radius is a parameter."""
+        return len(singular) + 4.0
 
     def gauge(self, singular: Floats, copies: Floats) -> float:
         return float(copies @ singular) / self.radius
