@@ -101,7 +101,7 @@ def landscape(
     check_options(tolerance, starts=starts, seed=seed, max_iterations=max_iterations)
     if not (isinstance(scale, Real) and 0 < scale < 1e3):
         raise InputError(f"scale is {scale!r}; give a positive number below 1e3: from zero gradient descent does not move")
-    work = _Work(problem)
+    work = FactoredObjective(problem)
     points = []
     for number in range(seed, seed + starts):
         state = work.model.initial(np.random.default_rng(number), scale)
@@ -125,7 +125,7 @@ def classify(problem: Problem, weight: Floats, features: Floats, *, tolerance: f
     'strict saddle'
     """
     check_options(tolerance)
-    work = _Work(problem)
+    work = FactoredObjective(problem)
     return work.classified(work.state(weight, features), tolerance)
 
 
@@ -140,7 +140,7 @@ def spectrum(problem: Problem, weight: Floats, features: Floats) -> Floats:
     >>> bool(spectrum(problem, point.weight, point.features).min() > -1e-12)
     True
     """
-    work = _Work(problem)
+    work = FactoredObjective(problem)
     state = work.state(weight, features)
     size = state.weight.size + state.features.size
     if size > 3000:
@@ -158,7 +158,7 @@ def _kinds(points: list[CriticalPoint]) -> dict[str, int]:
     return {name: sum(p.kind == name for p in points) for name in names}
 
 
-class _Work:
+class FactoredObjective:
     """The factored objective of one problem, with its Hessian."""
 
     def __init__(self, problem: Problem) -> None:

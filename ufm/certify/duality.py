@@ -53,20 +53,20 @@ def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[flo
     least = zero_bound(program)
     if not (np.isfinite(slopes).all() and np.isfinite(upper)):
         return least
-    slopes = np.where(program.others > 0, slopes, 0.0)
+    slopes = np.where(program.logit_counts > 0, slopes, 0.0)
     if program.loss.shift_invariant:
         # Others that have all the probability together leave no room for rounding.
         room = 4 * gamma(program.groups + 16)
-        if ((program.others[:-1] * slopes[:-1]).sum(axis=0) > 1.0 - room).any():
+        if ((program.logit_counts[:-1] * slopes[:-1]).sum(axis=0) > 1.0 - room).any():
             slopes = slopes * (1.0 - room)
-        slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+        slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
     found = _priced(program, slopes, upper)
     return found if found is not None and found[0] > least[0] else least
 
 
 def zero_bound(program: LogitProgram) -> tuple[float, Floats]:
     """What slopes of zero prove: the loss is at least its conjugate's value there, which is never negative."""
-    slopes = np.zeros_like(program.others)
+    slopes = np.zeros_like(program.logit_counts)
     return float(max(_value(program, slopes)[0], 0.0)), slopes
 
 
@@ -83,7 +83,7 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
             slopes, residual = balanced, None
             rest, error = _residual(program, slopes)
             # The exact slopes are these, moved by what is left of the residual.
-            moved = (np.abs(rest) + error) / (program.loss.temperature * program.weight.sum()) * (1 + 8 * UNIT)
+            moved = (np.abs(rest) + error) / (program.loss.temperature * program.mass.sum()) * (1 + 8 * UNIT)
             if not (moved < 1e-3).all():
                 return None
     penalty = program.penalty.relaxed(upper)
@@ -114,7 +114,7 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
 
 def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[float, float]:
     """``sum pi d`` at these slopes, and what rounding (and moving rows of slopes by ``moved`` (G,)) can take off."""
-    loss, others = program.loss, program.others
+    loss, others = program.loss, program.logit_counts
     if isinstance(loss, Enclosed):
         values = loss.below(slopes, others)
         own_error = np.zeros_like(values)
@@ -124,7 +124,7 @@ def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -
         own_error = gamma(16 * (program.groups + 16)) * sizes
     if moved is not None and moved.any():
         own_error = own_error + _tilt(program, slopes, moved)
-    weight = program.weight
+    weight = program.mass
     total = float(weight @ values)
     slack = gamma(program.groups + 2 * PARAMETERS) * float(weight @ np.abs(values)) + float(weight @ own_error) * (1 + 1e-12)
     return total, slack
@@ -132,7 +132,7 @@ def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -
 
 def _tilt(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
     """(G,) bound on how far d falls when slopes of row g move by at most ``moved[g]``; inf near the edge of the domain."""
-    loss, others = program.loss, program.others
+    loss, others = program.loss, program.logit_counts
     if getattr(loss, "quadratic", False):
         rows = np.append(moved, moved.max())[:, None]
         return 2.0 * (others * rows * (np.abs(slopes) + rows + 1.0)).sum(axis=0)
@@ -173,17 +173,17 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
     warm, m = program.loss.temperature, program.multiplicity
     # Smoothed probabilities are rounded in units of the floor.
     size = np.abs(slopes[:-1]) + 2.0 * float(getattr(program.loss, "floor", 0.0))
-    size = np.where(program.others[:-1] > 0, size, 0.0)
-    error = 8 * UNIT * size + np.where(program.others[:-1] > 0, shift[:, None], 0.0)
+    size = np.where(program.logit_counts[:-1] > 0, size, 0.0)
+    error = 8 * UNIT * size + np.where(program.logit_counts[:-1] > 0, shift[:, None], 0.0)
     wide = 1.0 + gamma(2 * program.groups + 2 * PARAMETERS)
     sums = gamma(program.groups + 8)
     own, within = slopes[-1], np.diag(slopes[:-1])
     if program.loss.shift_invariant:
-        own_error = (program.others[:-1] * (error + sums * size)).sum(axis=0)
+        own_error = (program.logit_counts[:-1] * (error + sums * size)).sum(axis=0)
     else:
         own_error = 8 * UNIT * np.abs(own) + shift
     if isinstance(program.penalty, ColumnPenalty):
-        square = (np.abs(own) + own_error) ** 2 + (program.others[:-1] * (np.abs(slopes[:-1]) + error) ** 2).sum(axis=0)
+        square = (np.abs(own) + own_error) ** 2 + (program.logit_counts[:-1] * (np.abs(slopes[:-1]) + error) ** 2).sum(axis=0)
         return np.sqrt(square) * column * wide
     root = np.sqrt(m)
     if program.loss.shift_invariant:
@@ -195,8 +195,12 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
         block_error = across.sum(axis=0)
         spread = own - within
     else:
-        block = within * program.copies + own
-        block_error = program.copies * np.diag(error) + own_error + 4 * UNIT * (program.copies * np.abs(within) + np.abs(own))
+        block = within * program.contrast_counts + own
+        block_error = (
+            program.contrast_counts * np.diag(error)
+            + own_error
+            + 4 * UNIT * (program.contrast_counts * np.abs(within) + np.abs(own))
+        )
         spread = own - within
     scale = warm[:, None] * column
     core = root[:, None] * slopes[:-1] * root
@@ -206,7 +210,7 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
     rounding = 1.0 + (4.0 * program.groups + 32.0) * UNIT
     largest = float(np.linalg.norm(scale * core, 2)) * rounding + float(np.linalg.norm(scale * core_error)) + TINY
     spread_error = own_error + np.diag(error) + 2 * UNIT * (np.abs(own) + np.abs(within))
-    contrasts = np.where(program.copies > 0, (np.abs(spread) + spread_error) * warm * column, 0.0)
+    contrasts = np.where(program.contrast_counts > 0, (np.abs(spread) + spread_error) * warm * column, 0.0)
     return np.array([float(max(largest, contrasts.max())) * wide])
 
 
@@ -234,11 +238,11 @@ def _repelling(program: LogitProgram, slopes: Floats) -> bool:
 
 def _residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
     """(G,) ``Delta Y pi``, one entry per class of each group, and bounds on its rounding errors."""
-    weight, share, warm = program.weight, program.share, program.loss.temperature
+    weight, share, warm = program.mass, program.share, program.loss.temperature
     received = slopes[:-1] @ weight - np.diag(slopes[:-1]) * share
     size = np.abs(slopes[:-1]) @ weight + (np.abs(np.diag(slopes[:-1])) + np.abs(slopes[-1])) * share
     if program.loss.shift_invariant:
-        size = size + (program.others[:-1] * np.abs(slopes[:-1])).sum(axis=0) * share
+        size = size + (program.logit_counts[:-1] * np.abs(slopes[:-1])).sum(axis=0) * share
     floor = 2.0 * float(getattr(program.loss, "floor", 0.0))
     error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * (size + floor * (float(weight.sum()) + program.classes * share))
     return warm * (received + slopes[-1] * share), error
@@ -246,19 +250,19 @@ def _residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
 
 def _balanced(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats | None:
     """Slopes with ``Delta Y pi = 0`` exactly but for rounding, or None where the shift leaves the domain."""
-    total = float(program.weight.sum())
+    total = float(program.mass.sum())
     shift = residual / (program.loss.temperature * total)
     shifted = slopes.copy()
-    shifted[:-1] -= np.where(program.others[:-1] > 0, shift[:, None], 0.0)
+    shifted[:-1] -= np.where(program.logit_counts[:-1] > 0, shift[:, None], 0.0)
     if not program.loss.shift_invariant:
         shifted[-1] -= shift
         return shifted
     # Columns of P - T sum to zero, so the own entry follows.
-    shifted[-1] = -(program.others[:-1] * shifted[:-1]).sum(axis=0)
+    shifted[-1] = -(program.logit_counts[:-1] * shifted[:-1]).sum(axis=0)
     if not hasattr(program.loss, "probabilities"):
         return shifted
     shares = program.loss.probabilities(shifted)  # type: ignore[attr-defined]
-    rest = (program.others[:-1] * shares).sum(axis=0)
-    if np.where(program.others[:-1] > 0, shares, 0.0).min() < 0 or rest.max() > 1:
+    rest = (program.logit_counts[:-1] * shares).sum(axis=0)
+    if np.where(program.logit_counts[:-1] > 0, shares, 0.0).min() < 0 or rest.max() > 1:
         return None
     return shifted

@@ -47,8 +47,8 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     factors = inside(program, factors)
     with np.errstate(over="ignore", invalid="ignore"):
         logits = program.spread(program.point(factors))
-        columns = program.loss.columns(logits, program.others)
-        loss = float(program.weight @ columns.values)
+        columns = program.loss.columns(logits, program.logit_counts)
+        loss = float(program.mass @ columns.values)
         above = _loss_above(program, factors, logits, columns.values, columns.gradient)
         value, upper = loss, above
         relative = 4.0 * (len(factors.right) + program.groups) + 3 * PARAMETERS
@@ -65,7 +65,7 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     if not np.isfinite(upper):
         # Logits beyond float64: zero logits are always a point.
         upper = np.inf
-    lower, slopes = dual_bound(program, columns.gradient / np.maximum(program.others, 1.0), upper)
+    lower, slopes = dual_bound(program, columns.gradient / np.maximum(program.logit_counts, 1.0), upper)
     if splits(program):
         lower = max(lower, scalar_bound(program))
     return Bounds(lower, upper, within(lower, value, upper), slopes)
@@ -101,13 +101,13 @@ def _loss_above(program: LogitProgram, factors: Factors, logits: Floats, values:
     warm = program.loss.temperature
     bias = np.abs(factors.bias)[:, None]
     contrast = np.abs(factors.contrast)
-    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(np.where(program.copies > 0, contrast, 0.0))
+    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(np.where(program.contrast_counts > 0, contrast, 0.0))
     others = warm[:, None] * size
     radius = gamma(terms) * np.vstack([others, np.diag(others) + warm * contrast])
     if isinstance(program.loss, Enclosed):
-        above = program.loss.above(logits, radius, program.others)
+        above = program.loss.above(logits, radius, program.logit_counts)
     else:
         # A convex loss whose own sums are as long as the column and as large as its terms.
         reach = (np.abs(gradient) * (radius + gamma(16 * (program.groups + 16)) * (1.0 + np.abs(logits)))).sum(axis=0)
         above = values + 2.0 * reach + gamma(16 * (program.groups + 16)) * np.abs(values)
-    return float(program.weight @ above) + gamma(program.groups + 2 * PARAMETERS) * float(program.weight @ np.abs(above))
+    return float(program.mass @ above) + gamma(program.groups + 2 * PARAMETERS) * float(program.mass @ np.abs(above))

@@ -67,7 +67,7 @@ def _probabilities(problem: Problem, program: LogitProgram, slopes: Floats) -> d
     """
     multiplicity = [int(m) for m in program.multiplicity]
     groups = range(len(multiplicity))
-    shares = np.where(program.others[:-1] > 0, np.maximum(program.loss.probabilities(slopes), 0.0), 0.0)  # type: ignore[attr-defined]
+    shares = np.where(program.logit_counts[:-1] > 0, np.maximum(program.loss.probabilities(slopes), 0.0), 0.0)  # type: ignore[attr-defined]
     smallest = float(np.min(np.where(shares > 0, shares, 1.0)))
     bits = min(64 + max(0, -frexp(smallest)[1]), 900)
     other = [[int(v) for v in row] for row in np.ldexp(shares, bits).tolist()]
@@ -77,16 +77,18 @@ def _probabilities(problem: Problem, program: LogitProgram, slopes: Floats) -> d
     if program.bias_decay == 0:
         common = lcm(denominator, floor.denominator)
         step, target = common // denominator, int(floor * common)
-        moved = [[v * step - target if program.others[g, h] else 0 for h, v in enumerate(row)] for g, row in enumerate(other)]
+        moved = [
+            [v * step - target if program.logit_counts[g, h] else 0 for h, v in enumerate(row)] for g, row in enumerate(other)
+        ]
         own = [-total for total in _rest(moved, multiplicity)]
         _, moved, denominator = _balanced(problem, program, own, moved, common)
         target = int(floor * denominator)
-        other = [[v + target if program.others[g, h] else 0 for h, v in enumerate(row)] for g, row in enumerate(moved)]
+        other = [[v + target if program.logit_counts[g, h] else 0 for h, v in enumerate(row)] for g, row in enumerate(moved)]
     own = [denominator - total for total in _rest(other, multiplicity)]
     if min(own) < 0 or min(map(min, other)) < 0:
         # Rounding at extreme sizes: P = T is always feasible, and proves at least that the optimum is not negative.
         denominator = floor.denominator
-        other = [[int(floor * denominator) if program.others[g, h] else 0 for h in groups] for g in groups]
+        other = [[int(floor * denominator) if program.logit_counts[g, h] else 0 for h in groups] for g in groups]
         own = [denominator - total for total in _rest(other, multiplicity)]
     return _written(own, other, denominator)
 
@@ -110,7 +112,7 @@ def _balanced(
     for g in groups:
         received = sum(multiplicity[h] * share[h] * other[g][h] for h in groups) - share[g] * other[g][g]
         residual = received + share[g] * own[g]
-        rows.append([other[g][h] * total - residual if program.others[g, h] else 0 for h in groups])
+        rows.append([other[g][h] * total - residual if program.logit_counts[g, h] else 0 for h in groups])
         diagonal.append(own[g] * total - residual)
     return diagonal, rows, denominator * total
 

@@ -186,7 +186,7 @@ class Problem:
         counts = np.array([float(n) for n in self.counts])
         program = self.program().split()
         logits = parameters.logits * program.loss.temperature[:, None]
-        value = float(program.share @ program.loss.columns(np.vstack([logits, np.diag(logits)]), program.others).values)
+        value = float(program.share @ program.loss.columns(np.vstack([logits, np.diag(logits)]), program.logit_counts).values)
         weight = float(np.sum(parameters.weight**2))
         columns = np.sum(parameters.features**2, axis=0)
         fixed = head.fixed_weight(decay, len(counts), parameters.weight.shape[1])

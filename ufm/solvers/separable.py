@@ -89,7 +89,7 @@ def _singular(program: LogitProgram) -> Factors:
     root = np.sqrt(height / program.multiplicity)
     zero = np.zeros(program.groups)
     left, right = np.diag(root * np.sqrt(program.scale)), np.diag(root / np.sqrt(program.scale))
-    return Factors(np.where(program.copies > 0, height, 0.0), left, right, zero)
+    return Factors(np.where(program.contrast_counts > 0, height, 0.0), left, right, zero)
 
 
 def _columns(program: LogitProgram) -> Factors:
@@ -108,7 +108,7 @@ def _columns(program: LogitProgram) -> Factors:
     u, sigma, vt = np.linalg.svd(blocks)
     root = np.sqrt(sigma)
     zero = np.zeros(program.groups)
-    return Factors(np.where(program.copies > 0, heights, 0.0), u * root, root[:, None] * vt, zero)
+    return Factors(np.where(program.contrast_counts > 0, heights, 0.0), u * root, root[:, None] * vt, zero)
 
 
 def _heights(share: Floats, unit: Floats, price: float, power: int, classes: int) -> Floats:

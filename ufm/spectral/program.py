@@ -88,6 +88,15 @@ class LogitProgram:
     loss : BoundLoss, with the share ``pi`` of one class of each group
     bias_decay : float or None, ``lambda_b`` (half convention); 0 is a free bias, None is no bias
     runs : class order, see `BlockMatrix`
+
+    Attributes
+    ----------
+    contrast_counts : (G,) float64, ``m_g - 1``, how often each contrast occurs as a singular value
+    logit_counts : (G + 1, G) float64, how many logits of a column each row of `spread` stands for
+    mass : (G,) float64, ``m_g pi_g``: share of the loss of each group
+    core_to_logits : (G, G) float64, tempered logit of one class of group g in a column of group h, per unit of ``X_gh``
+    contrast_to_logits : (G,) float64, minus the tempered logit of another class of the group, per unit of ``xi_g``
+    bias_to_logits : (G,) float64, tempered logit of a class of group g, per unit of the point's bias
     """
 
     multiplicity: Floats
@@ -97,32 +106,32 @@ class LogitProgram:
     loss: BoundLoss
     bias_decay: float | None
     runs: tuple[tuple[int, int], ...]
-    copies: Floats = field(init=False, repr=False)
-    others: Floats = field(init=False, repr=False)
-    weight: Floats = field(init=False, repr=False)
+    contrast_counts: Floats = field(init=False, repr=False)
+    logit_counts: Floats = field(init=False, repr=False)
+    mass: Floats = field(init=False, repr=False)
+    core_to_logits: Floats = field(init=False, repr=False)
+    contrast_to_logits: Floats = field(init=False, repr=False)
+    bias_to_logits: Floats = field(init=False, repr=False)
     _unit: Floats = field(init=False, repr=False)
-    _core: Floats = field(init=False, repr=False)
-    _within: Floats = field(init=False, repr=False)
     _root: Floats = field(init=False, repr=False)
-    _bias: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         m, s = self.multiplicity, self.scale
         groups = len(m)
         root = np.sqrt(m)
-        others = np.ones((groups + 1, groups))
-        others[:-1] = m[:, None] - np.eye(groups)
-        warm = self.loss.temperature
+        counts = np.ones((groups + 1, groups))
+        counts[:-1] = m[:, None] - np.eye(groups)
+        temperature = self.loss.temperature
         unit = 1.0 / (root[:, None] * root * s)
         derived = {
-            "copies": m - 1.0,
-            "others": others,
-            "weight": m * self.share,
+            "contrast_counts": m - 1.0,
+            "logit_counts": counts,
+            "mass": m * self.share,
             "_unit": unit,
-            "_core": warm[:, None] * unit,
-            "_within": np.where(m > 1, warm / (m * s), 0.0),
+            "core_to_logits": temperature[:, None] * unit,
+            "contrast_to_logits": np.where(m > 1, temperature / (m * s), 0.0),
             "_root": root,
-            "_bias": warm / root,
+            "bias_to_logits": temperature / root,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
@@ -144,6 +153,32 @@ class LogitProgram:
         """K."""
         return sum(c for _, c in self.runs)
 
+    def core(self, means: Floats) -> Floats:
+        """(G, G) core ``X`` of logits with these block means ``T`` (G, G): ``sqrt(m_g m_h) s_h T_gh``."""
+        return means / self._unit
+
+    def coordinates(self) -> Floats:
+        """(G + 1, G, n) tempered logits of each coordinate of a point: `spread` as an array.
+
+        The n coordinates are the contrasts, the core row by row and, where there is one, the bias.
+        """
+        g, biased = self.groups, self.bias_decay is not None
+        each = np.arange(g)
+        basis = np.zeros((g + 1, g, g + g * g + (g if biased else 0)))
+        basis[each, each, each] = -self.contrast_to_logits
+        basis[g, each, each] = self.contrast_to_logits * self.contrast_counts
+        row, column = np.divmod(np.arange(g * g), g)
+        basis[row, column, g + np.arange(g * g)] = self.core_to_logits.ravel()
+        basis[g, each, g + each * (g + 1)] = self.core_to_logits.diagonal()
+        if biased:
+            basis[each, :, g + g * g + each] = self.bias_to_logits[:, None]
+            basis[g, each, g + g * g + each] = self.bias_to_logits
+        return basis
+
+    def logit_size(self, point: Point) -> float:
+        """Upper bound on the logits of a point without its bias, within a factor of two."""
+        return float(np.abs(point.core * self.core_to_logits).max() + np.abs(point.contrast / self.scale).max())
+
     def zero(self) -> Point:
         """The origin."""
         g = self.groups
@@ -153,12 +188,12 @@ class LogitProgram:
         """(G + 1, G) tempered logits of a point: linear; see `BoundLoss` for the rows."""
         logits = np.empty((self.groups + 1, self.groups))
         others = logits[:-1]
-        np.multiply(point.core, self._core, out=others)
+        np.multiply(point.core, self.core_to_logits, out=others)
         if self.bias_decay is not None:
-            others += (point.bias * self._bias)[:, None]
-        within = point.contrast * self._within
+            others += (point.bias * self.bias_to_logits)[:, None]
+        within = point.contrast * self.contrast_to_logits
         diagonal = np.einsum("ii->i", others)
-        logits[-1] = diagonal + within * self.copies
+        logits[-1] = diagonal + within * self.contrast_counts
         diagonal -= within
         return logits
 
@@ -167,21 +202,21 @@ class LogitProgram:
         core = slopes[:-1].copy()
         diagonal = np.einsum("ii->i", core)
         own = slopes[-1]
-        contrast = self._within * (self.copies * own - diagonal)
+        contrast = self.contrast_to_logits * (self.contrast_counts * own - diagonal)
         diagonal += own
-        bias = core.sum(axis=1) * self._bias if self.bias_decay is not None else np.zeros(self.groups)
-        return Point(contrast, core * self._core, bias)
+        bias = core.sum(axis=1) * self.bias_to_logits if self.bias_decay is not None else np.zeros(self.groups)
+        return Point(contrast, core * self.core_to_logits, bias)
 
     def smooth(self, point: Point) -> Evaluation:
         """Loss plus bias decay (everything but the penalty)."""
-        columns = self.loss.columns(self.spread(point), self.others)
-        value = float(self.weight @ columns.values)
-        gradient = self.gather(self.weight * columns.gradient)
+        columns = self.loss.columns(self.spread(point), self.logit_counts)
+        value = float(self.mass @ columns.values)
+        gradient = self.gather(self.mass * columns.gradient)
         if self.bias_decay:
             value += 0.5 * self.bias_decay * float(point.bias @ point.bias)
             gradient = gradient._replace(bias=gradient.bias + self.bias_decay * point.bias)
-        root = np.sqrt(self.weight)
-        return Evaluation(value, gradient, self.weight * columns.diagonal, root * columns.rank_one)
+        root = np.sqrt(self.mass)
+        return Evaluation(value, gradient, self.mass * columns.diagonal, root * columns.rank_one)
 
     def hessian(self, at: Evaluation, direction: Point) -> Point:
         """Second derivative of the smooth part along a direction."""
@@ -195,7 +230,7 @@ class LogitProgram:
 
     def curvature(self, at: Evaluation) -> float:
         """Bound on the loss's second derivative by singular values there: ``max_h pi_h / s_h^2`` times the column's own."""
-        columns = self.loss.lipschitz(at.diagonal / self.weight)
+        columns = self.loss.lipschitz(at.diagonal / self.mass)
         return float(np.max(self.share / self.scale**2 * columns) * np.max(self.loss.temperature) ** 2)
 
     def least_curvature(self, at: Evaluation, point: Point) -> float:
@@ -227,7 +262,7 @@ class LogitProgram:
         """What the penalty is charged on, with multiplicities: lengths of feature dimensions, or scaled column norms."""
         if isinstance(self.penalty, ColumnPenalty):
             logits = self.plain(factors._replace(bias=np.zeros(self.groups)))
-            square = logits[-1] ** 2 + (self.others[:-1] * logits[:-1] ** 2).sum(axis=0)
+            square = logits[-1] ** 2 + (self.logit_counts[:-1] * logits[:-1] ** 2).sum(axis=0)
             return self.scale * np.sqrt(square), self.multiplicity
         return self.feature_lengths(factors)
 
@@ -236,7 +271,7 @@ class LogitProgram:
         left = self.multiplicity @ factors.left**2
         right = factors.right**2 @ (self.multiplicity * self.scale**2)
         lengths = np.concatenate([self.scale * np.abs(factors.contrast), np.sqrt(left) * np.sqrt(right)])
-        return lengths, np.concatenate([self.copies, np.ones(len(right))])
+        return lengths, np.concatenate([self.contrast_counts, np.ones(len(right))])
 
     def inside(self, factors: Factors, slack: float) -> Factors:
         """The factors, scaled into a ball where it is exceeded; ``slack`` covers rounding."""
@@ -252,8 +287,8 @@ class LogitProgram:
     def plain(self, factors: Factors) -> Floats:
         """(G + 1, G) logits with bias, before temperatures."""
         spread = self.spread(self.point(factors))
-        warm = self.loss.temperature
-        return spread / np.concatenate([np.broadcast_to(warm[:, None], (len(warm), len(warm))), warm[None]])
+        rows = self.loss.temperature
+        return spread / np.concatenate([np.broadcast_to(rows[:, None], (len(rows), len(rows))), rows[None]])
 
     def logits(self, factors: Factors) -> BlockMatrix:
         """Logits ``Z + b 1'`` in block form."""

@@ -89,15 +89,15 @@ def test_dual_bound_is_valid_for_any_probabilities(problem):
     rng = np.random.default_rng(0)
     for _ in range(50):
         shares = rng.uniform(0, 1, (program.groups, program.groups)) ** rng.integers(1, 9)
-        shares /= np.maximum((program.others[:-1] * shares).sum(axis=0), 1.0)
-        slopes = np.vstack([shares, -(program.others[:-1] * shares).sum(axis=0)])
+        shares /= np.maximum((program.logit_counts[:-1] * shares).sum(axis=0), 1.0)
+        slopes = np.vstack([shares, -(program.logit_counts[:-1] * shares).sum(axis=0)])
         assert dual_bound(program, slopes, optimum)[0] <= optimum
 
 
 def test_the_verifier_stands_alone():
-    """Neither verify nor recheck imports anything of the package but the error type (and each other)."""
+    """Neither `verify` nor `saved` imports anything of the package but the error type (and each other)."""
     folder = Path(ufm.__file__).parent / "certify"
-    for path in (folder / "recheck.py", *(folder / "verify").glob("*.py")):
+    for path in (folder / "saved.py", *(folder / "verify").glob("*.py")):
         tree = ast.parse(path.read_text())
         modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

@@ -7,10 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 
-from ufm.certify.low_rank import columns, moment_bound
-from ufm.certify.low_rank import deflation as deflations
+from ufm.certify.low_rank import columns, moment_bound, residual_norm
 from ufm.certify.low_rank.columns import Columns, Multipliers, column_loss, column_min, length_price, spread_loss
-from ufm.certify.low_rank.smallest import deflation
+from ufm.certify.low_rank.residual_norm import residual_norm_bound
 
 Floats = NDArray[np.float64]
 Price = Callable[[Floats], Floats]
@@ -159,9 +158,9 @@ def test_column_min_is_below_its_function_and_close(classes: int, square: float)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 6, 9, 13])
-def test_deflation_holds(classes: int) -> None:
+def test_residual_norm_holds(classes: int) -> None:
     rng = np.random.default_rng(classes)
-    bound = deflation(classes, 300.0)
+    bound = residual_norm_bound(classes, 300.0)
     for _ in range(150):
         logits = random_logits(rng, classes)
         sigma = np.linalg.svd(logits, compute_uv=False)
@@ -172,10 +171,10 @@ def test_deflation_holds(classes: int) -> None:
             assert bound(rest) <= losses(size * code).mean()
 
 
-def test_deflation_with_half_the_norm_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    patterns = deflations._patterns
-    monkeypatch.setattr(deflations, "_patterns", lambda classes: patterns(classes) * [1.0, 1.0, 0.4])
-    bound = deflation(4, 300.0)
+def test_residual_norm_with_half_the_norm_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    patterns = residual_norm.sign_patterns
+    monkeypatch.setattr(residual_norm, "sign_patterns", lambda classes: patterns(classes) * [1.0, 1.0, 0.4])
+    bound = residual_norm_bound(4, 300.0)
     code = 12.0 * pairs(4)
     assert bound(np.linalg.svd(code, compute_uv=False)[1:].sum()) > losses(code).mean()
 

@@ -78,7 +78,7 @@ def true_values(solution: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return contrast, logits[-1], logits[:-1]
     shifted = logits + np.vstack([np.tile(program.loss.offset[:, None], program.groups), program.loss.offset[None]])
     mass = np.exp(shifted - shifted.max())
-    total = (program.others * mass).sum(axis=0)
+    total = (program.logit_counts * mass).sum(axis=0)
     return contrast, (mass / total)[-1], (mass / total)[:-1]
 
 

@@ -146,7 +146,7 @@ def test_small_probabilities_keep_their_digits():
     problem = ufm.Problem([5, 5, 2], regularizer=W(1e-2, 1e-2))
     certificate = ufm.solve(problem).certificate
     for small, relative in ((1e-3, 2.0**-60), (1e-50, 2.0**-60), (1e-200, 2.0**-60)):
-        slopes = np.where(certificate.program.others > 0, small, 0.0)
+        slopes = np.where(certificate.program.logit_counts > 0, small, 0.0)
         dual: Any = replace(certificate, slopes=slopes).document()["dual"]
         written = Fraction(int(dual["other"][1][0]), int(dual["denominator"]))
         assert abs(written / Fraction(small) - 1) <= relative

@@ -123,9 +123,9 @@ def test_descent_gradient():
         descent = Descent(program, 4)
         rng = np.random.default_rng(0)
         g = program.groups
-        point = Point(np.where(program.copies > 0, 3.0, 0.0), rng.standard_normal((g, g)), np.zeros(g))
+        point = Point(np.where(program.contrast_counts > 0, 3.0, 0.0), rng.standard_normal((g, g)), np.zeros(g))
         gradient = descent.objective(point)[1]
-        direction = Point(np.where(program.copies > 0, 0.3, 0.0), rng.standard_normal((g, g)), np.zeros(g))
+        direction = Point(np.where(program.contrast_counts > 0, 0.3, 0.0), rng.standard_normal((g, g)), np.zeros(g))
         values = [
             descent.objective(Point(*(p + t * d for p, d in zip(point, direction, strict=True))))[0] for t in (1e-6, -1e-6)
         ]
@@ -225,11 +225,11 @@ def test_saddles_and_minimisers_are_told_apart():
 
 def test_hessian_by_taylor_slopes():
     """The error of the quadratic model falls with the cube of the step."""
-    from ufm.analysis.critical_points import _Work
+    from ufm.analysis.critical_points import FactoredObjective
     from ufm.solvers.dynamics.samples import State
 
     for loss in (ufm.CrossEntropy(), ufm.CrossEntropy(weights=1.0, temperatures=0.3, smoothing=0.1), ufm.SquaredError()):
-        work = _Work(ufm.Problem([4, 2, 2], regularizer=ufm.WeightDecay(1e-2, 2e-2), loss=loss, dim=3))
+        work = FactoredObjective(ufm.Problem([4, 2, 2], regularizer=ufm.WeightDecay(1e-2, 2e-2), loss=loss, dim=3))
         rng = np.random.default_rng(3)
         state = State(rng.standard_normal((3, 3)), rng.standard_normal((3, 8)), (), None)
         dw, dh = rng.standard_normal((3, 3)), rng.standard_normal((3, 8))

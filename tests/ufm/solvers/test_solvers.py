@@ -287,12 +287,9 @@ def test_groups_of_very_different_numbers_of_classes(counts, decay):
 
 
 def test_the_newton_systems_basis_is_the_programs_spread(problem):
-    from ufm.solvers.convex.symmetric import _basis
-
     program = problem.program()
     g = program.groups
-    biased = program.bias_decay is not None
-    basis = _basis(program, biased)
+    basis = program.coordinates()
     for i in range(basis.shape[-1]):
         unit = np.zeros(2 * g + g * g)
         unit[i] = 1.0

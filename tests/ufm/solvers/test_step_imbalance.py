@@ -102,10 +102,10 @@ def test_symmetry_between_the_groups_and_scaling():
 
 def test_a_wrong_angle_is_seen_by_the_certificate(monkeypatch):
     """The bounds rest on nothing that the root finder says."""
-    from ufm.solvers import step
+    from ufm.solvers.convex import step_imbalance
 
-    right = step._angle
-    monkeypatch.setattr(step, "_angle", lambda sides, log_mu: right(sides, log_mu) + 0.1)
+    right = step_imbalance.angle
+    monkeypatch.setattr(step_imbalance, "angle", lambda sides, log_mu: right(sides, log_mu) + 0.1)
     found = solve_steps(majority=5, minority=5, n_majority=100, n_minority=10, mu=5e-4)
     exact = ufm.solve(problem(5, 5, 100, 10, ufm.WeightDecay(5e-4, 5e-4))).value
     assert found.gap[0] > 1e-6

@@ -141,7 +141,7 @@ class _Tracker:
         found = [descent.run(point, 1500, adapt=adapt) for point in (*self.pools[kind], *self.anchors[kind])]
         starts = []
         if search:
-            starts = [Point(zero, h * (np.diag(1.0 / m) - 1.0 / m.sum()) / program._unit, zero) for h in (3.0, 8.0)]
+            starts = [Point(zero, program.core(h * (np.diag(1.0 / m) - 1.0 / m.sum())), zero) for h in (3.0, 8.0)]
             starts.append(Point(zero, np.zeros((groups, groups)), zero))
             if adapt:
                 starts += self._partial(program)
@@ -186,7 +186,7 @@ class _Tracker:
         m, zero = program.multiplicity, np.zeros(2)
         apart, together = np.inf, np.inf
         for height in (3.0, 8.0):
-            core = height * (np.diag(1.0 / m) - 1.0 / m.sum()) / program._unit
+            core = program.core(height * (np.diag(1.0 / m) - 1.0 / m.sum()))
             for x in (height * program.scale[0], 0.0) if m[0] > 1 else (0.0,):
                 together = min(together, descent.run(Point(np.array([x, 0.0]), core, zero), 1500, adapt=False).value)
                 for y in (0.3 * height, height):

@@ -1,14 +1,14 @@
 r"""Balanced cross-entropy under a concave price: a global lower bound that knows what low rank costs the loss.
 
 Convex relaxations cannot: on balanced data they see only the nuclear norm of the logits. This bound sees two moments of
-the spectrum and the rank-one part (`branches`, with its inequalities in `columns` and `deflation`). Level: float.
+the spectrum and the rank-one part (`branch_and_bound`, with its inequalities in `columns` and `residual_norm`). Level: float.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ufm.certify.low_rank.branches import moment_bound
+from ufm.certify.low_rank.branch_and_bound import moment_bound
 from ufm.problem.losses.cross_entropy import BoundCrossEntropy
 from ufm.spectral.penalties import MinimaxConcave, Schatten, SchattenBall
 from ufm.spectral.program import Factors, LogitProgram

@@ -115,7 +115,7 @@ class _System:
         """Diagonal curvature of the loss in the singular basis, symmetrised, and what the preconditioner needs of it."""
         frame, rank, program = self.frame, self.rank, self.program
         curvature = np.maximum(self.at.diagonal - self.at.rank_one**2, 1e-16 * self.at.diagonal)
-        curvature = (curvature[:-1] * program.others[:-1] + np.diag(curvature[-1])) * program._core**2
+        curvature = (curvature[:-1] * program.logit_counts[:-1] + np.diag(curvature[-1])) * program.core_to_logits**2
         basis = (frame.u**2).T @ curvature @ (frame.vt**2).T
         floor = 1e-12 * float(np.max(basis, initial=0.0)) + 1e-300
         basis = np.maximum(0.5 * (basis + basis.T), floor)

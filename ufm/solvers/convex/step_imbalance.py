@@ -254,7 +254,7 @@ def _norm(sides: Sides, columns: Columns) -> tuple[Floats, Floats]:
 
 def _optimum(sides: Sides, log_mu: Floats) -> Columns:
     """Both columns at the optimum for a charge."""
-    found = _columns(sides, log_mu, _angle(sides, log_mu))
+    found = _columns(sides, log_mu, angle(sides, log_mu))
     # Where the weights are not positive nothing survives between the groups: r = 0.
     flat = np.flatnonzero(~((found[0].weight > 0) & (found[1].weight > 0)))
     if not len(flat):
@@ -272,7 +272,7 @@ def _columns(sides: Sides, log_mu: Floats, t: Floats) -> Columns:
     return sides[0].column(log_mu, cosine), sides[1].column(log_mu, cosine + t)
 
 
-def _angle(sides: Sides, log_mu: Floats) -> Floats:
+def angle(sides: Sides, log_mu: Floats) -> Floats:
     """``t = log tan theta``: the root of ``log(s_B w_B / (s_A w_A)) - t``, which falls at least as fast as -t."""
 
     def rest(t: Floats, rows: Rows) -> Floats:

@@ -156,16 +156,16 @@ class _Newton:
         g = self.groups = program.groups
         self.biased = program.bias_decay is not None
         # Relative to the own logit, which changes no curvature and saves it from cancellation where the loss is tiny.
-        self.spread = _basis(program, self.biased)
+        self.spread = program.coordinates()
         if program.loss.shift_invariant:
             self.spread -= self.spread[-1]
         # Block-wise Lipschitz constants; that of the whole is at most their number times larger.
-        self.blocks = 1.0 + bool((program.copies > 0).any()) + self.biased
+        self.blocks = 1.0 + bool((program.contrast_counts > 0).any()) + self.biased
         self.smallest = float(program.multiplicity.min())
         self.tangents: dict[int, tuple[NDArray[np.intp], Floats]] = {}
-        self.copies = np.maximum(program.copies, 1.0)
-        self.alive = program.copies > 0
-        self.all_copies = np.concatenate([program.copies, np.ones(g)])
+        self.copies = np.maximum(program.contrast_counts, 1.0)
+        self.alive = program.contrast_counts > 0
+        self.all_copies = np.concatenate([program.contrast_counts, np.ones(g)])
         # Shifting a column of (tempered) logits changes nothing: cores and biases live orthogonal to q.
         self.q = np.zeros(g)
         if program.loss.shift_invariant:
@@ -190,10 +190,10 @@ class _Newton:
         common = np.full(len(m), float(m @ heights) / classes)
         blocks = np.diag(common / m) - common / classes
         contrast = np.where(self.alive, heights * program.scale, 0.0)
-        core = blocks / program._unit
+        core = program.core(blocks)
         if isinstance(program.penalty, NuclearBall) and program.loss.shift_invariant:
             # On the sphere, where the optimum is.
-            norm = float(program.copies @ contrast + np.linalg.svd(core, compute_uv=False).sum())
+            norm = float(program.contrast_counts @ contrast + np.linalg.svd(core, compute_uv=False).sum())
             contrast, core = contrast * (program.penalty.radius / norm), core * (program.penalty.radius / norm)
         return Point(contrast, core, np.zeros(self.groups))
 
@@ -226,18 +226,13 @@ class _Newton:
         value = smooth.value + program.penalty.value(kept, self.all_copies)
         return _Iterate(landed, u, sigma, vt, shadow, multiplier, slope, smooth, value)
 
-    def size(self, point: Point) -> float:
-        """Upper bound on the logits of a point without its bias, within a factor of two."""
-        program = self.program
-        return float(np.abs(point.core * program._core).max() + np.abs(point.contrast / program.scale).max())
-
     def reach(self, now: _Iterate, direction: Point) -> tuple[float, float]:
         """Largest step along a direction, and the noise of the objective's value.
 
         Logits may move by 20 nats or half their size: beyond that a quadratic model of exponentials means nothing. Their
         rounding moves the loss by as much in relative terms.
         """
-        size, moved = self.size(now.point), self.size(direction)
+        size, moved = self.program.logit_size(now.point), self.program.logit_size(direction)
         return min(1.0, max(20.0, 0.5 * size) / max(moved, 1e-300)), 4e-16 * (4.0 + size) * abs(now.value)
 
     def shortened(self, now: _Iterate) -> tuple[_Iterate, int]:
@@ -271,7 +266,7 @@ class _Newton:
         live = np.flatnonzero(now.point.contrast > 0)
         parts = [self.spread[..., live], self.spread[..., g : g + g * g] @ basis]
         slope = now.smooth.gradient
-        normals = [program.copies[live], diagonal]
+        normals = [program.contrast_counts[live], diagonal]
         slopes = [slope.contrast[live], (slope.core.ravel() @ basis)]
         if self.biased:
             parts.append(self.spread[..., g + g * g :])
@@ -294,7 +289,7 @@ class _Newton:
             hessian[tail, tail] += program.bias_decay or 0.0
             hessian[size - g :, size - g :] += (np.trace(hessian[size - g :, size - g :]) / g) * np.outer(self.q, self.q)
         if damping:
-            sizes = [program.copies[live] * now.slope, np.full(basis.shape[1], now.slope / self.smallest)]
+            sizes = [program.contrast_counts[live] * now.slope, np.full(basis.shape[1], now.slope / self.smallest)]
             if self.biased:
                 sizes.append(np.full(g, 1.0 / self.smallest))
             hessian.flat[:: size + 1] += damping * np.concatenate(sizes)
@@ -312,22 +307,6 @@ class _Newton:
 
     def factors(self, now: _Iterate) -> Factors:
         return self.program.factors(now.point, (now.u, now.sigma, now.vt))
-
-
-def _basis(program: LogitProgram, biased: bool) -> Floats:
-    """(G + 1, G, n) logits of each coordinate of a point: `LogitProgram.spread` as an array."""
-    g = program.groups
-    each = np.arange(g)
-    basis = np.zeros((g + 1, g, g + g * g + (g if biased else 0)))
-    basis[each, each, each] = -program._within
-    basis[g, each, each] = program._within * program.copies
-    row, column = np.divmod(np.arange(g * g), g)
-    basis[row, column, g + np.arange(g * g)] = program._core.ravel()
-    basis[g, each, g + each * (g + 1)] = program._core.diagonal()
-    if biased:
-        basis[each, :, g + g * g + each] = program._bias[:, None]
-        basis[g, each, g + g * g + each] = program._bias
-    return basis
 
 
 def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Floats:

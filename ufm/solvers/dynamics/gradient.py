@@ -192,7 +192,7 @@ class _Recorder:
         self.problem, self.model = problem, model
         self.program = problem.program().split()
         self.lower = 0.0
-        self.slopes = np.zeros_like(self.program.others)
+        self.slopes = np.zeros_like(self.program.logit_counts)
         self.rows: list[tuple[int, float, float]] = []
         self.metrics: list[dict[str, float]] = []
 

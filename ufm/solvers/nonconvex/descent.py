@@ -35,7 +35,7 @@ class Descent:
         assert isinstance(program.penalty, Penalty)
         self.program, self.penalty = program, program.penalty
         self.width = width
-        self.copies = np.concatenate([program.copies, np.ones(program.groups)])
+        self.copies = np.concatenate([program.contrast_counts, np.ones(program.groups)])
         self.biased = program.bias_decay is not None
         self.evaluations = 0
 
@@ -48,7 +48,7 @@ class Descent:
         singular = np.concatenate([point.contrast, np.where(sigma > NOISE * sigma[0], sigma, 0.0)])
         slope = penalty.slope(np.maximum(singular, 1e-12 * max(float(singular.max()), 1e-300)), self.copies)
         slope = np.where(singular > 0, slope, 0.0)
-        normal = Point(program.copies * slope[:g], (u * slope[g:]) @ vt, np.zeros(g))
+        normal = Point(program.contrast_counts * slope[:g], (u * slope[g:]) @ vt, np.zeros(g))
         if not penalty.ball:
             at = program.smooth(point)
             gradient = at.gradient
@@ -97,7 +97,7 @@ class Descent:
         u, sigma, vt = np.linalg.svd(point.core)
         largest = max(float(sigma.max()), float(point.contrast.max()), 1e-300)
         keep = sigma > VANISHING * largest
-        room = self.width - int(self.program.copies @ (point.contrast > VANISHING * largest))
+        room = self.width - int(self.program.contrast_counts @ (point.contrast > VANISHING * largest))
         keep[max(room, 0) :] = False
         contrast = np.where(point.contrast > VANISHING * largest, point.contrast, 0.0)
         return Point(contrast, (u * np.where(keep, sigma, 0.0)) @ vt, point.bias)
@@ -109,8 +109,8 @@ class Descent:
         program, g = self.program, self.program.groups
         at = program.smooth(point)
         step = 1.0 / max(2.0 * program.curvature(at), program.least_curvature(at, point))
-        scaled = np.maximum(program.copies, 1.0)
-        contrast = np.where(program.copies > 0, point.contrast - step * at.gradient.contrast / scaled, 0.0)
+        scaled = np.maximum(program.contrast_counts, 1.0)
+        contrast = np.where(program.contrast_counts > 0, point.contrast - step * at.gradient.contrast / scaled, 0.0)
         u, sigma, vt = np.linalg.svd(point.core - step * at.gradient.core)
         both = np.concatenate([np.maximum(contrast, 0.0), sigma])
         kept, _ = self.penalty.prox(both, self.copies, np.full(2 * g, step))

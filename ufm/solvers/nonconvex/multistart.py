@@ -194,7 +194,7 @@ def _rank(program: LogitProgram, point: Point) -> int:
     """Number of positive singular values."""
     sigma = np.linalg.svd(point.core, compute_uv=False)
     least = VANISHING * max(float(sigma.max()), float(point.contrast.max()), 1e-300)
-    return int(np.sum(sigma > least) + program.copies @ (point.contrast > least))
+    return int(np.sum(sigma > least) + program.contrast_counts @ (point.contrast > least))
 
 
 def _relaxed(program: LogitProgram) -> list[tuple[str, Point]]:
@@ -213,11 +213,11 @@ def _invariant(program: LogitProgram) -> list[tuple[str, Point]]:
     """Starts in the reduced program: heights of two sizes, each set of groups collapsed or not, and zero."""
     zero = program.zero()
     starts = [("zero", zero)]
-    alive = program.copies > 0
+    alive = program.contrast_counts > 0
     m, classes = program.multiplicity, program.classes
     for height in (3.0, 10.0):
         blocks = height * (np.diag(1.0 / m) - 1.0 / classes)
-        core = blocks / program._unit
+        core = program.core(blocks)
         for kept in product((True, False), repeat=int(alive.sum())):
             contrast = np.zeros(program.groups)
             contrast[alive] = np.where(kept, height * program.scale[alive], 0.0)

@@ -14,7 +14,7 @@ k with ``sum A = sum B = T`` and ``sum q = Q`` gives, for any ``tA, tB > 0`` and
 
 **Trace.** ``sum d_k = tr Z <= T`` and ``CE_k >= log(1 + (K-1) e^{-c d_k})``, convex: the mean is at least ``log(1 + (K-1)
 e^{-cT/K})``. As ``T <= (K-1) sigma_1``, it is at least ``upper`` where ``sigma_1 <= log(K-1) - log(e^upper - 1)``. And
-`deflation` bounds the mean by ``R = T - sigma_1``.
+`residual_norm` bounds the mean by ``R = T - sigma_1``.
 
 **Spectra.** All these depend on sigma_1, T, Q alone, so only spectra of least price at given moments matter: sigma_1, n
 times x, one y, zeros, with ``0 <= y <= x <= sigma_1`` (Cirtoaje's equal-variable theorem). Proof: in the compact set of the
@@ -45,7 +45,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.certify.low_rank.columns import Columns, Multipliers, column_loss, column_min
-from ufm.certify.low_rank.smallest import Deflation, deflation
+from ufm.certify.low_rank.residual_norm import ResidualNormBound, residual_norm_bound
 
 SLACK = 1e-9
 HUGE = 1e100
@@ -72,7 +72,7 @@ class _Setting:
     price: Callable[[Floats], Floats]
     upper: float
     most: float
-    deflation: Deflation
+    residual: ResidualNormBound
 
     def phi(self, sigma: Floats | float) -> Floats:
         """Price of singular values of Z; zero, a valid bound, where it is not a number."""
@@ -121,13 +121,13 @@ class _Branch:
         self.lower = self.setting.upper if self.dead else float(self.value[self.lowest])
 
     def _base(self, cells: Floats) -> Floats:
-        """Bound without cuts: the price at the lower corner, the loss by trace and deflation at the upper one."""
+        """Bound without cuts: the price at the lower corner, the loss by trace and residual norm at the upper one."""
         setting, classes = self.setting, self.setting.classes
         n, x1, x2, y1, y2 = cells
         rest = n * x2 + y2
         trace = np.logaddexp(0.0, np.log(classes - 1.0) - (self.b2 + rest) / (classes - 1.0))
         price = setting.phi(self.b1) + n * setting.phi(x1) + setting.phi(y1)
-        return np.fmax(price + np.fmax(trace, setting.deflation(rest)), 0.0)
+        return np.fmax(price + np.fmax(trace, setting.residual(rest)), 0.0)
 
     def _share(self, low: Floats | float, high: Floats | float, multipliers: Multipliers) -> Floats:
         """Lower bound on f over intervals."""
@@ -293,7 +293,12 @@ def moment_bound(
         if least >= most:
             return upper
         setting = _Setting(
-            classes=classes, scale=scale, price=price, upper=upper, most=most, deflation=deflation(classes, 3.0 * most)
+            classes=classes,
+            scale=scale,
+            price=price,
+            upper=upper,
+            most=most,
+            residual=residual_norm_bound(classes, 3.0 * most),
         )
         lower = _search(setting, least, effort) - SLACK * upper
     return min(max(lower, 0.0), upper) if lower == lower else 0.0

@@ -38,7 +38,7 @@ GRID = 400
 
 
 @dataclass(frozen=True)
-class Deflation:
+class ResidualNormBound:
     """The bound as a decreasing step function, below g.
 
     Attributes
@@ -57,16 +57,16 @@ class Deflation:
         return np.where(inside, self.loss[np.where(inside, index, 0)], 0.0)
 
 
-def deflation(classes: int, most: float) -> Deflation:
+def residual_norm_bound(classes: int, most: float) -> ResidualNormBound:
     """The bound for R up to ``most`` (> 0)."""
     rest = most * np.linspace(0.0, 1.0, GRID) ** 1.5
-    size, gain, norm = np.moveaxis(_patterns(classes), 2, 0)[..., None]
+    size, gain, norm = np.moveaxis(sign_patterns(classes), 2, 0)[..., None]
     mean = gain - norm * rest / np.maximum(size, 1.0)
-    return Deflation(rest, (size / classes * np.logaddexp(0.0, mean)).max(axis=1).min(axis=0))
+    return ResidualNormBound(rest, (size / classes * np.logaddexp(0.0, mean)).max(axis=1).min(axis=0))
 
 
 @lru_cache(maxsize=16)
-def _patterns(classes: int) -> Floats:
+def sign_patterns(classes: int) -> Floats:
     """(patterns, partners, 3) the numbers ``|S|``, ``mean_S log p_k`` and ``||W||_2`` for each pattern of signs and each p."""
     if classes > MAX_CLASSES:
         return np.array([[[classes - 2.0, 0.0, 1.0 + np.sqrt(2.0)]]]) * [1.0, 1.0, 1 + 1e-12]
