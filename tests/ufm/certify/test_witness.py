@@ -217,8 +217,12 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
             write_whole(target, "x", "thing")
         assert "None" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "link.json", "n" * 220]
+    # A pipe of our own: a version that replaces devices must not find one of the machine's.
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     with pytest.raises(ufm.InputError, match="not a regular file"):
-        write_whole("/dev/null", "x", "thing")
+        write_whole(pipe, "x", "thing")
+    assert pipe.is_fifo()
 
 
 def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
