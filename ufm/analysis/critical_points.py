@@ -18,7 +18,6 @@ import numpy as np
 from ufm._arrays import Floats
 from ufm._rounding import UNIT
 from ufm.errors import InputError
-from ufm.problem.heads import Explicit
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import WeightDecay
 from ufm.solvers.automatic import solve
@@ -164,8 +163,11 @@ class FactoredObjective:
     def __init__(self, problem: Problem) -> None:
         if not isinstance(problem, Problem):
             raise InputError(f"problem is {problem!r}; give a ufm.Problem")
-        explicit = isinstance(problem.head, Explicit) and problem.head.layers == 1
-        if not explicit or not isinstance(problem.regularizer, WeightDecay) or problem.regularizer.bias is not None:
+        if (
+            not problem.head.bilinear
+            or not isinstance(problem.regularizer, WeightDecay)
+            or problem.regularizer.bias is not None
+        ):
             raise InputError(
                 f"the landscape is that of an explicit head of one layer under weight decay without bias, not of {problem}"
             )

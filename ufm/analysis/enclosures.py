@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ufm._balls import working_precision
 from ufm.certify.optimum import Optimum
 from ufm.errors import InputError
-from ufm.spectral.penalties import Nuclear, NuclearBall
 
 if TYPE_CHECKING:
     from ufm.solvers.solution import Solution
@@ -40,7 +39,7 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
     from flint import arb
 
     program = solution.program
-    if not (isinstance(program.penalty, Nuclear | NuclearBall) and getattr(solution.problem.loss, "plain", False)):
+    if not (program.penalty.nuclear and solution.problem.loss.plain_cross_entropy):
         raise InputError("enclosures of logits need plain cross-entropy and a head that is convex in singular values")
     if not program.loss.shift_invariant:
         raise InputError("enclosures of logits need cross-entropy")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ufm.errors import InputError
-from ufm.spectral.penalties import Nuclear, NuclearBall
 
 if TYPE_CHECKING:
     from ufm.certify.optimum import Optimum
@@ -151,7 +150,7 @@ def _beyond(solution: Solution) -> str:
     from ufm.solvers.solution import Status
 
     problem, program = solution.problem, solution.program
-    if not isinstance(program.penalty, Nuclear | NuclearBall):
+    if not program.penalty.nuclear:
         contrast = smallest_contrast(solution)
         return (
             f"the head {problem.head} is not one whose gap proves contrasts (convex in singular values); "
@@ -167,7 +166,7 @@ def _incomparable(solution: Solution) -> str | None:
     problem = solution.problem
     if not solution.program.loss.shift_invariant:
         return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
-    if not getattr(problem.loss, "plain", False):
+    if not problem.loss.plain_cross_entropy:
         return f"the smallest size occurs once, and logits of different classes are not compared under the loss {problem.loss}"
     return None
 

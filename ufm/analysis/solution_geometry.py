@@ -7,7 +7,6 @@ import numpy as np
 from ufm.metrics.gram import block_gram, centred_columns, duality, equinorm, pairs, to_simplex, written
 from ufm.solvers.solution import Solution
 from ufm.spectral.blocks import BlockMatrix
-from ufm.spectral.penalties import ColumnPenalty
 
 
 def geometry(solution: Solution) -> dict[str, float | None]:
@@ -30,7 +29,7 @@ def geometry(solution: Solution) -> dict[str, float | None]:
     -0.333333333
     """
     sizes = np.array([float(n) for n in solution.program.sizes])
-    if isinstance(solution.program.penalty, ColumnPenalty):
+    if solution.program.penalty.columns:
         weight, means, cross = _written_out(solution)
         sizes = np.array([float(n) for n in solution.problem.counts])
     else:

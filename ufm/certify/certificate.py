@@ -71,6 +71,7 @@ class Certificate:
         """The same witness with bounds proved in exact and ball arithmetic."""
         if self.level == "rigorous":
             return self
+        check_verified(self.problem)
         from ufm.certify.verify import prove
 
         proof = prove(self.document())
@@ -84,6 +85,7 @@ class Certificate:
         InputError
             The file cannot be written.
         """
+        check_verified(self.problem)
         from ufm.certify.verify import prove
 
         content = self.document()
@@ -114,6 +116,22 @@ def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{what} {str(path)!r} cannot be written: {reason}") from None
+
+
+def check_verified(problem: Problem) -> None:
+    """Refuse a problem with a head or a loss that the independent verifier does not know.
+
+    Raises
+    ------
+    InputError
+        The head or the loss is not `verified`.
+    """
+    for what, part in (("head", problem.head), ("loss", problem.loss)):
+        if not part.verified:
+            raise InputError(
+                f"{what} {part} is not known to the independent verifier, so it has no rigorous or saved certificate; use "
+                "level 'float', or state it in ufm/certify/verify too"
+            )
 
 
 def check_level(level: str) -> str:

@@ -26,8 +26,6 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm._rounding import TINY, UNIT, gamma
-from ufm.spectral.loss import Enclosed
-from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import LogitProgram
 
 PARAMETERS = 8
@@ -87,7 +85,7 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
             if not (moved < 1e-3).all():
                 return None
     penalty = program.penalty.relaxed(upper)
-    if isinstance(penalty, ColumnPenalty) and penalty.nonnegative and not _repelling(program, slopes):
+    if penalty.columns and penalty.nonnegative and not _repelling(program, slopes):
         return None
     norms = dual_norms(program, slopes, moved)
     if not np.isfinite(norms).all():
@@ -95,12 +93,12 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
     fraction, price = 1.0, 0.0
     wide = 1.0 + (program.groups + 2 * PARAMETERS) * UNIT
     if penalty.ball:
-        price = _support(penalty, norms, program.multiplicity) * wide
-    elif isinstance(penalty, ColumnPenalty) and penalty.power == 2:
-        price = float(program.multiplicity @ norms**2) / (2.0 * penalty.weight) * wide
+        price = penalty.support(norms, program.multiplicity) * wide
+    elif penalty.columns and penalty.power == 2:
+        price = float(program.multiplicity @ norms**2) / (2.0 * penalty.strength) * wide
     else:
         largest = float(norms.max()) * wide
-        fraction = min(1.0, penalty.weight / largest) if largest > 0 else 1.0  # type: ignore[union-attr]
+        fraction = min(1.0, penalty.strength / largest) if largest > 0 else 1.0
     if residual is not None and program.bias_decay:
         size = (np.abs(residual) + error) * fraction
         price += float(program.multiplicity @ size**2) / (2.0 * program.bias_decay) * wide
@@ -115,7 +113,7 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
 def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[float, float]:
     """``sum pi d`` at these slopes, and what rounding (and moving rows of slopes by ``moved`` (G,)) can take off."""
     loss, others = program.loss, program.logit_counts
-    if isinstance(loss, Enclosed):
+    if loss.encloses:
         values = loss.below(slopes, others)
         own_error = np.zeros_like(values)
     else:
@@ -133,34 +131,23 @@ def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -
 def _tilt(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
     """(G,) bound on how far d falls when slopes of row g move by at most ``moved[g]``; inf near the edge of the domain."""
     loss, others = program.loss, program.logit_counts
-    if getattr(loss, "quadratic", False):
+    if loss.quadratic:
         rows = np.append(moved, moved.max())[:, None]
         return 2.0 * (others * rows * (np.abs(slopes) + rows + 1.0)).sum(axis=0)
-    if not hasattr(loss, "probabilities"):
+    if not loss.has_probabilities:
         return np.full(program.groups, np.inf)
     rows = 2.0 * moved[:, None]
     alive = others[:-1] > 0
-    shares = np.where(alive, loss.probabilities(slopes), 1.0)  # type: ignore[attr-defined]
+    shares = np.where(alive, loss.probabilities(slopes), 1.0)
     own = 1.0 - (others[:-1] * np.where(alive, shares, 0.0)).sum(axis=0)
     total = (others[:-1] * rows).sum(axis=0)
     inside = (shares > 2.0 * rows).all(axis=0) & (own > 2.0 * total)
     # The derivative of the entropy by a probability is at most 1 + |log p|; offsets add their own size.
-    offset = np.abs(getattr(loss, "offset", np.zeros(program.groups)))
+    offset = np.abs(loss.offsets)
     with np.errstate(divide="ignore", invalid="ignore"):
         steep = 1.0 - np.log(np.minimum(shares - rows, 1.0)) + offset[:, None]
         steep_own = 1.0 - np.log(np.minimum(own - total, 1.0)) + offset
     return np.where(inside, (others[:-1] * rows * steep).sum(axis=0) + total * steep_own, np.inf)
-
-
-def _support(penalty: object, norms: Floats, multiplicity: Floats) -> float:
-    """Largest inner product of G with a point of the ball, from G's singular values or column norms."""
-    weight: float = getattr(penalty, "radius", None) or getattr(penalty, "weight", 0.0)
-    if isinstance(penalty, ColumnPenalty):
-        if penalty.kind == "caps":
-            return weight * float(multiplicity @ norms)
-        if penalty.power == 2:
-            return weight * float(np.sqrt(multiplicity @ norms**2))
-    return weight * float(norms.max())
 
 
 def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> Floats:
@@ -172,7 +159,7 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
     column = program.share / program.scale
     warm, m = program.loss.temperature, program.multiplicity
     # Smoothed probabilities are rounded in units of the floor.
-    size = np.abs(slopes[:-1]) + 2.0 * float(getattr(program.loss, "floor", 0.0))
+    size = np.abs(slopes[:-1]) + 2.0 * program.loss.floor
     size = np.where(program.logit_counts[:-1] > 0, size, 0.0)
     error = 8 * UNIT * size + np.where(program.logit_counts[:-1] > 0, shift[:, None], 0.0)
     wide = 1.0 + gamma(2 * program.groups + 2 * PARAMETERS)
@@ -182,7 +169,7 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
         own_error = (program.logit_counts[:-1] * (error + sums * size)).sum(axis=0)
     else:
         own_error = 8 * UNIT * np.abs(own) + shift
-    if isinstance(program.penalty, ColumnPenalty):
+    if program.penalty.columns:
         square = (np.abs(own) + own_error) ** 2 + (program.logit_counts[:-1] * (np.abs(slopes[:-1]) + error) ** 2).sum(axis=0)
         return np.sqrt(square) * column * wide
     root = np.sqrt(m)
@@ -243,7 +230,7 @@ def _residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
     size = np.abs(slopes[:-1]) @ weight + (np.abs(np.diag(slopes[:-1])) + np.abs(slopes[-1])) * share
     if program.loss.shift_invariant:
         size = size + (program.logit_counts[:-1] * np.abs(slopes[:-1])).sum(axis=0) * share
-    floor = 2.0 * float(getattr(program.loss, "floor", 0.0))
+    floor = 2.0 * program.loss.floor
     error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * (size + floor * (float(weight.sum()) + program.classes * share))
     return warm * (received + slopes[-1] * share), error
 
@@ -259,9 +246,9 @@ def _balanced(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats
         return shifted
     # Columns of P - T sum to zero, so the own entry follows.
     shifted[-1] = -(program.logit_counts[:-1] * shifted[:-1]).sum(axis=0)
-    if not hasattr(program.loss, "probabilities"):
+    if not program.loss.has_probabilities:
         return shifted
-    shares = program.loss.probabilities(shifted)  # type: ignore[attr-defined]
+    shares = program.loss.probabilities(shifted)
     rest = (program.logit_counts[:-1] * shares).sum(axis=0)
     if np.where(program.logit_counts[:-1] > 0, shares, 0.0).min() < 0 or rest.max() > 1:
         return None

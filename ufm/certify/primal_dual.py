@@ -16,7 +16,6 @@ from ufm._rounding import UNIT, gamma
 from ufm.certify.duality import PARAMETERS, dual_bound
 from ufm.certify.scalars import scalar_bound, splits
 from ufm.errors import ConvergenceError
-from ufm.spectral.loss import Enclosed
 from ufm.spectral.program import Factors, LogitProgram
 
 RECOVERED = 24
@@ -104,7 +103,7 @@ def _loss_above(program: LogitProgram, factors: Factors, logits: Floats, values:
     size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(np.where(program.contrast_counts > 0, contrast, 0.0))
     others = warm[:, None] * size
     radius = gamma(terms) * np.vstack([others, np.diag(others) + warm * contrast])
-    if isinstance(program.loss, Enclosed):
+    if program.loss.encloses:
         above = program.loss.above(logits, radius, program.logit_counts)
     else:
         # A convex loss whose own sums are as long as the column and as large as its terms.

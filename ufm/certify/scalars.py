@@ -12,8 +12,6 @@ point, as where F' changes its sign.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 
 from ufm._arrays import Floats
@@ -21,42 +19,24 @@ from ufm._rounding import TINY, UNIT
 from ufm.spectral.program import LogitProgram
 
 
-@runtime_checkable
-class ScalarPrice(Protocol):
-    """A concave price that is a sum over singular values, as `Schatten` and `MinimaxConcave` are."""
-
-    def each(self, singular: Floats) -> Floats:
-        """phi, elementwise."""
-        ...
-
-    def turn(self, curvature: Floats) -> Floats:
-        """From where ``phi + curvature s^2 / 2`` is convex, elementwise; not below it."""
-        ...
-
-    def slope(self, singular: Floats, copies: Floats) -> Floats:
-        """phi', elementwise."""
-        ...
-
-    def accuracy(self, singular: Floats) -> float: ...
-    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]: ...
-
-
 def splits(program: LogitProgram) -> bool:
     """Whether the program is a sum of scalar problems: quadratic loss of equal curvature, no bias, a concave price."""
     ratio = program.share / program.scale**2
     equal = bool(np.all(np.abs(ratio - ratio[0]) <= 1e-12 * ratio[0]))
-    concave = program.penalty.separable and not program.penalty.convex and isinstance(program.penalty, ScalarPrice)
-    return getattr(program.loss, "quadratic", False) and program.bias_decay is None and equal and concave
+    penalty = program.penalty
+    concave = not penalty.ball and penalty.separable and not penalty.convex and penalty.turn(ratio) is not None
+    return program.loss.quadratic and program.bias_decay is None and equal and concave
 
 
 def scalar_bound(program: LogitProgram) -> float:
     """Lower bound on the optimum of a program that `splits`, rounding errors subtracted."""
     price = program.penalty
-    assert isinstance(price, ScalarPrice)
     target, curvature = program.scale, program.share / program.scale**2
     ones = np.ones(program.groups)
     found, _ = price.prox(target, ones, 1.0 / curvature)
     turn, safe = price.turn(curvature), price.turn(0.5 * curvature)
+    assert turn is not None
+    assert safe is not None  # as `splits` says
     accuracy = (price.accuracy(np.concatenate([found, turn, safe, target])) + 16.0) * UNIT
 
     def value(s: Floats) -> Floats:

@@ -67,12 +67,12 @@ def _probabilities(problem: Problem, program: LogitProgram, slopes: Floats) -> d
     """
     multiplicity = [int(m) for m in program.multiplicity]
     groups = range(len(multiplicity))
-    shares = np.where(program.logit_counts[:-1] > 0, np.maximum(program.loss.probabilities(slopes), 0.0), 0.0)  # type: ignore[attr-defined]
+    shares = np.where(program.logit_counts[:-1] > 0, np.maximum(program.loss.probabilities(slopes), 0.0), 0.0)
     smallest = float(np.min(np.where(shares > 0, shares, 1.0)))
     bits = min(64 + max(0, -frexp(smallest)[1]), 900)
     other = [[int(v) for v in row] for row in np.ldexp(shares, bits).tolist()]
     denominator = 1 << bits
-    smoothing = Fraction(getattr(program.loss, "smoothing", 0.0))
+    smoothing = Fraction(program.loss.smoothing)
     floor = smoothing / sum(multiplicity)
     if program.bias_decay == 0:
         common = lcm(denominator, floor.denominator)

@@ -11,8 +11,11 @@ import numpy as np
 
 from ufm.errors import InputError
 from ufm.problem.heads import Explicit, Head, Parameters
+from ufm.problem.heads.base import check_head
 from ufm.problem.losses import CrossEntropy, Loss
+from ufm.problem.losses.base import check_loss
 from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.text import parse_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
 from ufm.targets.counts import ClassCounts
@@ -24,10 +27,10 @@ class Problem:
 
     Parameters
     ----------
-    counts : ClassCounts or list of int
+    counts : ClassCounts, list of int, or text such as ``"100*5,10*5"``
     regularizer : WeightDecay or NormBudget
-    loss : CrossEntropy (default; in nats) or SquaredError, *mean* over samples
-    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU or FixedETF
+    loss : CrossEntropy (default; in nats) or SquaredError, *mean* over samples, or text such as ``"ce:weights=1"``
+    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, or text such as ``"deq:rho=0.3"``
     dim : int or None
         Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error)
         the relaxation over logits may be loose.
@@ -52,28 +55,22 @@ class Problem:
 
     def __init__(
         self,
-        counts: ClassCounts | Iterable[int],
+        counts: ClassCounts | Iterable[int] | str,
         *,
         regularizer: WeightDecay | NormBudget,
-        loss: Loss | None = None,
-        head: Head | None = None,
+        loss: Loss | str | None = None,
+        head: Head | str | None = None,
         dim: int | None = None,
     ) -> None:
         if not isinstance(regularizer, WeightDecay | NormBudget):
             raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
-        if head is not None and not isinstance(head, Head):
-            raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")
-        if loss is not None and not isinstance(loss, Loss):
-            raise InputError(
-                f"loss is {loss!r}; give CrossEntropy(), SquaredError() or what has the members of ufm.problem.losses.Loss"
-            )
         if dim is not None and not (isinstance(dim, Integral) and not isinstance(dim, bool) and 1 <= dim <= 10**9):
             raise InputError(f"dim is {dim!r}; the feature dimension must be a whole number of at least 1")
         values = {
-            "counts": ClassCounts.of(counts),
+            "counts": ClassCounts.parse(counts) if isinstance(counts, str) else ClassCounts.of(counts),
             "regularizer": regularizer,
-            "loss": CrossEntropy() if loss is None else loss,
-            "head": Explicit() if head is None else head,
+            "loss": CrossEntropy() if loss is None else parse_loss(loss) if isinstance(loss, str) else check_loss(loss),
+            "head": Explicit() if head is None else parse_head(head) if isinstance(head, str) else check_head(head),
             "dim": None if dim is None else int(dim),
         }
         for name, value in values.items():
@@ -204,6 +201,10 @@ class Problem:
         features = float(columns.sum() if decay.per_class else counts @ columns)
         value += 0.5 * decay.weight * weight + 0.5 * decay.features * features
         value += head.price(head.arrays(parameters), decay)[0]
+        if head.surcharged:
+            scaled = parameters.weight @ parameters.outputs * program.scale
+            singular = np.asarray(np.linalg.svd(scaled, compute_uv=False), dtype=np.float64)
+            value += head.surcharge(singular, np.ones(len(singular)), decay)
         if decay.bias and parameters.bias is not None:
             value += 0.5 * decay.bias * float(parameters.bias @ parameters.bias)
         return value

@@ -1,66 +1,100 @@
-"""Heads and losses as text: what the command line (and a sweep's file) says for them.
+"""Heads and losses from text: what the command line (and a sweep's file) says for them.
 
 ``explicit``, ``explicit:L``, ``deq:rho=R``, ``deq:decay=LA,contraction=G``, ``deq:frobenius=E``, ``relu``,
 ``etf[:norm=X][,average]``; ``mse``, ``ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]``, where a number is an
-exponent (see `CrossEntropy`) and ``a/b/...`` one value for each distinct class size, largest size first.
+exponent (see `CrossEntropy`) and ``a/b/...`` one value for each distinct class size, largest size first. Each class states its
+own form (`Spelling`); classes of a user's own are read when they are handed over in ``heads`` or ``losses``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from ufm.errors import InputError, brief
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Head, LinearDEQ, ReLU
 from ufm.problem.losses import CrossEntropy, Loss, SquaredError
+from ufm.problem.spelling import Spelling
 
-HEADS = "explicit, explicit:L, deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu or etf[:norm=X,average]"
-LOSSES = "mse or ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]"
+HEADS: tuple[type[Head], ...] = (Explicit, LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF)
+LOSSES: tuple[type[Loss], ...] = (CrossEntropy, SquaredError)
 
 
-def parse_head(text: str) -> Head:
+def parse_head(text: str, *, heads: Sequence[type[Head]] = HEADS) -> Head:
     """A head from text.
 
+    Parameters
+    ----------
+    text : str, ``kind[:option=value,...]``
+    heads : sequence of subclasses of Head, each with a `Spelling`; add yours to `HEADS`
+
+    Raises
+    ------
+    InputError
+        No head is written so, or a value is refused by the head.
+
+    Examples
+    --------
     >>> parse_head("deq:decay=0.05,contraction=0.5")
     DecayedDEQ(decay=0.05, contraction=0.5)
     """
-    kind, _, rest = text.partition(":")
-    if kind == "explicit" and "=" not in rest:
-        if not rest:
-            return Explicit()
-        depth = _number("head", text, rest)
-        return Explicit(int(depth) if depth.is_integer() else depth)  # type: ignore[arg-type]
-    options = _options("head", text, rest, flags=("average",))
-    names = set(options)
-    numbers = {name: _number("head", text, value) for name, value in options.items() if name != "average"}
-    if kind == "deq":
-        if names == {"rho"}:
-            return LinearDEQ(numbers["rho"])
-        if names == {"frobenius"}:
-            return FrobeniusDEQ(numbers["frobenius"])
-        if names in ({"decay"}, {"decay", "contraction"}):
-            return DecayedDEQ(**numbers)
-    if kind == "relu" and not names:
-        return ReLU()
-    if kind == "etf" and names <= {"norm", "average"}:
-        return FixedETF(norm=numbers.get("norm"), average="average" in names)
-    raise InputError(f"--head is {brief(text)}; choose {HEADS}")
+    return _parsed("head", text, heads)
 
 
-def parse_loss(text: str) -> Loss:
+def parse_loss(text: str, *, losses: Sequence[type[Loss]] = LOSSES) -> Loss:
     """A loss from text.
 
+    Parameters
+    ----------
+    text : str, ``kind[:option=value,...]``
+    losses : sequence of subclasses of Loss, each with a `Spelling`; add yours to `LOSSES`
+
+    Raises
+    ------
+    InputError
+        No loss is written so, or a value is refused by the loss.
+
+    Examples
+    --------
     >>> str(parse_loss("ce:weights=1,temperatures=1/0.5"))
     'ce:weights=1,temperatures=1/0.5'
     """
+    return _parsed("loss", text, losses)
+
+
+def _parsed(option: str, text: str, classes: Sequence[type[Any]]) -> Any:
+    """The object of the class whose form the text has."""
     kind, _, rest = text.partition(":")
-    if kind == "mse" and not rest:
-        return SquaredError()
-    options = _options("loss", text, rest)
-    if kind != "ce" or not set(options) <= {"weights", "adjustment", "temperatures", "smoothing"}:
-        raise InputError(f"--loss is {brief(text)}; choose {LOSSES}")
-    values = {}
+    forms = [(cls, cls.spelling) for cls in classes if cls.spelling is not None]
+    of_kind = [(cls, form) for cls, form in forms if form.kind == kind]
+    for cls, form in of_kind:
+        if form.positional and "=" not in rest:
+            if not rest:
+                return cls()
+            value = _number(option, text, rest)
+            return cls(**{form.positional: int(value) if value.is_integer() else value})
+    flags = tuple(flag for _, form in of_kind for flag in form.flags)
+    if not of_kind and rest:
+        _options(option, text, rest, flags)  # what is misspelt is told first
+    options = _options(option, text, rest, flags) if of_kind else {}
+    for cls, form in of_kind:
+        if not form.positional and form.takes(set(options)):
+            return cls(**_values(option, text, form, options))
+    usage = " or ".join(form.usage for _, form in forms)
+    raise InputError(f"--{option} is {brief(text)}; choose {usage}")
+
+
+def _values(option: str, text: str, form: Spelling, options: dict[str, str]) -> dict[str, Any]:
+    """Arguments of the class from the options of its form."""
+    names = {**form.required, **form.optional}
+    found: dict[str, Any] = {flag: True for flag in form.flags if flag in options}
     for name, value in options.items():
-        parts = [_number("loss", text, part) for part in value.split("/")]
-        values[name] = parts[0] if len(parts) == 1 else tuple(parts)
-    return CrossEntropy(**values)
+        if name in form.flags:
+            continue
+        parts = value.split("/") if form.listed else [value]
+        numbers = [_number(option, text, part) for part in parts]
+        found[names[name]] = numbers[0] if len(numbers) == 1 else tuple(numbers)
+    return found
 
 
 def _options(option: str, text: str, rest: str, flags: tuple[str, ...] = ()) -> dict[str, str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ufm.certify.certificate import check_level
+from ufm.certify.certificate import check_level, check_verified
 from ufm.certify.primal_dual import within
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers import METHODS, Solver, solver
 from ufm.solvers.solution import Solution, Status, outward
-from ufm.spectral.penalties import ColumnPenalty
 
 PROVED = 1e-6
 """Rigorous relative gap above which a solution no longer counts as solved."""
@@ -51,6 +50,8 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
     check_level(level)
     if not isinstance(problem, Problem):
         raise InputError(f"problem is {problem!r}; give a ufm.Problem")
+    if level == "rigorous":
+        check_verified(problem)
     if method == "auto":
         solution = _automatic(problem)
     elif isinstance(method, str):
@@ -85,7 +86,7 @@ def _automatic(problem: Problem) -> Solution:
         return best
     # What the head is for says most: column penalties have one method, prices that are not convex another.
     penalty = problem.program().penalty
-    last = "separable" if isinstance(penalty, ColumnPenalty) else "factored" if penalty.convex else "multistart"
+    last = "separable" if penalty.columns else "factored" if penalty.convex else "multistart"
     raise InputError(f"no method fits this problem: {last}: {dict(refusals)[last]}")
 
 

@@ -21,7 +21,7 @@ from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
-from ufm.spectral.penalties import ColumnPenalty
+from ufm.spectral.penalties import Penalty
 from ufm.spectral.program import Factors, LogitProgram
 
 
@@ -44,11 +44,11 @@ class Separable:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
-        if isinstance(program.penalty, ColumnPenalty):
+        if program.penalty.columns:
             if program.classes > MAX_DENSE // 4:
                 return f"it writes out W for the head {problem.head}, and K={program.classes} is too large"
             return None
-        if not getattr(program.loss, "quadratic", False):
+        if not program.loss.quadratic:
             return f"it solves squared error, or the heads relu and etf, not {problem.loss} with the head {problem.head}"
         if program.bias_decay is not None:
             return "it solves squared error without a bias only"
@@ -74,7 +74,7 @@ class Separable:
         if reason is not None:
             raise InputError(f"method 'separable' does not fit: {reason}")
         program = problem.program()
-        factors = _columns(program) if isinstance(program.penalty, ColumnPenalty) else _singular(program)
+        factors = _columns(program) if program.penalty.columns else _singular(program)
         found = bounds(program, factors)
         stats = Stats(1, 1, perf_counter() - start)
         return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
@@ -83,7 +83,7 @@ class Separable:
 def _singular(program: LogitProgram) -> Factors:
     """Logits ``diag(s / scale)`` from the proximal map of the penalty at the scales."""
     ones = program.multiplicity
-    singular, _ = program.penalty.prox(program.scale, ones, program.scale**2 / program.share)  # type: ignore[union-attr]
+    singular, _ = program.penalty.prox(program.scale, ones, program.scale**2 / program.share)
     height = singular / program.scale
     # diag(height) is a contrast of each group and its block means height / m.
     root = np.sqrt(height / program.multiplicity)
@@ -95,13 +95,12 @@ def _singular(program: LogitProgram) -> Factors:
 def _columns(program: LogitProgram) -> Factors:
     """Logits ``(I - 11'/K) diag(a)``."""
     penalty = program.penalty
-    assert isinstance(penalty, ColumnPenalty)
     classes = program.classes
     unit = program.scale * np.sqrt((classes - 1.0) / classes)
     if penalty.kind == "price":
-        heights = _heights(program.share, unit, penalty.weight, penalty.power, classes)
+        heights = _heights(program.share, unit, penalty.strength, penalty.power, classes)
     elif penalty.kind == "caps":
-        heights = penalty.weight / unit
+        heights = penalty.strength / unit
     else:
         heights = _budgeted(program, unit, penalty, classes)
     blocks = (np.diag(1.0 / program.multiplicity) - 1.0 / classes) * heights
@@ -111,7 +110,7 @@ def _columns(program: LogitProgram) -> Factors:
     return Factors(np.where(program.contrast_counts > 0, heights, 0.0), u * root, root[:, None] * vt, zero)
 
 
-def _heights(share: Floats, unit: Floats, price: float, power: int, classes: int) -> Floats:
+def _heights(share: Floats, unit: Floats, price: float, power: float, classes: int) -> Floats:
     """Minimisers a >= 0 of ``share log(1 + (K-1) e^{-a}) + price (unit a)^power / power``, one by one."""
     if power == 1:
         wrong = price * unit / share
@@ -128,7 +127,7 @@ def _heights(share: Floats, unit: Floats, price: float, power: int, classes: int
     return 0.5 * (low + high)
 
 
-def _budgeted(program: LogitProgram, unit: Floats, penalty: ColumnPenalty, classes: int) -> Floats:
+def _budgeted(program: LogitProgram, unit: Floats, penalty: Penalty, classes: int) -> Floats:
     """Heights that use a budget up, from the multiplier that prices it."""
     low, high = -700.0, 700.0
     for _ in range(200):

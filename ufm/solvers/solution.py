@@ -20,7 +20,6 @@ from ufm.problem.heads import Parameters
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget
 from ufm.spectral.blocks import BlockMatrix
-from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import Factors, LogitProgram
 
 
@@ -170,7 +169,7 @@ def attainable(problem: Problem, program: LogitProgram, factors: Factors) -> tup
     Heads on columns recover their parameters up to rounding, which the bounds include; so do all others but where
     ``1 - a`` is not a float close to what the best map A needs.
     """
-    if isinstance(program.penalty, ColumnPenalty):
+    if program.penalty.columns:
         return factors, 0.0
     head, regularizer = problem.head, problem.regularizer
     lengths, copies = program.feature_lengths(factors)
@@ -185,6 +184,8 @@ def attainable(problem: Problem, program: LogitProgram, factors: Factors) -> tup
         return factors._replace(contrast=factors.contrast * root**2, left=factors.left * root, right=factors.right * root), 0.0
     arrays = tuple(np.sqrt(copies) * array for array in found.arrays)
     price = 0.5 * regularizer.weight * weight + 0.5 * regularizer.features * features + head.price(arrays, regularizer)[0]
+    if head.surcharged:
+        price += head.surcharge(found.weight * found.outputs, copies, regularizer)
     stated = program.penalty.value(lengths, copies)
     accuracy = (program.penalty.accuracy(lengths) + 4.0 * RECOVERED) * UNIT
     return factors, price - stated if price > stated * (1.0 + accuracy) else 0.0

@@ -27,7 +27,7 @@ from ufm._arrays import Floats
 from ufm._rounding import UNIT
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.loss import BoundLoss
-from ufm.spectral.penalties import ColumnPenalty, Penalty
+from ufm.spectral.penalties import Penalty
 
 
 class Point(NamedTuple):
@@ -84,7 +84,7 @@ class LogitProgram:
     multiplicity : (G,) float64, number of classes ``m_g`` per group
     sizes : tuple of int, samples ``n_g`` per class of the group
     scale : (G,) float64, column scale ``s_g`` of the penalty
-    penalty : Penalty on the singular values of ``Z S``, or ColumnPenalty on its columns
+    penalty : Penalty on the singular values of ``Z S``, or on its columns
     loss : BoundLoss, with the share ``pi`` of one class of each group
     bias_decay : float or None, ``lambda_b`` (half convention); 0 is a free bias, None is no bias
     runs : class order, see `BlockMatrix`
@@ -102,7 +102,7 @@ class LogitProgram:
     multiplicity: Floats
     sizes: tuple[int, ...]
     scale: Floats
-    penalty: Penalty | ColumnPenalty
+    penalty: Penalty
     loss: BoundLoss
     bias_decay: float | None
     runs: tuple[tuple[int, int], ...]
@@ -260,7 +260,7 @@ class LogitProgram:
 
     def lengths(self, factors: Factors) -> tuple[Floats, Floats]:
         """What the penalty is charged on, with multiplicities: lengths of feature dimensions, or scaled column norms."""
-        if isinstance(self.penalty, ColumnPenalty):
+        if self.penalty.columns:
             logits = self.plain(factors._replace(bias=np.zeros(self.groups)))
             square = logits[-1] ** 2 + (self.logit_counts[:-1] * logits[:-1] ** 2).sum(axis=0)
             return self.scale * np.sqrt(square), self.multiplicity

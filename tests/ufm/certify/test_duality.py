@@ -12,13 +12,13 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from ufm.certify.bounds import _loss_above, within
 
 import ufm
 from tests.ufm.certify import naive
 from tests.ufm.certify.adversary import problem_data
 from ufm.certify import bounds as level_float
 from ufm.certify import duality
-from ufm.certify.bounds import _loss_above, within
 from ufm.certify.duality import dual_bound, dual_norms, zero_bound
 from ufm.certify.witness import dyadic
 from ufm.spectral.program import LogitProgram
@@ -178,10 +178,10 @@ def test_norms_hold_wherever_rows_are_moved_to(name, size):
             bound = dual_norms(program, slopes, moved)
 
             def norms(table: Any) -> Any:
-                G = priced(program, table)  # noqa: B023
-                if len(bound) == 1 and not isinstance(program.penalty, ufm.spectral.penalties.ColumnPenalty):  # noqa: B023
+                G = priced(program, table)
+                if len(bound) == 1 and not isinstance(program.penalty, ufm.spectral.penalties.ColumnPenalty):
                     return np.array([np.linalg.norm(G, 2)])
-                first = np.cumsum([0, *program.multiplicity.astype(int)[:-1]])  # noqa: B023
+                first = np.cumsum([0, *program.multiplicity.astype(int)[:-1]])
                 return np.linalg.norm(G, axis=0)[first]
 
             widest = np.zeros_like(slopes)

@@ -16,7 +16,7 @@ from tests.ufm.certify.adversary import run, violations
 from ufm.certify import bounds
 from ufm.certify.scalars import scalar_bound, splits
 from ufm.solvers.convex.step_imbalance import solve_steps
-from ufm.spectral.penalties import FrobeniusRelief, MinimaxConcave, Schatten
+from ufm.spectral.penalties import MinimaxConcave, NuclearMinusFrobenius, Schatten
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
@@ -42,7 +42,7 @@ def test_frobenius_budgets_close_to_one(distance, counts, loss):
 @settings(max_examples=60, deadline=None)
 def test_relief_is_accurate(bits, values, copies):
     budget = 1.0 - 2.0**-bits
-    penalty = FrobeniusRelief(1.0, budget)
+    penalty = NuclearMinusFrobenius(1.0, budget)
     singular, times = np.array(values), np.full(len(values), float(copies))
     with mpmath.workdps(60):
         e = mpmath.sqrt(mpmath.mpf(budget))

@@ -10,11 +10,12 @@ import pytest
 from scipy.optimize import minimize
 
 import ufm
-from ufm.spectral.loss import ColumnLoss
+from ufm.problem.losses import Loss
+from ufm.spectral.loss import BoundLoss, ColumnLoss
 
 
 @dataclass(frozen=True)
-class OneVsRest:
+class OneVsRest(Loss):
     """Sum over classes of ``log(1 + exp(-s z))`` with s = 1 for the class itself and -1 for the others, mean over samples."""
 
     name = "one-vs-rest"
@@ -32,7 +33,7 @@ class OneVsRest:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundOneVsRest:
+class BoundOneVsRest(BoundLoss):
     share: np.ndarray
     temperature: np.ndarray
     shift_invariant = False

@@ -37,7 +37,7 @@ def optimality(solution):
     slope = (softmax(logits, axis=0) - np.eye(len(group))) * (program.share / program.scale)[group]
     largest = np.linalg.norm(slope, 2)
     nuclear = np.linalg.norm(core, "nuc")
-    mu = program.penalty.weight if isinstance(program.penalty, Nuclear) else largest
+    mu = program.penalty.strength if isinstance(program.penalty, Nuclear) else largest
     violations = [max(largest / mu - 1, 0.0), abs(np.vdot(slope, core) / mu + nuclear) / max(nuclear, 1e-300)]
     if isinstance(program.penalty, NuclearBall):
         violations.append(abs(nuclear / program.penalty.radius - 1))

@@ -22,7 +22,7 @@ import numpy as np
 from ufm.analysis.thresholds.decay import decay_threshold
 from ufm.analysis.thresholds.enclosed import Threshold
 from ufm.errors import InputError
-from ufm.problem.heads import DecayedDEQ, Head
+from ufm.problem.heads import Head
 from ufm.problem.losses.cross_entropy import BoundCrossEntropy
 from ufm.problem.regularizers import WeightDecay
 from ufm.solvers.nonconvex.descent import Descent
@@ -102,15 +102,13 @@ class _Family:
 
     def first(self) -> float:
         """Ratio below which the collapsed solution is not even a local minimum; 0 where it always is one."""
-        slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])  # type: ignore[union-attr]
+        slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])
         return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority if slope < 1e50 else 0.0
 
     def last(self) -> float | None:
         """Ratio above which collapse is proved, or None."""
-        if not isinstance(self.head, DecayedDEQ):
-            return None
-        least = self.regularizer.mu * (1.0 - self.head.limit)
-        return (1.0 / (sqrt(self.count) * least) - self.minority) / self.majority
+        least = self.program(1.0).penalty.least_slope
+        return (1.0 / (sqrt(self.count) * least) - self.minority) / self.majority if least > 0 else None
 
 
 class _Tracker:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from operator import index
 
 from ufm.analysis.thresholds.enclosed import Threshold
 from ufm.certify.certificate import check_level
 from ufm.errors import InputError
-from ufm.problem.heads import DecayedDEQ, Explicit, Head, LinearDEQ
+from ufm.problem.heads import Explicit, Head
+from ufm.problem.heads.base import check_head
 from ufm.problem.regularizers import NormBudget, WeightDecay
 
 
@@ -54,10 +54,8 @@ def threshold(
     """
     check_level(level)
     majority, minority = _classes(classes)
-    if head is not None and not isinstance(head, Head):
-        raise InputError(f"head is {head!r}; give a head such as Explicit() or LinearDEQ(rho)")
-    head = Explicit() if head is None else head
-    gain = 1 / (1 - Fraction(head.rho)) if isinstance(head, LinearDEQ) else Fraction(1)
+    head = Explicit() if head is None else check_head(head)
+    gain = head.exact_gain
     if isinstance(regularizer, WeightDecay):
         from ufm.analysis.thresholds.decay import decay_threshold
 
@@ -69,7 +67,7 @@ def threshold(
             raise InputError("minority_count is missing: under decay per sample the threshold depends on n_B; give it")
         else:
             count = _positive("minority_count", minority_count)
-        if head.gain is None:
+        if gain is None:
             return _jump(majority, minority, count, regularizer, head, level)
         return decay_threshold(majority, minority, count, regularizer, gain, level)
     if isinstance(regularizer, NormBudget):
@@ -77,7 +75,7 @@ def threshold(
 
         if minority_count is not None:
             raise InputError(f"minority_count={minority_count} has no effect under norm budgets; leave it out")
-        if head.gain is None:
+        if gain is None:
             raise InputError(
                 f"head is {head}; under budgets thresholds need explicit or deq:rho=R; give one of them, or a decay"
             )
@@ -86,7 +84,8 @@ def threshold(
 
 
 def _jump(majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, level: str) -> Threshold:
-    if not isinstance(head, DecayedDEQ | Explicit):
+    penalty = head.penalty(regularizer, majority + minority)
+    if penalty.convex or penalty.columns or not penalty.separable:
         raise InputError(f"head is {head}; thresholds are known for explicit[:L], deq:rho=R and deq:decay=LA,contraction=G")
     if level == "rigorous":
         raise InputError(

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from ufm.certify.low_rank.branch_and_bound import moment_bound
-from ufm.problem.losses.cross_entropy import BoundCrossEntropy
-from ufm.spectral.penalties import MinimaxConcave, Schatten, SchattenBall
 from ufm.spectral.program import Factors, LogitProgram
 
 __all__ = ["balanced_bound", "moment_bound"]
@@ -29,28 +27,36 @@ def balanced_bound(program: LogitProgram, factors: Factors, upper: float, effort
     effort : int, see `moment_bound`; 0 for no bound
     """
     loss, penalty = program.loss, program.penalty
-    plain = isinstance(loss, BoundCrossEntropy) and not loss.smoothing and bool(np.all(loss.temperature == 1.0))
-    if not plain or program.groups != 1 or program.bias_decay is not None or program.classes > MAX_CLASSES or not effort:
+    if (
+        not loss.plain_cross_entropy
+        or program.groups != 1
+        or program.bias_decay is not None
+        or program.classes > MAX_CLASSES
+        or not effort
+    ):
         return 0.0
     classes, scale = program.classes, float(program.scale[0])
-    if isinstance(penalty, Schatten | MinimaxConcave):
-        return moment_bound(classes, scale, penalty.each, upper, penalty.range(upper) * (1 + 1e-12), effort=effort)
-    if isinstance(penalty, SchattenBall):
-        # Lagrange: loss + m (sum s^p - level) is at most the loss inside the ball, for any multiplier m >= 0.
-        whole = program.split() if len(factors.contrast) != program.groups else program
-        point = whole.point(factors)
-        gradient = whole.smooth(point).gradient
-        falling = -float(gradient.contrast @ point.contrast + np.vdot(gradient.core, point.core))
-        stationary = max(falling, 0.0) / (penalty.power * penalty.level)
-        largest = penalty.level ** (1.0 / penalty.power) * (1 + 1e-12)
-        best = 0.0
-        # The program is not convex, so that the best multiplier lies below the one that makes the point stationary.
-        for multiplier in (stationary * factor for factor in MULTIPLIERS):
-            if multiplier > 0:
-                offset = multiplier * penalty.level
-                priced = Schatten(multiplier, penalty.power)
-                part = max(effort // len(MULTIPLIERS), 1)
-                found = moment_bound(classes, scale, priced.each, upper + offset, largest, effort=part)
-                best = max(best, found - offset * (1 + 1e-15) - 1e-15)
-        return best
-    return 0.0
+    if not penalty.ball:
+        largest = penalty.range(upper) if penalty.separable and not penalty.convex else None
+        if largest is None:
+            return 0.0
+        return moment_bound(classes, scale, penalty.each, upper, largest * (1 + 1e-12), effort=effort)
+    if penalty.priced(1.0) is None:
+        return 0.0
+    # Lagrange: loss + m (sum s^p - level) is at most the loss inside the ball, for any multiplier m >= 0.
+    whole = program.split() if len(factors.contrast) != program.groups else program
+    point = whole.point(factors)
+    gradient = whole.smooth(point).gradient
+    falling = -float(gradient.contrast @ point.contrast + np.vdot(gradient.core, point.core))
+    stationary = max(falling, 0.0) / (penalty.power * penalty.level)
+    largest = penalty.level ** (1.0 / penalty.power) * (1 + 1e-12)
+    best = 0.0
+    # The program is not convex, so that the best multiplier lies below the one that makes the point stationary.
+    for multiplier in (stationary * factor for factor in MULTIPLIERS):
+        priced = penalty.priced(multiplier) if multiplier > 0 else None
+        if priced is not None:
+            price, offset = priced
+            part = max(effort // len(MULTIPLIERS), 1)
+            found = moment_bound(classes, scale, price.each, upper + offset, largest, effort=part)
+            best = max(best, found - offset * (1 + 1e-15) - 1e-15)
+    return best

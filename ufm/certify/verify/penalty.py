@@ -174,7 +174,7 @@ class Minimax:
         return self.knee, (curvature - bend).upper().max(ZERO) * self.knee**2
 
 
-class Relief:
+class NuclearMinusFrobenius:
     """``strength (sum t - e |t|)``, or a budget on ``sum t - e |t|`` (Frobenius budget ``e^2`` on A)."""
 
     columns = nonnegative = square = caps = False
@@ -267,7 +267,7 @@ def _frobenius_deq(head: dict[str, Any], given: _Strengths) -> Charge:
     budget = rational(value)
     if not 0 <= budget < 1:
         raise InputError(f"certificate has the Frobenius budget {shown(value)}, which must lie in [0, 1)")
-    return Relief(given.single(), budget, not given.decay)
+    return NuclearMinusFrobenius(given.single(), budget, not given.decay)
 
 
 def _relu(head: dict[str, Any], given: _Strengths) -> Charge:

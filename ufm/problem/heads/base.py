@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ufm._arrays import Floats
+from ufm.errors import InputError, brief
 from ufm.problem.losses.base import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
-from ufm.spectral.penalties import ColumnPenalty, Penalty
+from ufm.problem.spelling import Spelling
+from ufm.spectral.penalties import Penalty
 from ufm.targets.counts import ClassCounts
 
 Arrays = tuple[Floats, ...]
@@ -83,20 +87,33 @@ class Directions:
 class Head(ABC):
     """A last-layer architecture above free features. Adding one is one new file with these members.
 
-    columns : whether the penalty acts on columns of the logits instead of their singular values
-
     The optimum sees a head only through its penalty. Gradient methods and recovery see its own arrays (the map A, linear
-    layers), besides W and H.
+    layers), besides W and H. Solvers, bounds and thresholds ask for what a head can do and never which head it is.
+
+    Attributes
+    ----------
+    columns : bool, whether the penalty acts on columns of the logits instead of their singular values
+    verified : bool
+        Whether the independent verifier (`ufm.certify.verify`) knows it, as level "rigorous" and saved certificates need.
+    bilinear : bool, whether logits are ``W h`` with W and h free, as gradient descent on W and H assumes
+    constrained : bool, whether `project` or `project_features` move anything, so that steps must be projected
+    surcharged : bool, whether it charges logits beyond the decay of its parameters (`surcharge`)
+    spelling : Spelling or None, how it is written on the command line
     """
 
     columns = False
+    verified = False
+    bilinear = False
+    constrained = False
+    surcharged = False
+    spelling: ClassVar[Spelling | None] = None
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
         """Why this head cannot stand in a problem of these parts (argument, value, remedy), or None."""
         return None
 
     @abstractmethod
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty | ColumnPenalty:
+    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
         """The penalty on the singular values (or columns) of the scaled logits."""
         ...
 
@@ -143,6 +160,27 @@ class Head(ABC):
         """Nearest admissible features."""
         return features
 
+    def start_features(self, features: Floats) -> Floats:
+        """Admissible features of the size of these, for a random start."""
+        return features
+
+    def project_budget(self, features: Floats, weights: Floats, regularizer: NormBudget, classes: int) -> Floats:
+        """Features (d, N) inside the budget on them; sample i counts ``weights[i]`` (N,), which sum to one in each class."""
+        size = float(weights @ np.sum(features**2, axis=0)) / (classes * regularizer.features)
+        return features / np.sqrt(size) if size > 1 else features
+
+    def surcharge(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> float:
+        """What the head charges, beyond decays of W, H and its arrays, for singular values of the scaled logits.
+
+        singular, copies : (n,) float64, with multiplicities. A head that is `surcharged` overrides it; `Problem.objective`
+        and the check of recovered parameters add it.
+        """
+        return 0.0
+
+    def largest_decay(self) -> float:
+        """The largest decay on the head's own arrays, beyond the regulariser's."""
+        return 0.0
+
     def fixed_weight(self, regularizer: Regularizer, classes: int, dim: int) -> Floats | None:
         """The classifier, where it is not free."""
         return None
@@ -163,8 +201,6 @@ class Head(ABC):
         InputError
             They are not those of this head.
         """
-        from ufm.errors import InputError
-
         if parameters.mixing is not None or parameters.layers:
             raise InputError(f"parameters have arrays that the head {self} does not: a mixing matrix A, or linear layers")
         return ()
@@ -179,18 +215,38 @@ class Head(ABC):
         return True
 
     @property
-    def gain(self) -> float | None:
+    def exact_gain(self) -> Fraction | None:
         """Factor by which the head enlarges features, where its penalty is that of the explicit head at ``sigma / gain``."""
         return None
+
+    @property
+    def gain(self) -> float | None:
+        """`exact_gain` as a float."""
+        return None if self.exact_gain is None else float(self.exact_gain)
 
     def amplification(self, arrays: Arrays) -> float:
         """Bound on the factor by which the head enlarges features at these arrays."""
         return 1.0
 
-    @abstractmethod
     def certificate(self) -> dict[str, object]:
         """The head's part of a saved certificate, numbers as exact rationals."""
-        ...
+        return {"kind": str(self)}
+
+
+def check_head(value: Any) -> Head:
+    """The head, if it is one.
+
+    Raises
+    ------
+    InputError
+        It is of another kind.
+    """
+    if not isinstance(value, Head):
+        raise InputError(
+            f"head is {brief(value)}; give a head such as Explicit() or LinearDEQ(rho), a text such as 'deq:rho=0.3', or an "
+            "object of a subclass of ufm.problem.heads.Head"
+        )
+    return value
 
 
 def split_sizes(singular: Floats, regularizer: Regularizer) -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ from ufm.problem.heads.base import Arrays, Directions, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
 from ufm.problem.losses import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.problem.spelling import Spelling
 from ufm.spectral.penalties import MinimaxConcave, Penalty
 from ufm.targets.counts import ClassCounts
 
@@ -43,6 +44,9 @@ class DecayedDEQ(Equilibrium):
 
     decay: float
     contraction: float | None = None
+    spelling = Spelling(
+        "deq", "deq:decay=LA,contraction=G", required={"decay": "decay"}, optional={"contraction": "contraction"}
+    )
 
     def __post_init__(self) -> None:
         if not (isinstance(self.decay, Real) and not isinstance(self.decay, bool) and 1e-100 < self.decay < 1e100):
@@ -71,6 +75,9 @@ class DecayedDEQ(Equilibrium):
         if isinstance(regularizer, NormBudget):
             raise InputError(f"head {self} needs WeightDecay, not {regularizer}")
         return MinimaxConcave(regularizer.mu, self.decay, self.limit)
+
+    def largest_decay(self) -> float:
+        return self.decay
 
     def strengths(self, singular: Floats, regularizer: Regularizer) -> Floats:
         """Singular values of the best A along each direction."""

@@ -12,6 +12,9 @@ from ufm.problem.heads.base import Arrays, Head, Parameters, Pullback
 class Equilibrium(Head):
     """A linear map A with ``||A||_2`` at most `limit` < 1; its equilibrium exists and is unique."""
 
+    verified = True
+    constrained = True
+
     @property
     def limit(self) -> float:
         """Bound on the spectral norm of A."""

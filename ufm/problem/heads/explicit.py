@@ -14,6 +14,7 @@ from ufm._arrays import Floats
 from ufm.errors import InputError
 from ufm.problem.heads.base import Arrays, Directions, Head, Parameters, Pullback, split_sizes
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.problem.spelling import Spelling
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty, Schatten, SchattenBall
 
 MAX_LAYERS = 50
@@ -39,6 +40,8 @@ class Explicit(Head):
     """
 
     layers: int = 1
+    verified = True
+    spelling = Spelling("explicit", "explicit[:L]", positional="layers")
 
     def __post_init__(self) -> None:
         if not (isinstance(self.layers, Integral) and not isinstance(self.layers, bool) and 1 <= self.layers <= MAX_LAYERS):
@@ -54,8 +57,13 @@ class Explicit(Head):
         return 2.0 / (self.layers + 1)
 
     @property
-    def gain(self) -> float | None:
-        return 1.0 if self.layers == 1 else None
+    def bilinear(self) -> bool:  # type: ignore[override]
+        """Whether there is one layer only."""
+        return self.layers == 1
+
+    @property
+    def exact_gain(self) -> Fraction | None:
+        return Fraction(1) if self.layers == 1 else None
 
     def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
         depth = self.layers + 1

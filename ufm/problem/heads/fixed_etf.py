@@ -12,8 +12,9 @@ import numpy as np
 from ufm._arrays import Floats
 from ufm.errors import InputError
 from ufm.problem.heads.base import Head, Parameters
-from ufm.problem.losses import CrossEntropy, Loss
+from ufm.problem.losses import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.problem.spelling import Spelling
 from ufm.spectral.blocks import centred_frame
 from ufm.spectral.penalties import ColumnPenalty
 from ufm.targets.counts import ClassCounts
@@ -55,12 +56,14 @@ class FixedETF(Head):
             object.__setattr__(self, "norm", float(self.norm))
 
     columns = True
+    verified = True
+    spelling = Spelling("etf", "etf[:norm=X,average]", optional={"norm": "norm"}, flags=("average",))
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
         classes = counts.classes
         if dim is not None and dim < classes - 1:
             return f"dim={dim} is too small for the head etf: a simplex ETF of K={classes} needs dim >= {classes - 1}"
-        if not isinstance(loss, CrossEntropy) or not loss.plain:
+        if not loss.plain_cross_entropy:
             return f"loss {loss} does not go with the head etf; only plain cross-entropy (ce) is solved there"
         if regularizer.bias_decay() is not None:
             return "a bias does not go with the head etf; leave the bias decay out"
@@ -93,6 +96,12 @@ class FixedETF(Head):
 
     def spent(self, columns: Floats) -> float:
         return float(columns.sum() if self.average else len(columns) * columns.max())
+
+    def project_budget(self, features: Floats, weights: Floats, regularizer: NormBudget, classes: int) -> Floats:
+        if self.average:
+            return super().project_budget(features, weights, regularizer, classes)
+        lengths = np.linalg.norm(features, axis=0)
+        return features * np.minimum(1.0, np.sqrt(regularizer.features) / lengths)
 
     def fixed_weight(self, regularizer: Regularizer, classes: int, dim: int) -> Floats:
         weight = np.zeros((classes, dim))

@@ -15,7 +15,8 @@ from ufm.errors import InputError
 from ufm.problem.heads.base import Arrays, Directions, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
-from ufm.spectral.penalties import FrobeniusRelief, FrobeniusReliefBall, Penalty
+from ufm.problem.spelling import Spelling
+from ufm.spectral.penalties import NuclearMinusFrobenius, NuclearMinusFrobeniusBall, Penalty
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class FrobeniusDEQ(Equilibrium):
     Examples
     --------
     >>> FrobeniusDEQ(0.25).penalty(WeightDecay(1.0, 1.0), 10)
-    FrobeniusRelief(weight=1.0, budget=0.25)
+    NuclearMinusFrobenius(weight=1.0, budget=0.25)
     """
 
     budget: float
+    spelling = Spelling("deq", "deq:frobenius=E", required={"frobenius": "budget"})
 
     def __post_init__(self) -> None:
         if not (isinstance(self.budget, Real) and 0 <= self.budget < 1):
@@ -52,8 +54,8 @@ class FrobeniusDEQ(Equilibrium):
         if isinstance(regularizer, NormBudget):
             radius = regularizer.radius(classes)
             regularizer.check_logit(radius * (1.0 + self.limit) / (1.0 - self.budget))
-            return FrobeniusReliefBall(radius, self.budget)
-        return FrobeniusRelief(regularizer.mu, self.budget)
+            return NuclearMinusFrobeniusBall(radius, self.budget)
+        return NuclearMinusFrobenius(regularizer.mu, self.budget)
 
     def strengths(self, singular: Floats, copies: Floats) -> Floats:
         """Singular values of the best aligned A, rounded so that the budget holds exactly."""

@@ -13,6 +13,7 @@ from ufm.errors import InputError
 from ufm.problem.heads.base import Arrays, Directions, Parameters, split_sizes
 from ufm.problem.heads.equilibrium import Equilibrium, clip_spectrum
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.problem.spelling import Spelling
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty
 
 
@@ -40,6 +41,7 @@ class LinearDEQ(Equilibrium):
     """
 
     rho: float
+    spelling = Spelling("deq", "deq:rho=R", required={"rho": "rho"})
 
     def __post_init__(self) -> None:
         if not (isinstance(self.rho, Real) and 0 <= self.rho < 1):
@@ -49,6 +51,10 @@ class LinearDEQ(Equilibrium):
     @property
     def limit(self) -> float:
         return self.rho
+
+    @property
+    def exact_gain(self) -> Fraction:
+        return 1 / (1 - Fraction(self.rho))
 
     @property
     def gain(self) -> float:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.problem.heads.base import Head, Parameters, split_sizes
-from ufm.problem.losses import CrossEntropy, Loss
+from ufm.problem.losses import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
+from ufm.problem.spelling import Spelling
 from ufm.spectral.penalties import ColumnPenalty
 from ufm.targets.counts import ClassCounts
 
@@ -27,12 +28,15 @@ class ReLU(Head):
     """
 
     columns = True
+    verified = True
+    constrained = True
+    spelling = Spelling("relu", "relu")
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
         classes = counts.classes
         if dim is not None and dim < classes:
             return f"dim={dim} is too small for the head relu: it needs dim >= K={classes}, one for each class"
-        if not isinstance(loss, CrossEntropy) or not loss.plain:
+        if not loss.plain_cross_entropy:
             return f"loss {loss} does not go with the head relu; only plain cross-entropy (ce) is solved there"
         if regularizer.bias_decay() is not None:
             return "a bias does not go with the head relu; leave the bias decay out"
@@ -58,6 +62,9 @@ class ReLU(Head):
 
     def project_features(self, features: Floats) -> Floats:
         return np.maximum(features, 0.0)
+
+    def start_features(self, features: Floats) -> Floats:
+        return np.abs(features)
 
     def certificate(self) -> dict[str, object]:
         return {"kind": "relu"}

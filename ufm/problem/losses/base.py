@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
+from ufm.errors import InputError, brief
+from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss
 from ufm.targets.counts import ClassCounts
 
 
-@runtime_checkable
-class Loss(Protocol):
-    """A loss of logits and labels. Adding one is one new file with these members.
+class Loss(ABC):
+    """A convex loss of logits and labels. Adding one is one new file with these members.
 
-    shift_invariant : whether adding a constant to a column (after temperatures) changes nothing
-    plain : whether it is a loss without options, which heads on columns and enclosures of logits need; False if missing
+    Attributes
+    ----------
+    name : str
+    shift_invariant : bool, whether adding a constant to a column (after temperatures) changes nothing
+    plain_cross_entropy : bool
+        Whether it is cross-entropy without options, which heads on columns and enclosures of logits need.
+    verified : bool
+        Whether the independent verifier (`ufm.certify.verify`) knows it, as level "rigorous" and saved certificates need.
+    spelling : Spelling or None, how it is written on the command line
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def shift_invariant(self) -> bool: ...
+    name: str
+    shift_invariant: bool
+    plain_cross_entropy = False
+    verified = False
+    spelling: ClassVar[Spelling | None] = None
 
+    @abstractmethod
     def bind(self, counts: ClassCounts) -> BoundLoss:
         """The loss on the class groups (`ClassCounts.groups`) of these counts."""
         ...
 
     def certificate(self, counts: ClassCounts) -> dict[str, object]:
         """The loss's part of a saved certificate, numbers as exact rationals."""
-        ...
+        return {"kind": self.name}
+
+
+def check_loss(value: Any) -> Loss:
+    """The loss, if it is one.
+
+    Raises
+    ------
+    InputError
+        It is of another kind.
+    """
+    if not isinstance(value, Loss):
+        raise InputError(
+            f"loss is {brief(value)}; give CrossEntropy(), SquaredError(), a text such as 'ce:weights=1', or an object of a "
+            "subclass of ufm.problem.losses.Loss"
+        )
+    return value

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite, log
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,9 @@ from numpy.typing import NDArray
 from ufm._arrays import Floats
 from ufm._rounding import ELEMENTARY, UNIT, gamma
 from ufm.errors import InputError
-from ufm.spectral.loss import ColumnLoss
+from ufm.problem.losses.base import Loss
+from ufm.problem.spelling import Spelling
+from ufm.spectral.loss import BoundLoss, ColumnLoss
 from ufm.targets.counts import ClassCounts
 
 PerSize = float | tuple[float, ...]
@@ -31,7 +34,7 @@ LOWEST = -1e4
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Loss):
     """Cross-entropy in nats, mean over samples (over weighted samples where classes have weights).
 
     Parameters
@@ -62,6 +65,13 @@ class CrossEntropy:
     smoothing: float = 0.0
     name = "ce"
     shift_invariant = True
+    verified = True
+    spelling = Spelling(
+        "ce",
+        "ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]",
+        optional={name: name for name in ("weights", "adjustment", "temperatures", "smoothing")},
+        listed=True,
+    )
 
     def __post_init__(self) -> None:
         for name in ("weights", "adjustment", "temperatures"):
@@ -77,7 +87,7 @@ class CrossEntropy:
         object.__setattr__(self, "smoothing", float(self.smoothing))
 
     @property
-    def plain(self) -> bool:
+    def plain_cross_entropy(self) -> bool:  # type: ignore[override]
         """Whether it is the ordinary cross-entropy."""
         neutral = {"weights": 1.0, "adjustment": 0.0, "temperatures": 1.0}
         listed = all(
@@ -138,7 +148,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundCrossEntropy:
+class BoundCrossEntropy(BoundLoss):
     """Cross-entropy on given class groups; see `ufm.spectral.loss.BoundLoss` for the layout.
 
     floor : target probability of every other class, ``epsilon / K``
@@ -150,7 +160,17 @@ class BoundCrossEntropy:
     floor: float
     smoothing: float
     shift_invariant = True
-    quadratic = False
+    encloses = True
+    has_probabilities = True
+
+    @property
+    def plain_cross_entropy(self) -> bool:  # type: ignore[override]
+        """Whether it is the ordinary cross-entropy, but for class weights: offsets that are all equal cancel."""
+        return not self.smoothing and bool(np.all(self.temperature == 1.0)) and not np.ptp(self.offset)
+
+    @property
+    def offsets(self) -> Floats:
+        return self.offset
 
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
         """Loss and derivatives; stable for logits of any size, relatively accurate for losses near zero."""
@@ -188,7 +208,7 @@ class BoundCrossEntropy:
         return value
 
     def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
-        """Margins as large as the radius allows; see `ufm.spectral.loss.Enclosed`."""
+        """Margins as large as the radius allows; see `ufm.spectral.loss.BoundLoss`."""
         with np.errstate(over="ignore", invalid="ignore"):
             margin = logits[:-1] - logits[-1]
             size = np.abs(logits[:-1]) + np.abs(logits[-1])
@@ -241,6 +261,12 @@ class BoundCrossEntropy:
     def lipschitz(self, diagonal: Floats) -> Floats:
         """``min(1/2, 2 (1 - p))``."""
         return np.minimum(2.0 * diagonal[:-1].sum(axis=0), 0.5)
+
+    def expression(self, cp: Any, logits: Any) -> Any:
+        classes = len(self.share)
+        tempered = np.diag(self.temperature) @ logits + np.outer(self.offset, np.ones(classes))
+        targets = (1.0 - self.smoothing) * np.eye(classes) + self.floor
+        return self.share @ (cp.log_sum_exp(tempered, axis=0) - cp.sum(cp.multiply(targets, tempered), axis=0))
 
     def take(self, group: NDArray[np.intp]) -> BoundCrossEntropy:
         """The same loss with every class a group of its own."""

@@ -8,18 +8,21 @@ that von Neumann's trace inequality splits it into one scalar problem for each s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ufm._arrays import Floats
 from ufm._rounding import UNIT, gamma
-from ufm.spectral.loss import ColumnLoss
+from ufm.problem.losses.base import Loss
+from ufm.problem.spelling import Spelling
+from ufm.spectral.loss import BoundLoss, ColumnLoss
 from ufm.targets.counts import ClassCounts
 
 
 @dataclass(frozen=True)
-class SquaredError:
+class SquaredError(Loss):
     """Half the squared distance to the one-hot label, mean over samples (Zhou et al., arXiv 2203.01238, eq. 1).
 
     >>> SquaredError().bind(ClassCounts.parse("3,1")).share.tolist()
@@ -28,7 +31,8 @@ class SquaredError:
 
     name = "mse"
     shift_invariant = False
-    plain = True
+    verified = True
+    spelling = Spelling("mse", "mse")
 
     def bind(self, counts: ClassCounts) -> BoundSquaredError:
         share = np.array([n / counts.total for _, n in counts.groups])
@@ -43,13 +47,14 @@ class SquaredError:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundSquaredError:
+class BoundSquaredError(BoundLoss):
     """Squared error on given class groups; see `ufm.spectral.loss.BoundLoss` for the layout."""
 
     share: Floats
     temperature: Floats
     shift_invariant = False
     quadratic = True
+    encloses = True
 
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
         """Loss and derivatives."""
@@ -64,7 +69,7 @@ class BoundSquaredError:
         return -0.5 * (multiplicity * slopes**2).sum(axis=0) - slopes[-1]
 
     def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
-        """Residuals as large as the radius allows; see `ufm.spectral.loss.Enclosed`."""
+        """Residuals as large as the radius allows; see `ufm.spectral.loss.BoundLoss`."""
         residual = logits.copy()
         residual[-1] -= 1.0
         largest = np.abs(residual) + radius + 2 * UNIT * (np.abs(logits) + 1.0)
@@ -78,6 +83,9 @@ class BoundSquaredError:
     def lipschitz(self, diagonal: Floats) -> Floats:
         """1."""
         return np.ones(diagonal.shape[1])
+
+    def expression(self, cp: Any, logits: Any) -> Any:
+        return 0.5 * cp.sum_squares((logits - np.eye(len(self.share))) @ np.diag(np.sqrt(self.share)))
 
     def take(self, group: NDArray[np.intp]) -> BoundSquaredError:
         """The same loss with every class a group of its own."""

@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 
 from ufm.errors import InputError
-from ufm.problem.losses.cross_entropy import BoundCrossEntropy
-from ufm.problem.losses.squared_error import BoundSquaredError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
-from ufm.spectral.penalties import Nuclear, NuclearBall
+from ufm.spectral.loss import BoundLoss
 from ufm.spectral.program import Factors, LogitProgram, Point
 
 PROFILES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -63,10 +61,10 @@ class Convex:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
-        if not isinstance(program.penalty, Nuclear | NuclearBall):
-            return f"it needs a convex penalty on singular values, and the head is {problem.head}"
-        if not isinstance(program.loss, BoundCrossEntropy | BoundSquaredError):
-            return f"it states ce and mse as conic programs, not the loss {problem.loss}"
+        if not program.penalty.nuclear:
+            return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
+        if type(program.loss).expression is BoundLoss.expression:
+            return f"the loss {problem.loss} is not stated as a conic program (it has no `expression`)"
         if not problem.wide:
             return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
         limit = MAX_CLASSES[PROFILES[self.profile][0]]
@@ -111,9 +109,9 @@ class Convex:
             half_traces = cp.normNuc(core)
         logits = core @ np.diag(1.0 / program.scale)
         regular: Any = 0.0
-        if isinstance(penalty, Nuclear):
-            regular = penalty.weight * half_traces
-        elif isinstance(penalty, NuclearBall):
+        if not penalty.ball:
+            regular = penalty.strength * half_traces
+        else:
             if self.formulation == "sdp":
                 constraints += [cp.trace(gram[:classes, :classes]) <= penalty.radius]
                 constraints += [cp.trace(gram[classes:, classes:]) <= penalty.radius]
@@ -127,7 +125,7 @@ class Convex:
                 regular = regular + 0.5 * program.bias_decay * cp.sum_squares(bias)
             else:
                 constraints += [cp.sum(bias) == 0] if program.loss.shift_invariant else []
-        loss = self._loss(cp, program, logits)
+        loss = program.loss.expression(cp, logits)
         task = cp.Problem(cp.Minimize(loss + regular), constraints)
         name, options = PROFILES[self.profile]
         with warnings.catch_warnings():
@@ -141,16 +139,6 @@ class Convex:
         iterations = int(task.solver_stats.num_iters or 0)
         offset = np.zeros(classes) if bias is None else np.asarray(bias.value)
         return Point(np.zeros(classes), np.asarray(core.value), offset), iterations
-
-    @staticmethod
-    def _loss(cp: Any, program: LogitProgram, logits: Any) -> Any:
-        bound, classes = program.loss, program.groups
-        if isinstance(bound, BoundSquaredError):
-            return 0.5 * cp.sum_squares((logits - np.eye(classes)) @ np.diag(np.sqrt(program.share)))
-        assert isinstance(bound, BoundCrossEntropy)
-        tempered = np.diag(bound.temperature) @ logits + np.outer(bound.offset, np.ones(classes))
-        targets = (1.0 - bound.smoothing) * np.eye(classes) + bound.floor
-        return program.share @ (cp.log_sum_exp(tempered, axis=0) - cp.sum(cp.multiply(targets, tempered), axis=0))
 
 
 __all__ = ["PROFILES", "Convex", "Factors"]

@@ -27,7 +27,6 @@ from ufm.problem.problem import Problem
 from ufm.solvers.convex.newton_cg import Frame, newton_step
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
-from ufm.spectral.penalties import Nuclear, NuclearBall
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 ONE_THREAD = 256
@@ -61,8 +60,8 @@ class Factored:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
-        if not isinstance(program.penalty, Nuclear | NuclearBall):
-            return f"it needs a convex penalty on singular values, and the head is {problem.head}"
+        if not program.penalty.nuclear:
+            return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
         if program.classes > MAX_DENSE // 4:
             return f"it writes out K x K logits, and K={program.classes} is too large"
         return None
@@ -103,8 +102,8 @@ class _Descent:
         self.classes = program.groups
         self.width = min(width, max(self.classes - 1, 1) if program.loss.shift_invariant else self.classes)
         self.biased = program.bias_decay is not None
-        self.radius = program.penalty.radius if isinstance(program.penalty, NuclearBall) else None
-        self.mu = program.penalty.weight if isinstance(program.penalty, Nuclear) else 0.0
+        self.radius = program.penalty.radius if program.penalty.ball else None
+        self.mu = 0.0 if program.penalty.ball else program.penalty.strength
         self.evaluations = self.iterations = 0
 
     # Starts
@@ -220,7 +219,7 @@ class _Descent:
             step = (0.5 if self.biased else 1.0) / max(self.program.curvature(at), self.mu / size)
             u, shadow, vt = np.linalg.svd(core - step * at.gradient.core)
             ones = np.ones(self.classes)
-            sigma, _ = self.program.penalty.prox(shadow, ones, step * ones)  # type: ignore[union-attr]
+            sigma, _ = self.program.penalty.prox(shadow, ones, step * ones)
         else:
             u, sigma, vt = np.linalg.svd(core)
         rank = min(self.width, int(np.count_nonzero(sigma > 1e-14 * sigma[0])))

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm.spectral.penalties import NuclearBall
 from ufm.spectral.program import Evaluation, LogitProgram, Point
 
 MAX_CG = 400
@@ -95,7 +94,7 @@ class _System:
         self.point = Point(self.zero, core, frame.bias)
         self.at: Evaluation = program.smooth(self.point)
         penalty = program.penalty
-        self.radius = penalty.radius if isinstance(penalty, NuclearBall) else None
+        self.radius = penalty.radius if penalty.ball else None
         slope = frame.u.T @ self.at.gradient.core @ frame.vt.T
         self.turned = slope
         position = Direction(np.zeros((len(self.zero), self.rank)), np.zeros((self.rank, len(self.zero))), self.zero)
@@ -104,7 +103,7 @@ class _System:
         self.position = position
         smooth = Direction(slope[:, : self.rank] * self.root, self.root[:, None] * slope[: self.rank], self.at.gradient.bias)
         if self.radius is None:
-            self.mu = penalty.weight  # type: ignore[attr-defined]
+            self.mu = penalty.strength  # type: ignore[attr-defined]
         else:
             # Positive even inside the ball, where the multiplier vanishes: it divides.
             self.mu = max(-smooth.dot(position) / (2.0 * self.radius), 1e-150)

@@ -21,7 +21,6 @@ from ufm.certify.primal_dual import Bounds, bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
-from ufm.spectral.penalties import Nuclear, NuclearBall
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 MAX_GROUPS = 12
@@ -72,8 +71,8 @@ class Symmetric:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
-        if not isinstance(program.penalty, Nuclear | NuclearBall):
-            return f"the reduction by symmetry needs a convex penalty on singular values, and the head is {problem.head}"
+        if not program.penalty.nuclear:
+            return f"the reduction by symmetry needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
         if not problem.wide:
             return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
         if program.groups > MAX_GROUPS:
@@ -178,20 +177,18 @@ class _Newton:
         m, classes = program.multiplicity, program.classes
         if not program.loss.shift_invariant:
             heights = np.ones(len(m))
-        elif isinstance(program.penalty, Nuclear):
+        elif not program.penalty.ball:
             warm = program.loss.temperature
-            reach = warm * program.share / (program.scale * program.penalty.weight)
+            reach = warm * program.share / (program.scale * program.penalty.strength)
             heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0)) / warm
-        elif isinstance(program.penalty, NuclearBall):
-            heights = _shared_heights(m, program.share, program.penalty.radius)
         else:
-            heights = np.ones(len(m))
+            heights = _shared_heights(m, program.share, program.penalty.radius)
         # Collapsed groups still separate from the others, so between groups all columns get the mean height.
         common = np.full(len(m), float(m @ heights) / classes)
         blocks = np.diag(common / m) - common / classes
         contrast = np.where(self.alive, heights * program.scale, 0.0)
         core = program.core(blocks)
-        if isinstance(program.penalty, NuclearBall) and program.loss.shift_invariant:
+        if program.penalty.ball and program.loss.shift_invariant:
             # On the sphere, where the optimum is.
             norm = float(program.contrast_counts @ contrast + np.linalg.svd(core, compute_uv=False).sum())
             contrast, core = contrast * (program.penalty.radius / norm), core * (program.penalty.radius / norm)
@@ -215,7 +212,7 @@ class _Newton:
         u, shadow, vt = np.linalg.svd(self.centred(point.core - steps[-1] * at.gradient.core))
         contrast = np.maximum(point.contrast - steps[0] * at.gradient.contrast / self.copies, 0.0)
         both = np.concatenate([np.where(self.alive, contrast, 0.0), shadow])
-        kept, multiplier = program.penalty.prox(both, self.all_copies, steps)  # type: ignore[union-attr]
+        kept, multiplier = program.penalty.prox(both, self.all_copies, steps)
         contrast, sigma = kept[:g], kept[g:]
         bias = point.bias
         if self.biased:
@@ -293,7 +290,7 @@ class _Newton:
             if self.biased:
                 sizes.append(np.full(g, 1.0 / self.smallest))
             hessian.flat[:: size + 1] += damping * np.concatenate(sizes)
-        if isinstance(program.penalty, NuclearBall) and now.multiplier > 0:
+        if program.penalty.ball and now.multiplier > 0:
             solution = _solve(hessian, np.stack([force, across], axis=1))
             along = across @ solution
             solution = solution[:, 0] - solution[:, 1] * (along[0] / along[1] if along[1] else 0.0)

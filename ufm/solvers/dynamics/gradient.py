@@ -22,8 +22,6 @@ from ufm._arrays import Floats
 from ufm.certify.primal_dual import bounds
 from ufm.errors import InputError
 from ufm.metrics.network import measure
-from ufm.problem.heads import ReLU
-from ufm.problem.heads.equilibrium import Equilibrium
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget
 from ufm.solvers.dynamics.samples import SampleModel, State
@@ -82,7 +80,9 @@ class Gradient:
         entries = (problem.counts.total + problem.counts.classes) * problem.width
         if entries > MAX_ENTRIES:
             return f"sample-level parameters would have {entries} entries, more than {MAX_ENTRIES}; use another method"
-        constrained = isinstance(problem.regularizer, NormBudget) or isinstance(problem.head, Equilibrium | ReLU)
+        constrained = isinstance(problem.regularizer, NormBudget) or problem.head.constrained
+        if problem.head.surcharged:
+            return f"the head {problem.head} charges singular values, which have no gradient by samples here"
         if self.rule == "adam" and constrained:
             return (
                 "rule 'adam' needs unconstrained parameters (its rescaled steps, projected, come to rest away from the "

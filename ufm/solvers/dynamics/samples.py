@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm.problem.heads import FixedETF, Parameters, ReLU
+from ufm.problem.heads import Parameters
 from ufm.problem.heads.base import Arrays
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
@@ -61,9 +61,12 @@ class SampleModel:
         biased = self.regularizer.bias_decay() is not None
         if self.fixed is not None:
             weight = self.fixed
-        if isinstance(self.head, ReLU):
-            features = np.abs(features)
-        return State(weight, features, self.head.initial(dim, rng, scale), np.zeros(classes) if biased else None)
+        return State(
+            weight,
+            self.head.start_features(features),
+            self.head.initial(dim, rng, scale),
+            np.zeros(classes) if biased else None,
+        )
 
     def value_and_gradient(self, state: State) -> tuple[float, State]:
         outputs, pullback = self.head.forward(state.arrays, state.features)
@@ -111,14 +114,10 @@ class SampleModel:
         weight, features = state.weight, self.head.project_features(state.features)
         if self.fixed is not None:
             weight = self.fixed
-            if isinstance(self.head, FixedETF) and isinstance(regularizer, NormBudget) and not self.head.average:
-                lengths = np.linalg.norm(features, axis=0)
-                return State(weight, features * np.minimum(1.0, np.sqrt(regularizer.features) / lengths), arrays, state.bias)
         if isinstance(regularizer, NormBudget):
             size = float(np.sum(weight**2)) / (classes * regularizer.weight)
             weight = weight / np.sqrt(size) if size > 1 and self.fixed is None else weight
-            size = float(self.feature_weights @ np.sum(features**2, axis=0)) / (classes * regularizer.features)
-            features = features / np.sqrt(size) if size > 1 else features
+            features = self.head.project_budget(features, self.feature_weights, regularizer, classes)
         return State(weight, features, arrays, state.bias)
 
     def curvature(self, state: State) -> float:
@@ -138,7 +137,7 @@ class SampleModel:
             inner = float(np.linalg.norm(state.features @ state.features.T, 2)) / self.total
             through_weight *= 1.0 + weight**2 * gain**2
             through_weight += 0.5 * bend * weight**2 * gain**2 * inner * len(state.arrays)
-            decay = max(decay, getattr(self.head, "decay", 0.0))
+            decay = max(decay, self.head.largest_decay())
         bias = 0.5 * bend if state.bias is not None else 0.0
         return through_features + through_weight + coupling + decay + bias
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm.spectral.penalties import Penalty
 from ufm.spectral.program import LogitProgram, Point
 
 
@@ -39,7 +38,6 @@ def best_scale(program: LogitProgram, code: Floats) -> tuple[float, Point]:
     """The best multiple of a code on the full K x K program: its value and point (zero where nothing is better)."""
     from scipy.optimize import minimize_scalar
 
-    assert isinstance(program.penalty, Penalty)
     penalty, zero = program.penalty, np.zeros(program.groups)
     core = code * program.scale
     sigma = np.linalg.svd(core, compute_uv=False)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm.spectral.penalties import Penalty
 from ufm.spectral.program import LogitProgram, Point
 
 VANISHING = 1e-6
@@ -32,7 +31,6 @@ class Descent:
     """The objective of one program for L-BFGS; counts its evaluations."""
 
     def __init__(self, program: LogitProgram, width: int) -> None:
-        assert isinstance(program.penalty, Penalty)
         self.program, self.penalty = program, program.penalty
         self.width = width
         self.copies = np.concatenate([program.contrast_counts, np.ones(program.groups)])

@@ -24,7 +24,6 @@ from ufm.solvers.convex.symmetric import MAX_GROUPS, minimise
 from ufm.solvers.nonconvex.codes import best_scale, names
 from ufm.solvers.nonconvex.descent import VANISHING, Descent, Found
 from ufm.solvers.solution import Candidate, Solution, Stats, check_options, conclude
-from ufm.spectral.penalties import ColumnPenalty
 from ufm.spectral.program import Factors, LogitProgram, Point
 
 MAX_CLASSES = 64
@@ -67,7 +66,7 @@ class Multistart:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
-        if isinstance(program.penalty, ColumnPenalty):
+        if program.penalty.columns:
             return f"it searches over singular values, and the head {problem.head} acts on columns"
         if program.classes > MAX_CLASSES and program.groups > 6:
             return f"it takes K <= {MAX_CLASSES}, or at most 6 distinct class sizes; there are K={program.classes}"

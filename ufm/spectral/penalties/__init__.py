@@ -4,16 +4,16 @@ from ufm.spectral.penalties.base import Penalty
 from ufm.spectral.penalties.columns import ColumnPenalty
 from ufm.spectral.penalties.minimax import MinimaxConcave
 from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
-from ufm.spectral.penalties.relief import FrobeniusRelief, FrobeniusReliefBall
+from ufm.spectral.penalties.nuclear_minus_frobenius import NuclearMinusFrobenius, NuclearMinusFrobeniusBall
 from ufm.spectral.penalties.schatten import Schatten, SchattenBall
 
 __all__ = [
     "ColumnPenalty",
-    "FrobeniusRelief",
-    "FrobeniusReliefBall",
     "MinimaxConcave",
     "Nuclear",
     "NuclearBall",
+    "NuclearMinusFrobenius",
+    "NuclearMinusFrobeniusBall",
     "Penalty",
     "Schatten",
     "SchattenBall",

@@ -14,49 +14,62 @@ from dataclasses import dataclass
 import numpy as np
 
 from ufm._arrays import Floats
+from ufm.spectral.penalties.base import Penalty
 
 
 @dataclass(frozen=True)
-class ColumnPenalty:
-    """A price ``weight sum_k c_k^p / p`` on scaled column norms c, or a bound on them.
+class ColumnPenalty(Penalty):
+    """A price ``strength sum_k c_k^p / p`` on scaled column norms c, or a bound on them.
 
-    kind : {"price", "ball", "caps"}: the sum itself, ``(sum_k c_k^p)^{1/p} <= weight``, or ``c_k <= weight`` for each k
-    weight : float
+    Parameters
+    ----------
+    kind : {"price", "ball", "caps"}
+        The sum itself, ``(sum_k c_k^p)^{1/p} <= strength``, or ``c_k <= strength`` for each k.
+    strength : float
     power : {1, 2}
-    nonnegative : whether lower bounds need columns of G with non-positive inner products
+    nonnegative : bool
+        Whether lower bounds need columns of G with non-positive inner products.
     """
 
     kind: str
-    weight: float
+    strength: float
     power: int
     nonnegative: bool = False
     convex = True
     columns = True
     separable = False
-    modulus = 0.0
 
     @property
-    def ball(self) -> bool:
+    def ball(self) -> bool:  # type: ignore[override]
         """Whether it is a constraint."""
         return self.kind != "price"
 
-    def value(self, norms: Floats, copies: Floats) -> float:
+    def value(self, singular: Floats, copies: Floats) -> float:
         """The price of scaled column norms, or 0 inside a bound and infinite outside."""
         if self.kind == "price":
-            return self.weight * float(copies @ norms**self.power) / self.power
-        return 0.0 if self.gauge(norms, copies) <= 1 + 1e-12 else np.inf
+            return self.strength * float(copies @ singular**self.power) / self.power
+        return 0.0 if self.gauge(singular, copies) <= 1 + 1e-12 else np.inf
 
-    def gauge(self, norms: Floats, copies: Floats) -> float:
-        """How many times the bound must grow to hold these norms."""
+    def gauge(self, singular: Floats, copies: Floats) -> float:
         if self.kind == "price":
             return 0.0
         if self.kind == "caps":
-            return float(norms.max()) / self.weight
-        return float(copies @ norms**self.power) ** (1.0 / self.power) / self.weight
+            return float(singular.max()) / self.strength
+        return float(copies @ singular**self.power) ** (1.0 / self.power) / self.strength
 
-    def accuracy(self, singular: Floats) -> float:
-        """See `Penalty.accuracy`."""
-        return len(singular) + 24.0
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        raise TypeError("penalties on columns are solved in closed form, without slopes")
+
+    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
+        raise TypeError("penalties on columns are solved in closed form, without a proximal map")
+
+    def support(self, norms: Floats, copies: Floats) -> float:
+        """Largest inner product with a matrix inside the bound, of one whose scaled column norms are ``norms``."""
+        if self.kind == "caps":
+            return self.strength * float(copies @ norms)
+        if self.power == 2:
+            return self.strength * float(np.sqrt(copies @ norms**2))
+        return self.strength * float(norms.max())
 
     def relaxed(self, upper: float) -> ColumnPenalty:
         return self

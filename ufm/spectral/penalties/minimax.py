@@ -63,6 +63,11 @@ class MinimaxConcave(Price):
         costs = (candidates - singular) ** 2 / (2.0 * step) + self.each(candidates)
         return np.take_along_axis(candidates, np.argmin(costs, axis=0)[None], axis=0)[0], self.mu
 
+    @property
+    def least_slope(self) -> float:
+        """``mu (1 - contraction)``."""
+        return self.mu * (1.0 - self.contraction)
+
     def range(self, upper: float) -> float:
         """A bound, a few units in the last place above the best one, on singular values that cost at most ``upper``.
 

@@ -12,24 +12,31 @@ from ufm.spectral.penalties.base import Ball, Price
 
 @dataclass(frozen=True)
 class Nuclear(Price):
-    """``weight * sum_i sigma_i``: weight decay, ``weight = sqrt(lambda_W lambda_H)`` over the head's gain."""
+    """``strength * sum_i sigma_i``: weight decay, ``strength = sqrt(lambda_W lambda_H)`` over the head's gain."""
 
-    weight: float
+    strength: float
     convex = True
-    modulus = 0.0
+    nuclear = True
 
     def accuracy(self, singular: Floats) -> float:
         """A sum and a product; the strength is a parameter."""
         return len(singular) + 4.0
 
     def value(self, singular: Floats, copies: Floats) -> float:
-        return self.weight * float(copies @ singular)
+        return self.strength * float(copies @ singular)
 
     def slope(self, singular: Floats, copies: Floats) -> Floats:
-        return np.full(len(singular), self.weight)
+        return np.full(len(singular), self.strength)
 
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
-        return np.maximum(singular - step * self.weight, 0.0), self.weight
+        return np.maximum(singular - step * self.strength, 0.0), self.strength
+
+    def each(self, singular: Floats) -> Floats:
+        return self.strength * singular
+
+    @property
+    def least_slope(self) -> float:
+        return self.strength
 
     def relaxed(self, upper: float) -> Nuclear:
         return self
@@ -41,7 +48,7 @@ class NuclearBall(Ball):
 
     radius: float
     convex = True
-    modulus = 0.0
+    nuclear = True
 
     def accuracy(self, singular: Floats) -> float:
         """A sum and a quotient; the radius is a parameter."""
@@ -67,6 +74,9 @@ class NuclearBall(Ball):
             if still.sum() == active.sum() or not still.any():
                 return np.maximum(kept, 0.0), multiplier
             active = still
+
+    def support(self, norms: Floats, copies: Floats) -> float:
+        return self.radius * float(norms.max())
 
     def relaxed(self, upper: float) -> NuclearBall:
         return self

@@ -19,48 +19,47 @@ from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
 
 @dataclass(frozen=True)
 class Schatten(Price):
-    """``weight * sum_i sigma_i^power`` with ``0 < power < 1``.
+    """``strength * sum_i sigma_i^power`` with ``0 < power < 1``.
 
     >>> Schatten(2.0, 0.5).value(np.array([4.0]), np.array([3.0]))
     12.0
     """
 
-    weight: float
+    strength: float
     power: float
     convex = False
-    modulus = np.inf
 
     def each(self, singular: Floats) -> Floats:
         """The price of each singular value."""
-        return self.weight * singular**self.power
+        return self.strength * singular**self.power
 
     def value(self, singular: Floats, copies: Floats) -> float:
-        return self.weight * float(copies @ singular**self.power)
+        return self.strength * float(copies @ singular**self.power)
 
     def slope(self, singular: Floats, copies: Floats) -> Floats:
-        return self.weight * self.power * np.maximum(singular, 1e-300) ** (self.power - 1.0)
+        return self.strength * self.power * np.maximum(singular, 1e-300) ** (self.power - 1.0)
 
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
-        return shrink(singular, step * self.weight, self.power), self.weight
+        return shrink(singular, step * self.strength, self.power), self.strength
 
     def accuracy(self, singular: Floats) -> float:
         return len(singular) + 24.0 + 2.0 * _logarithm(singular)
 
     def range(self, upper: float) -> float:
         """A bound, little above the best one, on singular values that cost at most ``upper``."""
-        error = (32.0 + 4.0 * abs(np.log(upper) - np.log(self.weight)) / self.power) * UNIT if upper > 0 else 0.0
-        return float((upper / self.weight) ** (1.0 / self.power)) * (1.0 + error)
+        error = (32.0 + 4.0 * abs(np.log(upper) - np.log(self.strength)) / self.power) * UNIT if upper > 0 else 0.0
+        return float((upper / self.strength) ** (1.0 / self.power)) * (1.0 + error)
 
     def turn(self, curvature: Floats) -> Floats:
         """From where the price plus ``curvature s^2 / 2`` is convex."""
-        start = (self.weight * self.power * (1.0 - self.power) / curvature) ** (1.0 / (2.0 - self.power))
+        start = (self.strength * self.power * (1.0 - self.power) / curvature) ** (1.0 / (2.0 - self.power))
         return start * (1.0 + 1e-12)
 
     def relaxed(self, upper: float) -> Nuclear:
         """The chord of the concave price up to the largest singular value that ``upper`` allows."""
         largest = self.range(upper)
         error = (32.0 + 4.0 * float(_logarithm(np.array([largest])))) * UNIT
-        return Nuclear(self.weight * largest ** (self.power - 1.0) * (1.0 - error))
+        return Nuclear(self.strength * largest ** (self.power - 1.0) * (1.0 - error))
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,6 @@ class SchattenBall(Ball):
     level: float
     power: float
     convex = False
-    modulus = np.inf
 
     def gauge(self, singular: Floats, copies: Floats) -> float:
         return (float(copies @ singular**self.power) / self.level) ** (1.0 / self.power)
@@ -93,6 +91,10 @@ class SchattenBall(Ball):
             inside = self.gauge(shrink(singular, step * middle, self.power), copies) <= 1.0
             low, high = (low, middle) if inside else (middle, high)
         return shrink(singular, step * high, self.power), high
+
+    def priced(self, multiplier: float) -> tuple[Schatten, float]:
+        """``multiplier (sum sigma_i^power - level)``."""
+        return Schatten(multiplier, self.power), multiplier * self.level
 
     def relaxed(self, upper: float) -> NuclearBall:
         """``sum sigma_i <= (sum sigma_i^p)^{1/p}``."""

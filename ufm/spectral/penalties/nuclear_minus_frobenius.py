@@ -26,7 +26,7 @@ def _kept(budget: float) -> float:
     return (1.0 - budget) / (1.0 + sqrt(budget))
 
 
-def _relief(singular: Floats, copies: Floats, kept: float) -> float:
+def _difference(singular: Floats, copies: Floats, kept: float) -> float:
     """``sum sigma_i - e ||sigma||_2 = (sum sigma_i - ||sigma||_2) + (1 - e) ||sigma||_2``."""
     largest = float(singular.max(initial=0.0))
     if not largest > 0:
@@ -61,49 +61,47 @@ def _shrink(singular: Floats, copies: Floats, weight: float, kept: float) -> Flo
 
 
 @dataclass(frozen=True)
-class FrobeniusRelief(Price):
-    """``weight (sum sigma_i - e ||sigma||_2)`` with ``0 <= e^2 = budget < 1``; equal steps in `prox`.
+class NuclearMinusFrobenius(Price):
+    """``strength (sum sigma_i - e ||sigma||_2)`` with ``0 <= e^2 = budget < 1``; equal steps in `prox`.
 
-    >>> FrobeniusRelief(2.0, 0.25).value(np.array([3.0, 4.0]), np.array([1.0, 1.0]))
+    >>> NuclearMinusFrobenius(2.0, 0.25).value(np.array([3.0, 4.0]), np.array([1.0, 1.0]))
     9.0
     """
 
-    weight: float
+    strength: float
     budget: float
     convex = False
     separable = False
-    modulus = np.inf
 
     @property
     def kept(self) -> float:
-        """``1 - e``: the price of a single singular value, per weight."""
+        """``1 - e``: the price of a single singular value, per strength."""
         return _kept(self.budget)
 
     def value(self, singular: Floats, copies: Floats) -> float:
-        return self.weight * _relief(singular, copies, self.kept)
+        return self.strength * _difference(singular, copies, self.kept)
 
     def accuracy(self, singular: Floats) -> float:
         return 4.0 * len(singular) + 32.0
 
     def slope(self, singular: Floats, copies: Floats) -> Floats:
-        return self.weight * _slope(singular, copies, self.kept)
+        return self.strength * _slope(singular, copies, self.kept)
 
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
-        return _shrink(singular, copies, float(step.max()) * self.weight, self.kept), self.weight
+        return _shrink(singular, copies, float(step.max()) * self.strength, self.kept), self.strength
 
     def relaxed(self, upper: float) -> Nuclear:
         """``||sigma||_2 <= sum sigma_i``."""
-        return Nuclear(self.weight * self.kept * (1.0 - 16 * UNIT))
+        return Nuclear(self.strength * self.kept * (1.0 - 16 * UNIT))
 
 
 @dataclass(frozen=True)
-class FrobeniusReliefBall(Ball):
+class NuclearMinusFrobeniusBall(Ball):
     """``sum sigma_i - e ||sigma||_2 <= radius`` with ``0 <= e^2 = budget < 1``."""
 
     radius: float
     budget: float
     convex = False
-    modulus = np.inf
 
     @property
     def kept(self) -> float:
@@ -111,7 +109,7 @@ class FrobeniusReliefBall(Ball):
         return _kept(self.budget)
 
     def gauge(self, singular: Floats, copies: Floats) -> float:
-        return _relief(singular, copies, self.kept) / self.radius
+        return _difference(singular, copies, self.kept) / self.radius
 
     def accuracy(self, singular: Floats) -> float:
         return 4.0 * len(singular) + 32.0
