@@ -86,14 +86,14 @@ def lagrangian(solution: Solution) -> WeightDecay:
     InputError
         The solution's problem has no norm budget.
     """
-    from ufm.certify.duality import dual_norms
+    from ufm.certify.duality import dual_norm
 
     problem = solution.problem
     budget = problem.regularizer
     if not isinstance(budget, NormBudget):
         raise InputError(f"lagrangian needs a solved norm-budget problem, not one with {budget}")
     gain = _gain(problem)
-    mu = float(dual_norms(solution.program, solution.certificate.slopes).max()) * gain
+    mu = dual_norm(solution.program, solution.certificate.slopes) * gain
     ratio = sqrt(budget.features / budget.weight)
     return WeightDecay(mu * ratio, mu / ratio, per_class=True)
 

@@ -87,18 +87,23 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
     penalty = program.penalty.relaxed(upper)
     if penalty.columns and penalty.nonnegative and not _repelling(program, slopes):
         return None
-    norms = dual_norms(program, slopes, moved)
+    norms, copies = dual_values(program, slopes, moved)
     if not np.isfinite(norms).all():
         return None
     fraction, price = 1.0, 0.0
     wide = 1.0 + (program.groups + 2 * PARAMETERS) * UNIT
     if penalty.ball:
-        price = penalty.support(norms, program.multiplicity) * wide
+        price = penalty.support(norms, copies) * wide
     elif penalty.columns and penalty.power == 2:
         price = float(program.multiplicity @ norms**2) / (2.0 * penalty.strength) * wide
-    else:
+    elif penalty.nuclear or penalty.columns:
         largest = float(norms.max()) * wide
         fraction = min(1.0, penalty.strength / largest) if largest > 0 else 1.0
+    else:
+        charged = penalty.conjugate(norms, copies)
+        if charged is None or not np.isfinite(charged):
+            return None
+        price = charged * wide
     if residual is not None and program.bias_decay:
         size = (np.abs(residual) + error) * fraction
         price += float(program.multiplicity @ size**2) / (2.0 * program.bias_decay) * wide
@@ -150,10 +155,21 @@ def _tilt(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
     return np.where(inside, (others[:-1] * rows * steep).sum(axis=0) + total * steep_own, np.inf)
 
 
-def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> Floats:
-    """Upper bounds on the norms of ``G`` that price it: its spectral norm, or those of its columns by group.
+def dual_norm(program: LogitProgram, slopes: Floats) -> float:
+    """Upper bound on the largest of `dual_values`: the spectral norm of ``G``, or its largest column."""
+    values, copies = dual_values(program, slopes)
+    return float(np.max(np.where(copies > 0, values, 0.0)))
+
+
+def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[Floats, Floats]:
+    """Upper bounds on the singular values of ``G`` (of contrasts by group, then of the core), or on its columns' norms.
 
     They hold for the exact slopes: those of a free bias differ by at most ``moved`` (G,) from these floats, row by row.
+
+    Returns
+    -------
+    (n,) float64, (n,) float64
+        The bounds and how often each value occurs.
     """
     shift = np.zeros(program.groups) if moved is None else moved
     column = program.share / program.scale
@@ -171,7 +187,7 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
         own_error = 8 * UNIT * np.abs(own) + shift
     if program.penalty.columns:
         square = (np.abs(own) + own_error) ** 2 + (program.logit_counts[:-1] * (np.abs(slopes[:-1]) + error) ** 2).sum(axis=0)
-        return np.sqrt(square) * column * wide
+        return np.sqrt(square) * column * wide, m
     root = np.sqrt(m)
     if program.loss.shift_invariant:
         # Columns sum to zero: what the diagonal block keeps is what goes to the other groups.
@@ -195,10 +211,12 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
     core_error = root[:, None] * error * root
     np.fill_diagonal(core_error, block_error)
     rounding = 1.0 + (4.0 * program.groups + 32.0) * UNIT
-    largest = float(np.linalg.norm(scale * core, 2)) * rounding + float(np.linalg.norm(scale * core_error)) + TINY
+    sigma = np.linalg.svd(scale * core, compute_uv=False)
+    # Each singular value moves by no more than the norm of the error, and is computed to units of the largest one.
+    sigma = sigma + (rounding - 1.0) * sigma[0] + float(np.linalg.norm(scale * core_error)) + TINY
     spread_error = own_error + np.diag(error) + 2 * UNIT * (np.abs(own) + np.abs(within))
     contrasts = np.where(program.contrast_counts > 0, (np.abs(spread) + spread_error) * warm * column, 0.0)
-    return np.array([float(max(largest, contrasts.max())) * wide])
+    return np.concatenate([contrasts, sigma]) * wide, np.concatenate([program.contrast_counts, np.ones(len(sigma))])
 
 
 def _repelling(program: LogitProgram, slopes: Floats) -> bool:

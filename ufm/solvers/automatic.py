@@ -8,13 +8,40 @@ from ufm.certify.certificate import check_level, check_verified
 from ufm.certify.primal_dual import within
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
-from ufm.solvers import METHODS, Solver, solver
+from ufm.solvers.base import Solver
+from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric
+from ufm.solvers.dynamics import Gradient
+from ufm.solvers.nonconvex import Multistart
+from ufm.solvers.separable import Separable
 from ufm.solvers.solution import Solution, Status, outward
 
 PROVED = 1e-6
 """Rigorous relative gap above which a solution no longer counts as solved."""
-AUTOMATIC = ("separable", "symmetric", "factored", "multistart")
-"""Methods that ``auto`` tries, fastest first; what is convex ends with `factored`, the rest with `multistart`."""
+METHODS: dict[str, type[Solver]] = {
+    "separable": Separable,
+    "symmetric": Symmetric,
+    "factored": Factored,
+    "proximal": Proximal,
+    "multistart": Multistart,
+    "gradient": Gradient,
+    "convex": Convex,
+}
+AUTOMATIC = ("separable", "symmetric", "factored", "proximal", "multistart")
+"""Methods that ``auto`` tries, fastest first; what is convex ends with `proximal`, the rest with `multistart`."""
+
+
+def solver(name: str) -> Solver:
+    """The solver of that name with its default options.
+
+    Raises
+    ------
+    InputError
+        There is no such method.
+    """
+    try:
+        return METHODS[name]()
+    except KeyError:
+        raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
 
 
 def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "float") -> Solution:
@@ -23,7 +50,7 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
     Parameters
     ----------
     problem : Problem
-    method : {"auto", "separable", "symmetric", "factored", "multistart", "gradient", "convex"} or a solver object
+    method : {"auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex"} or a solver object
         A name runs the solver with its defaults; for options pass the object, such as
         ``ufm.solvers.Gradient(rule="adam", seed=3)``. ``auto`` takes the first that fits and says which in
         ``solution.choice``.
@@ -68,6 +95,8 @@ def _automatic(problem: Problem) -> Solution:
     refusals: list[tuple[str, str]] = []
     best: Solution | None = None
     for name in AUTOMATIC:
+        if name == "proximal" and problem.program().penalty.nuclear:
+            continue  # the second-order methods before it are for these
         candidate = METHODS[name]()
         reason = candidate.unfit(problem)
         if reason is not None:
@@ -86,7 +115,9 @@ def _automatic(problem: Problem) -> Solution:
         return best
     # What the head is for says most: column penalties have one method, prices that are not convex another.
     penalty = problem.program().penalty
-    last = "separable" if penalty.columns else "factored" if penalty.convex else "multistart"
+    last = "separable" if penalty.columns else "multistart"
+    if penalty.convex and not penalty.columns:
+        last = "factored" if penalty.nuclear else "proximal"
     raise InputError(f"no method fits this problem: {last}: {dict(refusals)[last]}")
 
 

@@ -112,8 +112,10 @@ def test_strengths_of_the_wrong_type(bad):
         {"dim": "3"},
         {"dim": 2.5},
         {"dim": True},
-        {"head": "explicit"},
-        {"loss": "ce"},
+        {"head": "explicit:0"},
+        {"head": 3},
+        {"loss": "hinge"},
+        {"loss": ufm.CrossEntropy},
         {"head": ufm.Explicit},
         {"regularizer": 3},
     ],
@@ -121,9 +123,16 @@ def test_strengths_of_the_wrong_type(bad):
 def test_arguments_of_the_wrong_type(options):
     with pytest.raises(ufm.InputError):
         ufm.Problem([5, 5], **({"regularizer": ufm.WeightDecay(1e-3, 1e-3)} | options))
-    for counts in (5, None, "5*2", [5, True]):
+    for counts in (5, None, "5*", [5, True]):
         with pytest.raises(ufm.InputError):
             ufm.Problem(counts, regularizer=ufm.WeightDecay(1e-3, 1e-3))
+
+
+def test_parts_as_the_command_line_writes_them():
+    decay = ufm.WeightDecay(1e-3, 1e-3)
+    text = ufm.Problem("9*2,3*2", regularizer=decay, head="deq:rho=0.3", loss="ce:weights=1")
+    same = ufm.Problem([9, 9, 3, 3], regularizer=decay, head=ufm.LinearDEQ(0.3), loss=ufm.CrossEntropy(weights=1.0))
+    assert text == same
 
 
 @pytest.mark.parametrize("method", [None, 5, ufm.solvers.Symmetric])

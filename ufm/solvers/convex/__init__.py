@@ -2,6 +2,7 @@
 
 from ufm.solvers.convex.conic import Convex
 from ufm.solvers.convex.factored import Factored
+from ufm.solvers.convex.proximal import Proximal
 from ufm.solvers.convex.symmetric import Symmetric
 
-__all__ = ["Convex", "Factored", "Symmetric"]
+__all__ = ["Convex", "Factored", "Proximal", "Symmetric"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,28 +19,12 @@ from ufm._arrays import Floats
 from ufm.certify.primal_dual import Bounds, bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.convex.proximal_steps import Iterate, ProximalSteps
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
-from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
+from ufm.spectral.program import Factors, LogitProgram, Point
 
 MAX_GROUPS = 12
 """Above this the dense Newton system is no longer small; `Factored` takes over."""
-
-
-class _Iterate(NamedTuple):
-    """A point of the active manifold with what the next Newton step needs.
-
-    core = u[:, :r] diag(sigma[:r]) vt[:r]; ``shadow`` holds all G singular values before thresholding.
-    """
-
-    point: Point
-    u: Floats
-    sigma: Floats
-    vt: Floats
-    shadow: Floats
-    multiplier: float
-    slope: float
-    smooth: Evaluation
-    value: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,29 +130,16 @@ def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> t
     return best[0], best[1], iteration, evaluations
 
 
-class _Newton:
+class _Newton(ProximalSteps):
     """Proximal and Newton steps of one program; holds the arrays that do not change between steps."""
 
     def __init__(self, program: LogitProgram) -> None:
-        self.program = program
-        g = self.groups = program.groups
-        self.biased = program.bias_decay is not None
+        super().__init__(program)
         # Relative to the own logit, which changes no curvature and saves it from cancellation where the loss is tiny.
         self.spread = program.coordinates()
         if program.loss.shift_invariant:
             self.spread -= self.spread[-1]
-        # Block-wise Lipschitz constants; that of the whole is at most their number times larger.
-        self.blocks = 1.0 + bool((program.contrast_counts > 0).any()) + self.biased
-        self.smallest = float(program.multiplicity.min())
         self.tangents: dict[int, tuple[NDArray[np.intp], Floats]] = {}
-        self.copies = np.maximum(program.contrast_counts, 1.0)
-        self.alive = program.contrast_counts > 0
-        self.all_copies = np.concatenate([program.contrast_counts, np.ones(g)])
-        # Shifting a column of (tempered) logits changes nothing: cores and biases live orthogonal to q.
-        self.q = np.zeros(g)
-        if program.loss.shift_invariant:
-            self.q = np.sqrt(program.multiplicity) / program.loss.temperature
-            self.q /= np.linalg.norm(self.q)
 
     def start(self) -> Point:
         """Logits that are optimal on balanced classes: simplex-ETF columns, each scaled for its class size."""
@@ -194,36 +164,7 @@ class _Newton:
             contrast, core = contrast * (program.penalty.radius / norm), core * (program.penalty.radius / norm)
         return Point(contrast, core, np.zeros(self.groups))
 
-    def centred(self, array: Floats) -> Floats:
-        """Rows (or entries) made orthogonal to q."""
-        return array - np.multiply.outer(self.q, self.q @ array)
-
-    def prox_step(self, point: Point, least: float = 0.0) -> _Iterate:
-        """One proximal-gradient step, with everything evaluated where it lands.
-
-        Its length is 1 / the curvature at the point (at least ``least``): a step of the size of the features, however
-        small the gradient is.
-        """
-        program, g = self.program, self.groups
-        at = program.smooth(point)
-        slope = max(self.blocks * program.curvature(at), least, program.least_curvature(at, point))
-        steps = np.full(2 * g, 1.0 / slope)
-        steps[g:] *= self.smallest
-        u, shadow, vt = np.linalg.svd(self.centred(point.core - steps[-1] * at.gradient.core))
-        contrast = np.maximum(point.contrast - steps[0] * at.gradient.contrast / self.copies, 0.0)
-        both = np.concatenate([np.where(self.alive, contrast, 0.0), shadow])
-        kept, multiplier = program.penalty.prox(both, self.all_copies, steps)
-        contrast, sigma = kept[:g], kept[g:]
-        bias = point.bias
-        if self.biased:
-            curved = slope * float(np.max(program.scale**2 / program.share)) / self.smallest + (program.bias_decay or 0.0)
-            bias = self.centred(bias - at.gradient.bias / curved)
-        landed = Point(contrast, (u * sigma) @ vt, bias)
-        smooth = program.smooth(landed)
-        value = smooth.value + program.penalty.value(kept, self.all_copies)
-        return _Iterate(landed, u, sigma, vt, shadow, multiplier, slope, smooth, value)
-
-    def reach(self, now: _Iterate, direction: Point) -> tuple[float, float]:
+    def reach(self, now: Iterate, direction: Point) -> tuple[float, float]:
         """Largest step along a direction, and the noise of the objective's value.
 
         Logits may move by 20 nats or half their size: beyond that a quadratic model of exponentials means nothing. Their
@@ -231,14 +172,6 @@ class _Newton:
         """
         size, moved = self.program.logit_size(now.point), self.program.logit_size(direction)
         return min(1.0, max(20.0, 0.5 * size) / max(moved, 1e-300)), 4e-16 * (4.0 + size) * abs(now.value)
-
-    def shortened(self, now: _Iterate) -> tuple[_Iterate, int]:
-        """A proximal-gradient step short enough to descend, and how many were tried."""
-        for tries in range(1, 40):
-            trial = self.prox_step(now.point, now.slope * 4.0**tries)
-            if trial.value <= now.value:
-                return trial, tries
-        return now, tries
 
     def tangent(self, rank: int) -> tuple[NDArray[np.intp], Floats]:
         """Indices of the entries of D that a rank-r manifold leaves free, and which of them are active singular values."""
@@ -249,7 +182,7 @@ class _Newton:
             self.tangents[rank] = kept, diagonal
         return self.tangents[rank]
 
-    def direction(self, now: _Iterate, damping: float = 0.0) -> Point:
+    def direction(self, now: Iterate, damping: float = 0.0) -> Point:
         """Newton direction of loss plus penalty within the active manifold.
 
         ``damping`` adds that multiple of the block-wise Lipschitz constants to the Hessian (Levenberg-Marquardt).
@@ -302,9 +235,6 @@ class _Newton:
         bias = self.centred(solution[middle.stop :]) if self.biased else np.zeros(g)
         return Point(contrast, core, bias)
 
-    def factors(self, now: _Iterate) -> Factors:
-        return self.program.factors(now.point, (now.u, now.sigma, now.vt))
-
 
 def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Floats:
     """Heights ``log(K pi_g / mu - (K - 1))`` with the multiplier mu that makes the nuclear norm about the radius."""
@@ -323,7 +253,7 @@ def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Float
     return heights if 0.5 * target < float(multiplicity @ heights) < 2.0 * target else uniform
 
 
-def _curvature(now: _Iterate, rank: int, step: float) -> Floats:
+def _curvature(now: Iterate, rank: int, step: float) -> Floats:
     """(G^2, G^2) second derivative of the penalty's Lagrangian on the rank-r manifold, in the singular basis.
 
     Symmetric and antisymmetric parts of the pair (i, j) have curvature ``(1 / omega - 1) / step`` with ``omega`` the
@@ -359,7 +289,7 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
         return weights * np.linalg.lstsq(scaled, weights * right)[0]
 
 
-def _along(now: _Iterate, direction: Point, step: float) -> Point:
+def _along(now: Iterate, direction: Point, step: float) -> Point:
     """The point moved along a direction; singular values and contrasts that would turn negative stop at zero."""
     point, rank = now.point, int(np.count_nonzero(now.sigma))
     u, vt = now.u[:, :rank], now.vt[:rank]
