@@ -258,8 +258,8 @@ class ExactThreshold(Theorem):
     r"""The minority collapses iff ``R >= R0``, the unique solution of ``mu(R) (K_A R + K_B) = 1``.
 
     Here mu(R) is the multiplier of the budget. In the scaling ``R sum_A CE + sum_B CE`` with multiplier m, the minority
-    contrast is zero iff m >= 1, and ``C*(R)`` denotes the nuclear norm of the optimum at m = 1 (`ufm.analysis.thresholds.budget`
-    has the explicit form). *Uniqueness*: C* is strictly increasing. Write ``w = (x, a, b)`` for the three scalars that
+    contrast is zero iff m >= 1, and ``C*(R)`` denotes the nuclear norm of the optimum at m = 1 (explicit form:
+    `ufm.analysis.thresholds.budget`). *Uniqueness*: C* is strictly increasing. Write ``w = (x, a, b)`` for the three scalars that
     remain, ``f_A(x, a)`` and ``f_B(b)`` for the losses of both groups, ``n = (K_A - 1, cos t, sin t)`` for the gradient of
     the nuclear norm and ``tau = (0, -sin t, cos t)``, so that its Hessian is ``tau tau' / r``.
 

@@ -113,9 +113,9 @@ def _start(program: LogitProgram) -> Point:
     contrast = np.where(program.contrast_counts > 0, program.scale, 0.0)
     core = program.core(blocks)
     if program.penalty.ball:
-        sigma = np.linalg.svd(core, compute_uv=False)
+        sigma = np.asarray(np.linalg.svd(core, compute_uv=False), dtype=np.float64)
         copies = np.concatenate([program.contrast_counts, np.ones(program.groups)])
-        size = program.penalty.gauge(np.concatenate([contrast, sigma]), copies)
+        size = program.penalty.gauge(np.concatenate([contrast, sigma], dtype=np.float64), copies)
         contrast, core = contrast / size, core / size
     return Point(contrast, core, np.zeros(program.groups))
 
