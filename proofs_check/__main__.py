@@ -14,7 +14,8 @@ from rich.table import Table
 from proofs_check import report
 from proofs_check.enclosure import Outcome
 from proofs_check.registry import Theorem, Verdict, judge, select
-from ufm.certify.certificate import check_level, write_whole
+from ufm._arrays import check_level
+from ufm._files import write_text
 from ufm.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -55,7 +56,7 @@ def run(
     for path, option, write in wanted:
         if path is not None:
             try:
-                write_whole(path, write(verdicts), option)
+                write_text(path, write(verdicts), option)
             except Exception as error:  # the other outputs that were asked for are written first
                 failures.append(error)
     told = [str(failure) for failure in failures if isinstance(failure, InputError)]

@@ -52,6 +52,27 @@ def writing(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any],
                 partial.unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike[str], text: str, what: str = "") -> None:
+    """Write a regular file whole or not at all; links are followed, devices and folders refused.
+
+    Parameters
+    ----------
+    path : the file
+    text : its content, written as UTF-8
+    what : str, what the file is, for a message
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    try:
+        with writing(path) as stream:
+            stream.write(text)
+    except InputError as error:
+        raise InputError(f"{what} {error}".strip()) from None
+
+
 def exists(path: Path, what: str) -> bool:
     """Whether there is such a file, or a sentence where the system does not even take its name.
 

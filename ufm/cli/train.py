@@ -113,7 +113,7 @@ def compare(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ufm.certify.certificate import write_whole
+    from ufm._files import write_text
     from ufm.training.comparison import Comparison
     from ufm.training.comparison import compare as run_all
     from ufm.training.settings import versions
@@ -134,7 +134,7 @@ def compare(
         failed = run_all(comparison, folder, workers=workers, report=report)
     cells = summarise(comparison, folder)
     path = folder / "summary.md"
-    write_whole(path, markdown(cells, comparison, versions()), "summary")
+    write_text(path, markdown(cells, comparison, versions()), "summary")
     for settings, reason in failed:
         print(f"{settings} failed: {reason}", file=sys.stderr)
     said = statements(cells)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ufm.certify.certificate import check_level, check_verified
+from ufm._arrays import check_level
+from ufm.certify.certificate import check_verified
 from ufm.certify.primal_dual import within
 from ufm.errors import InputError
 from ufm.problem.problem import Problem

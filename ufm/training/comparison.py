@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ufm._files import reason_of
+from ufm._files import reason_of, write_text
 from ufm._parallel import check_workers, processes
-from ufm.certify.certificate import write_whole
 from ufm.errors import ConvergenceError, InputError, brief
 from ufm.training.data import DATA
 from ufm.training.saved_run import RUN, run
@@ -150,4 +149,4 @@ def _claim(folder: Path, comparison: Comparison) -> None:
             raise InputError(
                 f"{brief(str(folder))} holds another comparison (it differs in {', '.join(changed)}); give another folder"
             )
-    write_whole(path, json.dumps(described) + "\n", "protocol")
+    write_text(path, json.dumps(described) + "\n", "protocol")
