@@ -11,9 +11,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.core import Row, certificates, processes, routes
-from benchmarks.equilibria import Job, equilibria, training
+from benchmarks.equilibria import Job, all_jobs, training
 from benchmarks.nonconvex import Found, jumps, searches
-from benchmarks.sweeps import Swept, sweeps
+from benchmarks.sweeps import Swept, all_sweeps
 from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
@@ -38,8 +38,8 @@ def run(
             progress.update(task, description=what)
 
         asked = ("core", "equilibria", "sweeps") if only == "all" else (only,)
-        jobs, trained = (equilibria(report), training(report)) if "equilibria" in asked else ([], [])
-        points = sweeps(report) if "sweeps" in asked else []
+        jobs, trained = (all_jobs(report), training(report)) if "equilibria" in asked else ([], [])
+        points = all_sweeps(report) if "sweeps" in asked else []
         core = "core" in asked
         solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
         searched, jumped = (searches(report), jumps(report)) if core else ([], [])
