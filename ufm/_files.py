@@ -109,3 +109,26 @@ def read_text(path: str | os.PathLike[str], what: str, most: int, remedy: str) -
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {brief(str(path))} is no UTF-8 text ({error.reason}); {remedy}") from None
+
+
+def locked(stream: IO[bytes]) -> bool:
+    """Whether this process now holds the only lock on an open file, until the stream is closed; False if another has it.
+
+    POSIX: ``flock``. Windows: one byte far behind the end of the file, so that others may read and write it.
+    """
+    if os.name == "nt":
+        import msvcrt
+
+        stream.seek(2**30)
+        try:
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

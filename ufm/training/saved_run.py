@@ -12,8 +12,10 @@ from ufm._files import exists, reason_of
 from ufm.errors import InputError, brief
 from ufm.training.archive import Arrays, read_arrays, write_arrays
 from ufm.training.bodies import Equilibrium
-from ufm.training.controls_of_equilibria import controls
-from ufm.training.loop import CHECKPOINT, Row, train
+from ufm.training.checkpoint import CHECKPOINT
+from ufm.training.equilibrium_controls import controls
+from ufm.training.evaluation import Row
+from ufm.training.loop import train
 from ufm.training.settings import Settings, versions
 
 RUN = "run.npz"
