@@ -94,11 +94,9 @@ def pair_depth(classes: int) -> int | None:
     """
     if not isinstance(classes, Integral) or classes < 2 or classes % 2:
         raise InputError(f"classes is {classes!r}; pairs need an even whole number of classes")
-    # K 2^{2/(L+1)} < 2 (K-1) iff 2^2 K^{L+1} < (2 (K-1))^{L+1}, in whole numbers.
-    for layers in range(1, 60):
-        if 4 * classes ** (layers + 1) < (2 * (classes - 1)) ** (layers + 1):
-            return layers
-    return None
+    # K 2^{2/(L+1)} < 2 (K-1) iff 4 < (2 - 2/K)^{L+1}: never for K = 2, where the base is 1; never for L = 1, where the base is
+    # less than 2; for L = 2 iff K > 4.85; and for K = 4 from L = 3, since 1.5^4 > 4.
+    return {2: None, 4: 3}.get(int(classes), 2)
 
 
 class _Rivals:
@@ -133,8 +131,8 @@ class _Rivals:
         k, zero, starts = program.groups, np.zeros(program.groups), []
         for i in range(STARTS):
             left = self.rng.standard_normal((k, 1 + i % (k - 1)))
-            core = left @ left.T * program.scale
-            height = float(self.rng.uniform(*HEIGHTS)) * float(program.scale[0])
+            core = left @ left.T
+            height = float(self.rng.uniform(*HEIGHTS)) * float(program.scale.max())
             starts.append(Point(zero, core * (height / np.linalg.norm(core, 2)), zero))
         return starts
 

@@ -123,15 +123,18 @@ class _Family:
 
     def first(self) -> float:
         """Ratio below which the collapsed solution is not even a local minimum; 0 where it always is one."""
-        slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])  # type: ignore[union-attr]
-        return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority if slope < 1e50 else 0.0
+        # That of several linear layers has an infinite slope at zero.
+        return self._balanced(self.regularizer.mu) if isinstance(self.head, DecayedDEQ) else 0.0
 
     def last(self) -> float | None:
         """Ratio above which collapse is proved, or None."""
         if not isinstance(self.head, DecayedDEQ):
             return None
-        least = self.regularizer.mu * (1.0 - self.head.limit)
-        return (1.0 / (sqrt(self.count) * least) - self.minority) / self.majority
+        return self._balanced(self.regularizer.mu * (1.0 - self.head.limit))
+
+    def _balanced(self, slope: float) -> float:
+        """Ratio at which a penalty of that slope balances what the loss gains by the contrast of collapsed classes."""
+        return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority
 
 
 class _Tracker:
@@ -262,15 +265,15 @@ def _narrowed(tracker: _Tracker, low: float, high: float) -> tuple[float, float]
 
 
 def _secant(low: float, high: float, a: float, b: float) -> float:
-    """Next ratio: where the chord of the excess crosses zero, moved past it so that the bracket closes from both ends."""
-    middle = 0.5 * (low + high)
-    if np.isfinite(a) and np.isfinite(b) and a < 0 < b:
-        crossing = low - a * (high - low) / (b - a)
-        nudge = max(0.4 * RELATIVE * crossing, 0.01 * (high - low))
-        middle = crossing + nudge if crossing - low < high - crossing else crossing - nudge
-        if not low * (1 + 1e-9) < middle < high * (1 - 1e-9):
-            middle = 0.5 * (low + high)
-    return middle
+    """Next ratio, where the bracket is wider than RELATIVE: where the chord of the excess crosses zero, moved past it.
+
+    So the bracket closes from both ends.
+    """
+    if not (np.isfinite(a) and np.isfinite(b) and a < 0 < b):
+        return 0.5 * (low + high)
+    crossing = low - a * (high - low) / (b - a)
+    nudge = max(0.4 * RELATIVE * crossing, 0.01 * (high - low))
+    return crossing + nudge if crossing - low < high - crossing else crossing - nudge
 
 
 def _exchange(tracker: _Tracker, low: float, high: float) -> float | None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.solvers.codes import best_scale, names
+from ufm.solvers.codes import best_scale, blocks, names
+from ufm.solvers.descent import Found
+from ufm.spectral import Point
 from ufm.thresholds import etf
 from ufm.thresholds.etf import HEIGHTS, RELATIVE, STARTS, _Rivals
 
@@ -49,6 +51,49 @@ def test_without_a_search_only_known_codes_compete():
     assert not searcher.win(0.5, search=True)
     assert all(one is other for one, other in zip(kept, searcher.pool, strict=True))
     assert searcher.win(3e-2, search=False)
+
+
+class Scripted:
+    """Stands for the descent: a point keeps the value that it is given, all others end in the same one."""
+
+    def __init__(self, values, otherwise):
+        self.values, self.otherwise = values, otherwise
+        self.begun = []
+
+    def __call__(self, *_):
+        return self
+
+    def run(self, point, steps, *, rough=False):
+        self.begun.append((point, steps, rough))
+        return Found(self.values.get(id(point), self.otherwise), point, 1)
+
+
+def test_what_is_kept_competes_in_a_search_too(monkeypatch):
+    full = program(6, 2e-2)
+    value = best_scale(full, blocks(6, 6))[0]
+    for height, wins in ((value * etf.BETTER, False), (np.nextafter(value * etf.BETTER, 0.0), True), (0.0, True)):
+        known = Point(np.zeros(6), np.eye(6), np.zeros(6))
+        script = Scripted({id(known): height}, 2 * value)
+        monkeypatch.setattr(etf, "Descent", script)
+        for search in (False, True):
+            searcher = rivals(6)
+            searcher.pool = [known]
+            assert searcher.win(2e-2, search=search) == wins
+            assert searcher.pool[0] is known
+            assert len(searcher.pool) == 1
+
+
+def test_searches_start_from_every_named_code_but_the_etf(monkeypatch):
+    full = program(6, 2e-2)
+    script = Scripted({}, 1e3)
+    monkeypatch.setattr(etf, "Descent", script)
+    assert not rivals(6).win(2e-2, search=True)
+    rough = [point.core for point, _, rough in script.begun if rough]
+    expected = [best_scale(full, code)[1].core for name, code in names(6) if name in ("pair", "triple")]
+    assert len(rough) == len(expected) + STARTS
+    assert all(one == pytest.approx(other, abs=1e-12) for one, other in zip(expected, rough, strict=False))
+    assert [steps for _, steps, _ in script.begun] == [etf.STEPS] * len(script.begun)
+    assert [rough for _, _, rough in script.begun] == [True] * len(rough) + [False] * etf.KEPT
 
 
 def ufm_value(program, point):
@@ -115,7 +160,7 @@ def test_an_edge_is_enclosed(window, inside):
         assert len(searched) == 1 + sum(width > log(1 + 2 * RELATIVE) for width in widths)
 
 
-@pytest.mark.parametrize("window", [(3e-3, 0.7), (0.0, 0.7), (3e-8, 1e9), (0.0, 1e9), (0.1, 0.1)])
+@pytest.mark.parametrize("window", [(3e-3, 0.7), (0.0, 0.7), (3e-8, 1e9), (0.0, 1e9), (0.1, 0.1), (6e-12, 0.7)])
 def test_windows_on_the_grid(window, monkeypatch):
     known = Known(*window)
     monkeypatch.setattr(etf, "_Rivals", known)
