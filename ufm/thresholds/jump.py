@@ -193,7 +193,7 @@ class _Tracker:
         starts = []
         for kept in range(2, self.family.minority):
             block = np.eye(classes)
-            rest = slice(first + kept, classes)
+            rest = slice(first + kept, None)
             block[rest, rest] = 1.0 / (self.family.minority - kept)
             starts.append(Point(zero, PARTIAL * (block - 1.0 / classes) * program.scale, zero))
         return starts

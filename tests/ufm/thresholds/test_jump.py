@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 import ufm
 from tests.ufm.independent import StepProgram
 from ufm.solvers import Multistart
+from ufm.solvers.descent import Found
 from ufm.spectral import Point
 from ufm.thresholds import jump
 from ufm.thresholds.decay import decay_threshold
@@ -111,6 +112,7 @@ def test_random_starts_have_full_rank_and_a_bounded_height():
             square = point.core / program.scale
             # Positive, and symmetric for the larger part: own logits are above the others.
             assert np.trace(square) > 0
+            assert np.linalg.matrix_rank(square - square.T) == 4
             skew.append(np.linalg.norm(square - square.T) / np.linalg.norm(square))
             heights.append(np.linalg.norm(point.core, 2) / program.scale.max())
     assert 0 < min(skew) < np.mean(skew) < 0.4
@@ -241,6 +243,64 @@ def test_solutions_are_kept_for_other_ratios():
         assert all(one < other for one, other in pairwise(values))
         if kind == "separated":
             assert all(follower._apart(program, p) for p in pool)
+
+
+@pytest.mark.parametrize(("apart", "kept"), [(-NOISE, False), (0.0, False), (inf, False), (-2 * NOISE, True)])
+def test_anchors_change_where_separation_wins_by_more_than_the_noise(apart, kept, monkeypatch):
+    follower = tracker()
+    monkeypatch.setattr(follower, "_best", lambda kind, *_: {"separated": apart, "collapsed": 0.0}[kind])
+    follower.pools = {"separated": [1], "collapsed": [2]}
+    assert follower.excess(2.0, True) == apart
+    assert follower.anchors == (follower.pools if kept else {"separated": [], "collapsed": []})
+    assert follower.anchors["separated"] is not follower.pools["separated"]
+
+
+class Scripted:
+    """Stands for the descent: points have the values that they are given, and stay where they are."""
+
+    def __init__(self, values):
+        self.values, self.begun = values, []
+
+    def __call__(self, *_):
+        return self
+
+    def run(self, point, steps, *, rough=False, adapt=True):
+        self.begun.append((point, steps, rough, adapt))
+        return Found(self.values.get(id(point), 100.0), point, 1)
+
+
+@pytest.mark.parametrize("kind", ["separated", "collapsed"])
+def test_descents_of_both_kinds(kind, monkeypatch):
+    """Contrasts are added to separated solutions only, and only those start with some of the minority together."""
+    family = small(minority=3)
+    program = family.program(3.0).split() if kind == "separated" else family.one_minority(3.0)
+    follower = tracker(family)
+    partial = follower._partial(program)
+    known, anchor = (Point(np.zeros(program.groups), 9.0 * np.eye(program.groups), np.zeros(program.groups)) for _ in range(2))
+    script = Scripted({id(known): 1.0, id(anchor): 1.5})
+    monkeypatch.setattr(jump, "Descent", script)
+    follower.pools[kind], follower.anchors[kind] = [known], [anchor]
+    assert follower._best(kind, program, True) == 1.0
+    assert follower.pools[kind][0] is known
+    assert follower.pools[kind][1] is anchor
+    rough = [point for point, _, is_rough, _ in script.begun if is_rough]
+    assert len(rough) == 3 + jump.STARTS + (1 if kind == "separated" else 0)
+    assert any(point.core == pytest.approx(partial[0].core) for point in rough[3 + jump.STARTS :]) == (kind == "separated")
+    assert [adapt for _, _, is_rough, adapt in script.begun if not is_rough] == [kind == "separated"] * (2 + jump.POLISHED)
+    assert {steps for _, steps, _, _ in script.begun} == {jump.STEPS}
+
+
+def test_equal_values_are_one_solution(monkeypatch):
+    family = small(minority=3)
+    program = family.one_minority(3.0)
+    same = 1 + jump.SAME
+    for values, kept in (([1.0, 1.0, 2.0], [0, 2]), ([1.0, same, 1.5], [0, 2]), ([2.0, 1.0, 2.0, 2.0], [1, 0]), ([3.0], [0])):
+        points = [Point(np.zeros(2), np.eye(2), np.zeros(2)) for _ in values]
+        monkeypatch.setattr(jump, "Descent", Scripted({id(p): v for p, v in zip(points, values, strict=True)}))
+        follower = tracker(family)
+        follower.pools["collapsed"] = points
+        assert follower._best("collapsed", program, False) == min(values)
+        assert [id(p) for p in follower.pools["collapsed"]] == [id(points[k]) for k in kept]
 
 
 def lengths(program, point):
