@@ -208,12 +208,12 @@ class _Tracker:
         """The same among solutions that treat equal classes alike."""
         program = self.family.program(ratio)
         descent = Descent(program, program.classes)
-        m, zero = program.multiplicity, np.zeros(2)
+        zero = np.zeros(2)
         apart, together = np.inf, np.inf
         # Where the penalty has an infinite slope at zero, solutions without a gap between the groups are minima of their own.
         for height, gap in ((x, gap) for x in CONTRASTS for gap in (x, 0.0)):
             core = _apart_groups(program, gap)
-            for x in (height * program.scale[0], 0.0) if m[0] > 1 else (0.0,):
+            for x in (height * program.scale[0], 0.0):
                 together = min(together, descent.run(Point(np.array([x, 0.0]), core, zero), STEPS, adapt=False).value)
                 for y in (SMALL * height, height):
                     found = descent.run(Point(np.array([x, y * program.scale[1]]), core, zero), STEPS)

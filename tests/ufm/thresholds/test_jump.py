@@ -204,6 +204,34 @@ def test_symmetric_excess_by_another_method(family, ratio):
     assert min(excess, 0.0) == pytest.approx(apart - together, abs=1e-8)
 
 
+def test_a_bias_that_costs_too_much_changes_nothing():
+    plain, biased = (small(decay=ufm.WeightDecay(2.5e-2, 2.5e-2, bias)) for bias in (None, 1e9))
+    assert tracker(biased).symmetric_excess(14.0) == pytest.approx(tracker(plain).symmetric_excess(14.0), abs=1e-7)
+
+
+@pytest.mark.parametrize(("factor", "told"), [(0.99, False), (1.01, True)])
+def test_symmetric_solutions_start_in_nats_and_are_told_apart_in_nats(factor, told, monkeypatch):
+    family = small(majority=2, minority=3)
+    program = family.program(4.0)
+    begun = []
+
+    def run(point, steps, *, adapt=True):
+        begun.append((*(point.contrast / program.scale).tolist(), float(program.spread(point)[1, 0]) * -5.0, adapt))
+        end = Point(np.array([0.0, factor * SEPARATED * program.scale[1]]), point.core, point.bias)
+        return Found(3.0 if adapt else 5.0, end if adapt else point, steps)
+
+    monkeypatch.setattr(jump, "Descent", lambda *_: SimpleNamespace(run=run))
+    assert tracker(family).symmetric_excess(4.0) == (-2.0 if told else inf)
+    expected = set()
+    for height in jump.CONTRASTS:
+        for x, gap in product((height, 0.0), repeat=2):
+            expected |= {(x, 0.0, gap, False), (x, jump.SMALL * height, gap, True), (x, height, gap, True)}
+    assert {tuple(round(float(x), 9) + 0.0 for x in start) for start in begun} == {
+        tuple(round(x, 9) for x in s) for s in expected
+    }
+    assert len(begun) == len(expected) + 1  # zero is begun twice
+
+
 @pytest.mark.parametrize(("ratio", "wins"), [(14.0, "separated"), (16.0, "collapsed")])
 def test_the_better_kind_has_the_value_of_the_multistart_solver(ratio, wins):
     follower = tracker()
