@@ -45,6 +45,8 @@ def test_programs_are_those_of_problems_with_whole_samples(head, bias, per_class
         assert program.bias_decay == other.bias_decay
         for name in ("multiplicity", "scale", "share"):
             assert getattr(program, name) == pytest.approx(getattr(other, name), rel=1e-15), name
+        assert program.loss.offset.tolist() == other.loss.offset.tolist()
+        assert (program.loss.floor, program.loss.smoothing) == (other.loss.floor, other.loss.smoothing) == (0.0, 0.0)
         g = program.groups
         point = Point(program.copies * 1.5, np.arange(g * g, dtype=float).reshape(g, g), np.arange(1.0, g + 1))
         assert program.smooth(point).value == pytest.approx(other.smooth(point).value, rel=1e-14)
@@ -439,6 +441,7 @@ def test_differences_below_the_noise_do_not_count_as_separated(last, monkeypatch
     found = _search(family(0.0, last), 0)
     assert found.lower <= 15 <= found.upper
     assert "the exchange is at R = 15" in found.note
+    assert _exchange(known, 1.0, 40.0) == pytest.approx(15.0, rel=1e-4)
     assert _exchange(known, 15.0, 40.0) is None
 
 
