@@ -43,6 +43,16 @@ def test_decay_encloses_the_closed_form(majority, minority, count, lw, lh, rho):
         assert (found.level, found.transition, found.quantity) == (level, "continuous", "ratio")
 
 
+@given(st.integers(1, 50), st.integers(2, 50), st.integers(1, 10**9), decays, st.floats(0, 0.99))
+def test_float_ends_of_decay_allow_for_every_rounding(majority, minority, count, decay, rho):
+    """At most ten: gain, mu and its root, root of the count, product, quotient, difference, quotient, and the end itself."""
+    found = ufm.threshold(
+        classes=(majority, minority), regularizer=ufm.WeightDecay(decay, decay), minority_count=count, head=ufm.LinearDEQ(rho)
+    )
+    size = (float(exact_decay(majority, minority, count, decay, decay, rho)) * majority + 2 * minority) / majority
+    assert min(found.upper - found.value, found.value - found.lower) >= 10 * 2.0**-53 * size
+
+
 def test_decay_per_class_counts_one_sample_and_explicit_is_the_default():
     per_class = ufm.threshold(classes=(4, 3), regularizer=ufm.WeightDecay(0.02, 0.03, per_class=True))
     assert per_class.value == pytest.approx(float(exact_decay(4, 3, 1, 0.02, 0.03)), rel=1e-14)
