@@ -293,6 +293,18 @@ def test_a_bad_start_costs_an_answer_and_never_its_truth(majority, minority, rat
         assert found.upper - found.lower < 1e-14 * ratio
 
 
+@pytest.mark.parametrize(
+    ("majority", "minority", "factor"), [(1, 2, 1.01), (5, 5, 1.1), (5, 5, 0.9), (40, 3, 1.001), (1000, 2, 1.0001)]
+)
+def test_an_angle_of_which_too_little_is_known_proves_nothing(majority, minority, factor, monkeypatch):
+    """Next to R = 1 the logits between the groups are of the order 1e-16: after a bad start their balls contain zero."""
+    monkeypatch.setattr(budget, "find_root", lambda *given: find_root(*given) * factor)
+    arguments = (majority, minority, ufm.NormBudget(1.0, 1.0), Fraction(1), nextafter(1.0, 2.0))
+    assert budget._rigorous_side(*arguments) == 0
+    monkeypatch.undo()
+    assert budget._rigorous_side(*arguments) == -1
+
+
 def test_heads_that_are_not_convex_are_handed_on_whole():
     """A large decay on A is the explicit head's threshold, ``sqrt(n_B) = N mu``."""
     for classes, count in (((1, 2), 10), ((1, 3), 40)):
