@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ufm.errors import InputError
+from ufm.problem.losses import CrossEntropy
 from ufm.spectral.penalties import Nuclear, NuclearBall
 
 if TYPE_CHECKING:
@@ -164,11 +165,11 @@ def _beyond(solution: Solution) -> str:
 
 def _incomparable(solution: Solution) -> str | None:
     """Why the two smallest classes, of different sizes, cannot be compared; None where they can."""
-    problem = solution.problem
-    if not solution.program.loss.shift_invariant:
+    loss = solution.problem.loss
+    if not isinstance(loss, CrossEntropy):
         return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
-    if not getattr(problem.loss, "plain", False):
-        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {problem.loss}"
+    if not loss.plain:
+        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {loss}"
     return None
 
 
@@ -178,9 +179,8 @@ def smallest_contrast(solution: Solution) -> float:
     groups = np.flatnonzero(sizes == sizes.min())
     m = logits.multiplicity[groups]
     if m.sum() < 2:
-        return float("nan")
-    block = np.where(logits.pairs()[np.ix_(groups, groups)] > 0, logits.other[np.ix_(groups, groups)], 0.0)
-    others = (m @ block - np.diag(block)) / (m.sum() - 1.0)
+        return nan
+    others = ((m[:, None] - np.eye(len(m))) * logits.other[np.ix_(groups, groups)]).sum(axis=0) / (m.sum() - 1.0)
     return float(np.min(logits.own[groups] - others))
 
 

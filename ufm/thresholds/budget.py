@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import cos, exp, inf, isfinite, log, log1p, nextafter, pi, sin, sqrt
+from math import cos, exp, inf, log, log1p, nextafter, pi, sin, sqrt
 
 from ufm.errors import InputError
 from ufm.problem.regularizers import NormBudget
@@ -32,6 +32,8 @@ from ufm.thresholds.threshold import Threshold
 
 LARGEST = 600.0
 """Largest ``log R0`` that is attempted."""
+ROUNDING = 200
+"""Rounding errors that the floats of a critical budget may add up; generous."""
 
 
 def budget_threshold(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, level: str) -> Threshold:
@@ -68,9 +70,8 @@ def find_root(function: Callable[[float], float], low: float, high: float) -> fl
         return low
     side = 0
     for _ in range(300):
-        middle = 0.5 * (low + high)
-        if isfinite(f_low) and isfinite(f_high) and f_low != f_high:
-            middle = (low * f_high - high * f_low) / (f_high - f_low)
+        # NaN where an end is infinite.
+        middle = (low * f_high - high * f_low) / (f_high - f_low) if f_low != f_high else low
         if not low < middle < high:
             middle = 0.5 * (low + high)
         if not low < middle < high:
@@ -82,8 +83,6 @@ def find_root(function: Callable[[float], float], low: float, high: float) -> fl
             low, f_low, f_high, side = middle, value, f_high * (0.5 if side == -1 else 1.0), -1
         else:
             high, f_high, f_low, side = middle, value, f_low * (0.5 if side == 1 else 1.0), 1
-        if high - low <= 2e-16 * abs(high):
-            break
     return 0.5 * (low + high)
 
 
@@ -103,10 +102,10 @@ def _balance(majority: int, minority: int, ratio: float, theta: float) -> tuple[
 
 
 def _float_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
-    """Sign of ``C*(R) - C`` where rounding (a generous 200 units in the last place of the sums) cannot change it; R > 1."""
+    """Sign of ``C*(R) - C`` where rounding (ROUNDING half units in the last place of the sums) cannot change it; R > 1."""
     budget = (majority + minority) * regularizer.c * float(gain)
     difference = critical_budget(majority, minority, ratio) - budget
-    slack = 200 * 2.0**-53 * (budget + majority * (1.0 + abs(log(ratio))))
+    slack = ROUNDING * 2.0**-53 * (budget + majority * (1.0 + abs(log(ratio))))
     return 0 if abs(difference) <= slack else (1 if difference > 0 else -1)
 
 
