@@ -9,6 +9,7 @@ from numbers import Integral
 
 import numpy as np
 
+from ufm._text import classes, options
 from ufm.errors import InputError
 from ufm.problem.heads import Explicit, Head, Parameters
 from ufm.problem.heads.base import check_head
@@ -21,7 +22,7 @@ from ufm.spectral.program import Factors, LogitProgram
 from ufm.targets.counts import ClassCounts
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Problem:
     """A layer-peeled (unconstrained-feature) model.
 
@@ -45,6 +46,8 @@ class Problem:
     >>> problem = Problem([20] * 10, regularizer=WeightDecay(5e-3, 5e-3))
     >>> problem.program().groups
     1
+    >>> problem
+    Problem(10 classes of sizes 20*10, WeightDecay(weight=0.005, features=0.005), loss=CrossEntropy(), head=Explicit())
     """
 
     counts: ClassCounts
@@ -208,6 +211,11 @@ class Problem:
         if decay.bias and parameters.bias is not None:
             value += 0.5 * decay.bias * float(parameters.bias @ parameters.bias)
         return value
+
+    def __repr__(self) -> str:
+        dim = "" if self.dim is None else f", dim={self.dim}"
+        parts = f"{options(self.regularizer)}, loss={options(self.loss)}, head={options(self.head)}"
+        return f"Problem({classes(self.counts)}, {parts}{dim})"
 
     def __str__(self) -> str:
         dim = "" if self.dim is None else f", dim {self.dim}"
