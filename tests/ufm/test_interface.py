@@ -3,6 +3,8 @@
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -227,3 +229,50 @@ def test_copies_and_pickles_are_the_same(objects, way):
     assert way(STEP) == STEP
     assert hash(way(TAIL.counts)) == hash(TAIL.counts)
     assert ufm.solve(way(STEP)).value == objects["solution"].value
+
+
+LAZY = ("conventions", "plot", "sweep", "training")
+
+
+def test_rarely_used_modules_are_attributes_and_cost_an_import_nothing():
+    heavy = ["matplotlib", "cvxpy", "sympy", "flint", "typer", "rich", "pandas", "sklearn", "distributed"]
+    code = f"""
+import sys, ufm
+heavy, lazy = {heavy!r}, {LAZY!r}
+loaded = [name for name in heavy + ["ufm." + name for name in lazy[1:]] if name in sys.modules]
+assert not loaded, loaded
+assert set(lazy) | set(ufm.__all__) <= set(dir(ufm))
+assert not set(lazy) & set(ufm.__all__)
+for name in lazy:
+    assert getattr(ufm, name) is sys.modules["ufm." + name]
+assert ufm.plot.gram and ufm.sweep.run and ufm.training.Settings and ufm.conventions.from_convention
+try:
+    ufm.no_such_name
+except AttributeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "module 'ufm' has no attribute 'no_such_name'\n"
+
+
+def test_a_solution_is_drawn_in_a_new_figure(objects, tmp_path):
+    for name in ("solution", "tail's solution", "zero"):
+        found = objects[name]
+        figure = ufm.plot.solution(found)
+        assert figure is not ufm.plot.solution(found)
+        logits, weight, means = (axis.images[0].get_array() for axis in figure.axes[:3])
+        assert np.array_equal(logits, found.parameters.logits)
+        assert np.abs(weight).max() <= 1 + 1e-12
+        if found.status == "optimal":
+            first, second = found.parameters.weight[:2]
+            assert weight[0, 1] == pytest.approx(first @ second / np.linalg.norm(first) / np.linalg.norm(second), abs=1e-12)
+            assert np.allclose(np.diag(means), 1.0)
+        else:
+            assert not weight.any()
+        assert str(found.status) in figure.get_suptitle()
+        assert ufm.plot.save(figure, tmp_path, "drawn", "png").stat().st_size > 5000
+    with pytest.raises(ufm.InputError, match=r"ufm\.solve"):
+        ufm.plot.solution(STEP.counts)
+    with pytest.raises(ufm.InputError, match="K=2001"):
+        ufm.plot.solution(ufm.solve(ufm.Problem("9*2001", regularizer=DECAY)))

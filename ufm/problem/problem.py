@@ -11,12 +11,11 @@ import numpy as np
 
 from ufm._text import classes, options
 from ufm.errors import InputError
-from ufm.problem.heads import Explicit, Head, Parameters
-from ufm.problem.heads.base import check_head
+from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.losses.base import check_loss
 from ufm.problem.regularizers import NormBudget, WeightDecay
-from ufm.problem.text import parse_head, parse_loss
+from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
 from ufm.targets.counts import ClassCounts
@@ -73,7 +72,7 @@ class Problem:
             "counts": ClassCounts.parse(counts) if isinstance(counts, str) else ClassCounts.of(counts),
             "regularizer": regularizer,
             "loss": CrossEntropy() if loss is None else parse_loss(loss) if isinstance(loss, str) else check_loss(loss),
-            "head": Explicit() if head is None else parse_head(head) if isinstance(head, str) else check_head(head),
+            "head": as_head(head),
             "dim": None if dim is None else int(dim),
         }
         for name, value in values.items():
