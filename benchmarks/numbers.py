@@ -91,8 +91,8 @@ def differences(one: Any, other: Any, place: str = "") -> list[tuple[float, str]
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         return [d for i, (a, b) in enumerate(zip(one, other, strict=True)) for d in differences(a, b, f"{place}[{i}]")]
     try:
-        a, b = float(one), float(other)
-    except (TypeError, ValueError):
+        a, b = float(str(one)), float(str(other))
+    except ValueError:
         return [] if one == other else [(float("inf"), f"{place}: {str(one)[:60]} / {str(other)[:60]}")]
     return [] if a == b or (a != a and b != b) else [(abs(a - b) / max(abs(a), abs(b)), f"{place}: {a!r} / {b!r}")]
 

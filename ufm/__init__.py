@@ -1,12 +1,15 @@
 """ufm: a laboratory for neural-collapse theory, with a certificate attached to every answer."""
 
 import ufm._interrupts  # noqa: F401  # isort: skip  (first: Ctrl-C is quiet from here on where this is a command)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ufm import deq
-from ufm.analysis import Collapse, Prediction, collapse, geometry, predict
+from ufm.analysis import Collapse, Prediction, Report, collapse, geometry, predict, report
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, landscape, spectrum
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
-from ufm.errors import ConvergenceError, InputError
+from ufm.errors import ConvergenceError, InputError, RunError
 from ufm.metrics import measure, orthogonal_frame, seli, simplex_etf
 from ufm.problem import (
     ClassCounts,
@@ -28,6 +31,12 @@ from ufm.problem import (
 )
 from ufm.solvers import Solution, Status
 from ufm.solvers.automatic import solve
+
+if TYPE_CHECKING:
+    from ufm import conventions as conventions
+    from ufm import plot as plot
+    from ufm import sweep as sweep
+    from ufm import training as training
 
 __version__ = "0.1.0"
 
@@ -51,6 +60,8 @@ __all__ = [
     "Problem",
     "ReLU",
     "Recheck",
+    "Report",
+    "RunError",
     "Solution",
     "SquaredError",
     "Status",
@@ -69,6 +80,7 @@ __all__ = [
     "pair_depth",
     "predict",
     "recheck",
+    "report",
     "seli",
     "simplex_etf",
     "solve",
@@ -76,3 +88,16 @@ __all__ = [
     "step",
     "threshold",
 ]
+
+_LAZY = ("conventions", "plot", "sweep", "training")
+"""Modules that are loaded when they are first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return import_module(f"ufm.{name}")
+    raise AttributeError(f"module 'ufm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ufm.errors import InputError, brief
+from ufm.errors import InputError, RunError, brief
+
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO))
+"""What the system says where not the name of a file but the disk is at fault."""
 
 
 def reason_of(error: Exception) -> str:
     """Why the system refused a file, without the file's name."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def unwritten(message: str, error: Exception) -> InputError | RunError:
+    """What to raise for a file that could not be written: RunError where the disk is full or broken, else InputError.
+
+    Parameters
+    ----------
+    message : str, a sentence without its remedy
+    error : what the system raised
+    """
+    if isinstance(error, OSError) and error.errno in FULL:
+        return RunError(f"{message}: {reason_of(error)}; free space there, and run it again")
+    return InputError(f"{message}: {reason_of(error)}; give another one")
 
 
 @contextmanager
@@ -29,6 +46,8 @@ def writing(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any],
     ------
     InputError
         The file cannot be written.
+    RunError
+        The disk is full or broken.
     """
     partial = None
     try:
@@ -45,7 +64,7 @@ def writing(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any],
     except (OSError, ValueError) as error:
         if isinstance(error, InputError) or not (isinstance(error, OSError) or partial is None):
             raise
-        raise InputError(f"{brief(str(path))} cannot be written: {reason_of(error)}; give another file") from None
+        raise unwritten(f"{brief(str(path))} cannot be written", error) from None
     finally:
         if partial is not None:
             with suppress(OSError, ValueError):

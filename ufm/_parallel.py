@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ufm.errors import InputError, brief
+from ufm.errors import InputError, RunError, brief
 
 PER_CORE = 8
 """Workers for each core of this machine at the most: every one is a process with its own copy of NumPy and SciPy."""
@@ -37,6 +37,11 @@ def check_workers(workers: int) -> None:
 def processes(workers: int) -> Generator[ProcessPoolExecutor, None, None]:
     """Spawned workers with one BLAS thread each. After an exception (Ctrl-C too) nothing that waits is begun, and what runs is
     ended: work that can be lost must keep checkpoints. Workers end with this process however it ends, by SIGKILL too.
+
+    Raises
+    ------
+    RunError
+        The system refuses to start a worker.
     """
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -72,6 +77,8 @@ class _Pool(ProcessPoolExecutor):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(fn, *args, **kwargs)
+        except OSError as error:
+            raise RunError(f"worker processes cannot be started: {error.strerror or error}; give fewer workers") from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -38,7 +38,14 @@ def _shortened(text: str, most: int) -> str:
 
 
 class InputError(ValueError):
-    """Bad input: the message is one sentence that names the argument, its value and the remedy."""
+    """Bad arguments: the message is one sentence that names the argument, its value and the remedy."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(sentence(str(message)))
+
+
+class RunError(RuntimeError):
+    """A run that its surroundings ended, such as a worker process that died or a full disk; one sentence says what to do."""
 
     def __init__(self, message: object = "") -> None:
         super().__init__(sentence(str(message)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf, nan
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ufm._text import finite
 from ufm.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ class GroupCollapse:
     lower: float
     upper: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values for JSON; None stands for an infinite upper end."""
+        return asdict(self) | {"upper": finite(self.upper)}
+
     def __bool__(self) -> bool:
         raise TypeError(f"a verdict has three values, so it is neither true nor false; compare .verdict, here {self.verdict!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Collapse:
     """Three-valued verdict on the smallest classes, and one on every other group of equal classes.
 
@@ -58,6 +63,16 @@ class Collapse:
     reason: str
     level: str = "rigorous"
     groups: tuple[GroupCollapse, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values for JSON; None stands for an infinite upper end."""
+        return asdict(self) | {"upper": finite(self.upper), "groups": [group.to_dict() for group in self.groups]}
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{group.size}: {group.verdict!r}" for group in self.groups[:8])
+        more = ", ..." if len(self.groups) > 8 else ""
+        found = f"{self.verdict!r}, contrast in [{self.lower!r}, {self.upper!r}], tolerance={self.tolerance!r}"
+        return f"Collapse({found}, level={self.level!r}, verdicts by size {{{groups}{more}}})"
 
     def __bool__(self) -> bool:
         raise TypeError(f"a verdict has three values, so it is neither true nor false; compare .verdict, here {self.verdict!r}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ufm._arrays import Floats
+from ufm._text import classes, finite
 from ufm.analysis.group_collapse import collapse
 from ufm.analysis.solution_geometry import geometry
 from ufm.errors import InputError
@@ -15,7 +17,7 @@ from ufm.metrics.last_layer import LastLayer
 from ufm.problem.problem import Problem
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The certified optimum of an unconstrained-feature model, as Gram matrices.
 
@@ -36,6 +38,22 @@ class Prediction:
     weight: Floats
     means: Floats
     logits: Floats
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values for JSON: arrays as lists of rows, the problem as text."""
+        return {
+            "problem": str(self.problem),
+            "lower": float(self.lower),
+            "value": float(self.value),
+            "certified": bool(self.certified),
+            "collapsed": self.collapsed,
+            "metrics": {name: finite(value) for name, value in self.metrics.items()},
+            **{name: getattr(self, name).tolist() for name in ("weight", "means", "logits")},
+        }
+
+    def __repr__(self) -> str:
+        found = f"value={float(self.value)!r}, lower={float(self.lower)!r}, certified={self.certified}"
+        return f"Prediction({found}, collapsed={self.collapsed!r}, {classes(self.problem.counts)})"
 
     def distance(self, features: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> dict[str, float]:
         """``||G/||G||_F - G*/||G*||_F||_F`` for the Gram matrices of classifiers and of class means, and for the logits.

@@ -6,12 +6,13 @@ import json
 import os
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ufm._files import write_text
+from ufm._text import classes
 from ufm.certify.witness import document
 from ufm.errors import InputError
 from ufm.spectral.program import Factors, LogitProgram
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ufm.problem.problem import Problem
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
     """``lower <= optimum <= upper``.
 
@@ -63,6 +64,21 @@ class Certificate:
     def relative_gap(self) -> float:
         """Gap over the upper bound; 0 where both bounds are 0."""
         return self.gap / self.upper if self.upper else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The claim as plain values for JSON; `save` writes the witness that proves it."""
+        return {
+            "lower": float(self.lower),
+            "upper": float(self.upper),
+            "gap": float(self.gap),
+            "relative_gap": float(self.relative_gap),
+            "level": self.level,
+            "problem": str(self.problem),
+        }
+
+    def __repr__(self) -> str:
+        bounds = f"{float(self.lower)!r} <= optimum <= {float(self.upper)!r}, gap={self.gap:.2g}, level={self.level!r}"
+        return f"Certificate({bounds}, {classes(self.problem.counts)})"
 
     def rigorous(self) -> Certificate:
         """The same witness with bounds proved in exact and ball arithmetic."""

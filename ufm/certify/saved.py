@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ufm.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recheck:
     """Verdict on a saved certificate.
 
@@ -25,6 +26,15 @@ class Recheck:
     upper: float | None = None
     width: int | None = None
     level: str = "rigorous"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as plain values for JSON."""
+        return asdict(self)
+
+    def __repr__(self) -> str:
+        if not self.accepted:
+            return f"Recheck(rejected: {self.reason})"
+        return f"Recheck(accepted, {self.lower!r} <= optimum <= {self.upper!r}, width={self.width}, level={self.level!r})"
 
 
 def recheck(path: str | os.PathLike[str]) -> Recheck:

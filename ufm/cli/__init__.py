@@ -1,7 +1,7 @@
 """The door of every command line: one sentence for every failure, documented exit codes, and a quiet end when interrupted.
 
-JSON goes to stdout, everything said to people to stderr or as a table. Exit codes: 0 success, 1 a claim failed, 2 bad input
-(one line on stderr says what to do), 130 interrupted, 141 the reader of stdout went away, 143 terminated.
+JSON goes to stdout, everything said to people to stderr or as a table. Exit codes: 0 success, 1 a claim or a run failed, 2 bad
+input (one line on stderr says what to do), 130 interrupted, 141 the reader of stdout went away, 143 terminated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from ufm._interrupts import WORDS, orderly, received, while_loading
-from ufm.errors import ConvergenceError, InputError, sentence
+from ufm.errors import ConvergenceError, InputError, RunError, sentence
 
 if TYPE_CHECKING:
     import typer
@@ -62,7 +62,7 @@ def outcome(application: typer.Typer, name: str, arguments: Sequence[str] | None
             sys.stdout.flush()
     except InputError as error:
         return _said(name, str(error), 2)
-    except ConvergenceError as error:
+    except (ConvergenceError, RunError) as error:
         return _said(name, str(error), 1)
     except KeyboardInterrupt:
         return _stopped(name)

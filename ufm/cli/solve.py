@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from math import isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,36 +52,10 @@ def solve(
     solution = ufm.solve(problem, method=method, level=level)
     if save is not None:
         solution.certificate.save(save)
-    certificate = solution.certificate
-    verdict = ufm.collapse(solution)
-    result = {
-        "status": solution.status.name.lower(),
-        "message": solution.status.value,
-        "method": solution.method,
-        "value": solution.value,
-        "lower": certificate.lower,
-        "upper": certificate.upper,
-        "gap": certificate.gap,
-        "relative_gap": certificate.relative_gap,
-        "level": certificate.level,
-        "collapsed": verdict.verdict,
-        "groups": [
-            {
-                "size": group.size,
-                "classes": group.classes,
-                "collapsed": group.verdict,
-                "contrast": [group.lower, group.upper if isfinite(group.upper) else None],
-            }
-            for group in verdict.groups
-        ],
-        "metrics": ufm.geometry(solution),
-        "seconds": perf_counter() - started,
-    }
-    if solution.candidates:
-        result["candidates"] = [candidate._asdict() for candidate in solution.candidates]
     if as_json:
-        print_json(result)
+        print_json(ufm.report(solution).to_dict() | {"seconds": perf_counter() - started})
         return
+    certificate, verdict, metrics = solution.certificate, ufm.collapse(solution), ufm.geometry(solution)
     table(
         str(problem),
         [
@@ -90,11 +63,11 @@ def solve(
             (f"bounds ({certificate.level})", f"{certificate.lower:.16g} .. {certificate.upper:.16g}"),
             ("gap", f"{certificate.gap:.1e} (relative: {certificate.relative_gap:.1e})"),
             *_codes(solution),
-            ("status", solution.status.value),
+            ("status", solution.message),
             ("method", solution.method + (f" ({solution.choice})" if solution.choice else "")),
             ("smallest classes collapsed", f"{verdict.verdict}: {verdict.reason}"),
-            *((name, "undefined" if v is None else f"{v:.10g}") for name, v in result["metrics"].items()),
-            ("seconds", f"{result['seconds']:.3f}"),
+            *((name, "undefined" if v is None else f"{v:.10g}") for name, v in metrics.items()),
+            ("seconds", f"{perf_counter() - started:.3f}"),
         ],
     )
     if save is not None:

@@ -6,13 +6,13 @@ from ufm.deq.fixed_point import (
     Anderson,
     Broyden,
     FixedPoint,
+    FixedPointStats,
+    FixedPointStatus,
     ForwardBackward,
     Method,
     Newton,
     PeacemanRachford,
     Picard,
-    Stats,
-    Status,
 )
 from ufm.deq.maps import AffineLayer, BatchMap, Layer, LinearLayer, MonotoneLayer, OwnMap
 
@@ -25,6 +25,8 @@ __all__ = [
     "Broyden",
     "Dense",
     "FixedPoint",
+    "FixedPointStats",
+    "FixedPointStatus",
     "ForwardBackward",
     "Gmres",
     "Implicit",
@@ -39,8 +41,6 @@ __all__ = [
     "PeacemanRachford",
     "Phantom",
     "Picard",
-    "Stats",
-    "Status",
     "movement",
     "multiplicity",
     "spectral_radius",

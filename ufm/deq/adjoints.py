@@ -18,7 +18,7 @@ from ufm._arrays import Floats
 from ufm._rounding import UNIT
 from ufm.deq.bounds import lengths, operator_norm
 from ufm.deq.fixed_point.anderson import Anderson
-from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status, share, whole
+from ufm.deq.fixed_point.base import FixedPoint, FixedPointStats, FixedPointStatus, Method, share, whole
 from ufm.deq.fixed_point.splitting import Splitting
 from ufm.deq.maps.base import BatchMap, Gradients, Layer, Pullback, Rows
 from ufm.deq.maps.monotone import MonotoneMap
@@ -83,12 +83,12 @@ class Adjoint(ABC):
             The system is not solved to its tolerance and ``failure`` is "raise".
         """
         found = self.solve(map_, z, cotangent)
-        if found.status is not Status.CONVERGED:
+        if found.status not in (FixedPointStatus.CONVERGED, FixedPointStatus.TRUNCATED):
             failed = int(np.count_nonzero(~found.converged))
             worst = float(found.relative.max())
             message = (
                 f"the adjoint of {failed} of {len(z)} samples is not solved (worst relative residual {worst:.1e}): "
-                f"{found.status.value}"
+                f"{found.status.message}"
             )
             if self.failure == "raise":
                 raise ConvergenceError(message)
@@ -148,12 +148,12 @@ class Dense(Adjoint):
         g = np.asarray(solved[:, :, 0], dtype=np.float64)
         g[broken] = np.nan
         f = cotangent + np.einsum("ba,bad->bd", g, jacobian)
-        found = _checked(g, f, self.rtol, Stats(0, 0, jacobians=1), Status.STAGNATED)
+        found = _checked(g, f, self.rtol, FixedPointStats(0, 0, jacobians=1), FixedPointStatus.STAGNATED)
         # Next to the huge rows of a singular system any residual looks small, so that its rounding is held against v.
         noise = z.shape[1] * UNIT * lengths(g) * (1.0 + np.sqrt(np.sum(jacobian**2, axis=(1, 2))))
         met = found.converged & (noise <= self.rtol * lengths(cotangent))
         met |= lengths(g) == 0.0
-        return replace(found, converged=met, status=found.status if met.all() else Status.STAGNATED)
+        return replace(found, converged=met, status=found.status if met.all() else FixedPointStatus.STAGNATED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,11 +195,13 @@ class Gmres(Adjoint):
             size = max(1, min(self.restart, z.size, self.max_calls - calls - 3))
             g, _ = gmres(operator, cotangent.ravel(), g, rtol=wanted, atol=0.0, restart=size, maxiter=1)
             rows, calls = g.reshape(shape), calls + 1
-            found = _checked(rows, cotangent + pull(rows), self.rtol, Stats(calls, calls * len(z)), Status.MAX_CALLS)
+            found = _checked(
+                rows, cotangent + pull(rows), self.rtol, FixedPointStats(calls, calls * len(z)), FixedPointStatus.MAX_CALLS
+            )
             if found.converged.all() or calls + 4 > self.max_calls:
                 return found
             if float(found.relative.max()) <= 10 * wanted and wanted < 1e-15:
-                return replace(found, status=Status.STAGNATED)
+                return replace(found, status=FixedPointStatus.STAGNATED)
             # The batch as a whole may meet a tolerance that its worst sample does not.
             wanted = max(0.5 * wanted, 1e-16)
 
@@ -208,7 +210,8 @@ class Gmres(Adjoint):
 class Phantom(Adjoint):
     """A few terms only: ``g <- damping (v + g J) + (1 - damping) g`` from 0, ``steps`` times (Geng et al., NeurIPS 2021).
 
-    Not the gradient, by choice: the status is that of the choice, and ``relative`` says how far off the system is.
+    Not the gradient, by choice: the status is "truncated", no sample counts as converged, and ``relative`` says how far off
+    the system is. Only rows that are not finite are a failure.
     """
 
     steps: int = 5
@@ -225,8 +228,10 @@ class Phantom(Adjoint):
         for _ in range(self.steps - 1):
             g = self.damping * (cotangent + pull(g)) + (1.0 - self.damping) * g
         f = cotangent + pull(g)
-        stats = Stats(self.steps, self.steps * len(z))
-        return _checked(g, f, np.inf, stats, Status.NON_FINITE)
+        stats = FixedPointStats(self.steps, self.steps * len(z))
+        found = _checked(g, f, np.inf, stats, FixedPointStatus.NON_FINITE)
+        status = FixedPointStatus.TRUNCATED if found.converged.all() else FixedPointStatus.NON_FINITE
+        return replace(found, status=status, converged=np.zeros(len(z), dtype=bool))
 
 
 def _tolerance(rtol: float) -> None:
@@ -234,15 +239,17 @@ def _tolerance(rtol: float) -> None:
         raise InputError(f"rtol is {rtol!r}; give a relative residual such as 1e-6")
 
 
-def _checked(g: Floats, f: Floats, rtol: float, stats: Stats, otherwise: Status, against: Floats | None = None) -> FixedPoint:
+def _checked(
+    g: Floats, f: Floats, rtol: float, stats: FixedPointStats, otherwise: FixedPointStatus, against: Floats | None = None
+) -> FixedPoint:
     """A result with its residuals, relative to ``||f||`` or to what is given, judged sample by sample."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         size, scale = lengths(f - g), lengths(f if against is None else against)
         relative = np.where(size == 0.0, 0.0, size / scale)
     relative = np.where(np.isfinite(relative), relative, np.inf)
     met = np.isfinite(g).all(axis=1) & (relative <= rtol)
-    otherwise = Status.STAGNATED if otherwise is Status.CONVERGED else otherwise
-    status = Status.CONVERGED if met.all() else Status.NON_FINITE if not np.isfinite(g).all() else otherwise
+    otherwise = FixedPointStatus.STAGNATED if otherwise is FixedPointStatus.CONVERGED else otherwise
+    status = FixedPointStatus.CONVERGED if met.all() else FixedPointStatus.NON_FINITE if not np.isfinite(g).all() else otherwise
     return FixedPoint(g, status, stats, size, relative, met, np.array([relative.max()]))
 
 

@@ -2,6 +2,20 @@
 
 from ufm.plot.curves import band, reference
 from ufm.plot.matrices import embedding, gram
+from ufm.plot.overview import solution
 from ufm.plot.saving import COLORS, COLUMN, PAGE, letter, panels, save, style
 
-__all__ = ["COLORS", "COLUMN", "PAGE", "band", "embedding", "gram", "letter", "panels", "reference", "save", "style"]
+__all__ = [
+    "COLORS",
+    "COLUMN",
+    "PAGE",
+    "band",
+    "embedding",
+    "gram",
+    "letter",
+    "panels",
+    "reference",
+    "save",
+    "solution",
+    "style",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
@@ -19,16 +21,27 @@ def gram(axis: Axes, features: ArrayLike, labels: ArrayLike) -> AxesImage:
     order = np.argsort(y, kind="stable")
     norms = np.linalg.norm(h[order], axis=1, keepdims=True)
     unit = h[order] / np.where(norms > 0, norms, 1.0)
-    image = axis.imshow(unit @ unit.T, vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest", rasterized=True)
+    shown = image(axis, unit @ unit.T, 1.0)
     sizes = np.bincount(y)
-    ends = np.cumsum(sizes)
-    middle = ends - sizes / 2 - 0.5
-    # Small classes have no room for a tick each.
-    wide = sizes >= 0.04 * len(y)
-    axis.set_xticks(middle[wide], [str(k) for k in np.flatnonzero(wide)])
-    axis.set_yticks(middle[wide], [str(k) for k in np.flatnonzero(wide)])
+    class_ticks(axis, range(len(sizes)), sizes)
+    return shown
+
+
+def image(axis: Axes, matrix: ArrayLike, limit: float) -> AxesImage:
+    """A matrix as an image, blue for -limit, white for 0, red for limit."""
+    return axis.imshow(np.asarray(matrix), vmin=-limit, vmax=limit, cmap="RdBu_r", interpolation="nearest", rasterized=True)
+
+
+def class_ticks(axis: Axes, labels: Iterable[object], lengths: ArrayLike) -> None:
+    """Both axes have a tick at the middle of each run of rows that is long enough for its label."""
+    sizes = np.asarray(lengths)
+    middle = np.cumsum(sizes) - sizes / 2 - 0.5
+    # Short runs have no room for a tick each.
+    wide = sizes >= 0.04 * sizes.sum()
+    told = [str(label) for label, kept in zip(labels, wide, strict=True) if kept]
+    axis.set_xticks(middle[wide], told)
+    axis.set_yticks(middle[wide], told)
     axis.tick_params(length=0)
-    return image
 
 
 def principal(features: ArrayLike, dimensions: int = 2) -> Floats:

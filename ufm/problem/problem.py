@@ -9,19 +9,19 @@ from numbers import Integral
 
 import numpy as np
 
+from ufm._text import classes, options
 from ufm.errors import InputError
-from ufm.problem.heads import Explicit, Head, Parameters
-from ufm.problem.heads.base import check_head
+from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.losses.base import check_loss
 from ufm.problem.regularizers import NormBudget, WeightDecay
-from ufm.problem.text import parse_head, parse_loss
+from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
 from ufm.targets.counts import ClassCounts
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Problem:
     """A layer-peeled (unconstrained-feature) model.
 
@@ -45,6 +45,8 @@ class Problem:
     >>> problem = Problem([20] * 10, regularizer=WeightDecay(5e-3, 5e-3))
     >>> problem.program().groups
     1
+    >>> problem
+    Problem(10 classes of sizes 20*10, WeightDecay(weight=0.005, features=0.005), loss=CrossEntropy(), head=Explicit())
     """
 
     counts: ClassCounts
@@ -70,7 +72,7 @@ class Problem:
             "counts": ClassCounts.parse(counts) if isinstance(counts, str) else ClassCounts.of(counts),
             "regularizer": regularizer,
             "loss": CrossEntropy() if loss is None else parse_loss(loss) if isinstance(loss, str) else check_loss(loss),
-            "head": Explicit() if head is None else parse_head(head) if isinstance(head, str) else check_head(head),
+            "head": as_head(head),
             "dim": None if dim is None else int(dim),
         }
         for name, value in values.items():
@@ -208,6 +210,11 @@ class Problem:
         if decay.bias and parameters.bias is not None:
             value += 0.5 * decay.bias * float(parameters.bias @ parameters.bias)
         return value
+
+    def __repr__(self) -> str:
+        dim = "" if self.dim is None else f", dim={self.dim}"
+        parts = f"{options(self.regularizer)}, loss={options(self.loss)}, head={options(self.head)}"
+        return f"Problem({classes(self.counts)}, {parts}{dim})"
 
     def __str__(self) -> str:
         dim = "" if self.dim is None else f", dim {self.dim}"

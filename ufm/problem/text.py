@@ -13,6 +13,7 @@ from typing import Any
 
 from ufm.errors import InputError, brief
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Head, LinearDEQ, ReLU
+from ufm.problem.heads.base import check_head
 from ufm.problem.losses import CrossEntropy, Loss, SquaredError
 from ufm.problem.spelling import Spelling
 
@@ -39,6 +40,24 @@ def parse_head(text: str, *, heads: Sequence[type[Head]] = HEADS) -> Head:
     DecayedDEQ(decay=0.05, contraction=0.5)
     """
     return _parsed("head", text, heads)
+
+
+def as_head(value: Head | str | None) -> Head:
+    """A head from what functions take for one: an object, its text, or None for the explicit head of one layer.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+
+    Examples
+    --------
+    >>> as_head("deq:rho=0.3"), as_head(None)
+    (LinearDEQ(rho=0.3), Explicit(layers=1))
+    """
+    if value is None:
+        return Explicit()
+    return parse_head(value) if isinstance(value, str) else check_head(value)
 
 
 def parse_loss(text: str, *, losses: Sequence[type[Loss]] = LOSSES) -> Loss:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
+from collections.abc import Callable
+from dataclasses import is_dataclass, replace
+from typing import Any
 
 from ufm._arrays import check_level
 from ufm.certify.certificate import check_verified
@@ -14,7 +17,7 @@ from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric
 from ufm.solvers.dynamics import Gradient
 from ufm.solvers.nonconvex import Multistart
 from ufm.solvers.separable import Separable
-from ufm.solvers.solution import Solution, Status, outward
+from ufm.solvers.solution import Solution, Status, check_options, outward
 
 PROVED = 1e-6
 """Rigorous relative gap above which a solution no longer counts as solved."""
@@ -45,7 +48,14 @@ def solver(name: str) -> Solver:
         raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
 
 
-def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "float") -> Solution:
+def solve(
+    problem: Problem,
+    *,
+    method: str | Solver = "auto",
+    level: str = "float",
+    tolerance: float | None = None,
+    verbose: bool = False,
+) -> Solution:
     """Optimum of a layer-peeled model with a certificate of how good it is.
 
     Parameters
@@ -57,6 +67,11 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
         ``solution.choice``.
     level : {"float", "rigorous"}
         Level of the certificate: float64 with a-priori rounding terms, or exact and ball arithmetic.
+    tolerance : float in (0, 1) or None
+        Certified relative gap that counts as solved, at the level asked for; None leaves the solver its own (and 1e-6 at
+        level "rigorous").
+    verbose : bool
+        Say on stderr which method runs, how it ended, its certified gap and its time.
 
     Returns
     -------
@@ -65,7 +80,10 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
     Raises
     ------
     InputError
-        Unknown method or level, or a method that does not fit the problem (with the reason).
+        Unknown method or level, a tolerance outside (0, 1) or for a solver without one, or a method that does not fit the
+        problem (with the reason).
+    ConvergenceError
+        Gradient descent diverges, or a conic solver returns no point.
 
     Examples
     --------
@@ -76,22 +94,55 @@ def solve(problem: Problem, *, method: str | Solver = "auto", level: str = "floa
     ('0.94430798137', 'symmetric', True)
     """
     check_level(level)
+    if tolerance is not None:
+        check_options(tolerance)
     if not isinstance(problem, Problem):
         raise InputError(f"problem is {problem!r}; give a ufm.Problem")
     if level == "rigorous":
         check_verified(problem)
-    if method == "auto":
-        solution = _automatic(problem)
-    elif isinstance(method, str):
-        solution = solver(method)(problem)
-    elif isinstance(method, type) or not (callable(method) and hasattr(method, "unfit")):
+    say = _aloud if verbose else _silent
+    if not isinstance(method, str) and (isinstance(method, type) or not (callable(method) and hasattr(method, "unfit"))):
         raise InputError(f"method is {method!r}; give a name or a solver object such as ufm.solvers.Gradient()")
+    if method == "auto":
+        solution = _automatic(problem, tolerance, say)
     else:
-        solution = method(problem)
-    return _proved(solution) if level == "rigorous" else solution
+        chosen = _with(solver(method) if isinstance(method, str) else method, tolerance)
+        solution = _run(chosen, problem, say)
+    if level == "rigorous":
+        solution = _proved(solution, PROVED if tolerance is None else tolerance)
+        say(f"proved: {solution.status}, relative gap {solution.relative_gap:.1e} in exact and ball arithmetic")
+    return solution
 
 
-def _automatic(problem: Problem) -> Solution:
+def _aloud(text: str) -> None:
+    print(f"ufm: {text}", file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def _with(method: Solver, tolerance: float | None) -> Solver:
+    """The solver with another tolerance, if one is given."""
+    if tolerance is None:
+        return method
+    options: Any = method
+    if not is_dataclass(options) or isinstance(options, type) or not hasattr(options, "tolerance"):
+        raise InputError(f"tolerance is {tolerance!r}, and the solver {method!r} has no such option; leave it out")
+    changed: Any = replace(options, tolerance=float(tolerance))
+    return changed
+
+
+def _run(method: Solver, problem: Problem, say: Callable[[str], None]) -> Solution:
+    """Solve, and say how it went."""
+    say(f"{method.name} runs on {problem.counts.classes} classes")
+    found = method(problem)
+    told = f"certified relative gap {found.relative_gap:.1e}, {found.stats.seconds:.2f} s"
+    say(f"{found.method} ended: {found.status}, {told}")
+    return found
+
+
+def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], None]) -> Solution:
     """The first method that fits; where it ends open, the next one too, and the better certificate of both."""
     refusals: list[tuple[str, str]] = []
     best: Solution | None = None
@@ -105,7 +156,7 @@ def _automatic(problem: Problem) -> Solution:
             continue
         # Closed forms are the exception, so their absence needs no word.
         passed = [f"{other} does not fit: {why}; " for other, why in refusals if other != "separable"]
-        found = candidate(problem)
+        found = _run(_with(candidate, tolerance), problem, say)
         if best is None:
             best = replace(found, choice=f"{''.join(passed[:1])}{name} fits")
         elif found.certificate.gap < best.certificate.gap:
@@ -122,14 +173,14 @@ def _automatic(problem: Problem) -> Solution:
     raise InputError(f"no method fits this problem: {last}: {dict(refusals)[last]}")
 
 
-def _proved(solution: Solution) -> Solution:
+def _proved(solution: Solution, tolerance: float) -> Solution:
     """The solution with its rigorous certificate, and no better a status than that proves."""
     certificate = solution.certificate.rigorous()
     if solution.excess:
         certificate = replace(certificate, upper=outward(certificate.upper + solution.excess))
     status = solution.status
     scale = certificate.upper if solution.program.loss.shift_invariant else max(certificate.upper, 0.5)
-    if status in (Status.OPTIMAL, Status.ZERO) and not certificate.gap <= PROVED * scale:
+    if status in (Status.OPTIMAL, Status.ZERO) and not certificate.gap <= tolerance * scale:
         status = Status.OPEN if solution.program.penalty.convex else Status.BEST
     value = within(certificate.lower, solution.value, certificate.upper)
     return replace(solution, certificate=certificate, status=status, value=value)

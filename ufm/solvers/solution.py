@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ufm._arrays import Floats
 from ufm._rounding import UNIT
+from ufm._status import Ending
+from ufm._tables import html_table, plain_table, rich_table
+from ufm._text import classes, sizes
 from ufm.certify.certificate import Certificate
 from ufm.certify.primal_dual import RECOVERED, Bounds, bounds, inside
 from ufm.errors import ConvergenceError, InputError
@@ -21,6 +24,9 @@ from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.program import Factors, LogitProgram
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Path(NamedTuple):
@@ -38,23 +44,39 @@ class Path(NamedTuple):
     metrics: dict[str, Floats]
 
 
-class Status(Enum):
-    """What a solution may be used for, as a sentence."""
+class Status(Ending):
+    """What a solution may be used for, as a word; ``status.message`` is the sentence.
 
-    OPTIMAL = "certified optimal: the gap is within the tolerance"
+    Examples
+    --------
+    >>> Status.OPTIMAL == "optimal", Status.OPTIMAL.message
+    (True, 'certified optimal: the gap is within the tolerance')
+    """
+
+    OPTIMAL = "optimal", "certified optimal: the gap is within the tolerance"
     ZERO = (
+        "zero",
         "certified optimal, and the optimum is zero: the decay outweighs the data "
-        "(N mu >= sqrt(n_max) with decay per sample); lower the decay to see any geometry"
+        "(N mu >= sqrt(n_max) with decay per sample); lower the decay to see any geometry",
     )
-    OPEN = "not certified to the tolerance: the gap says how far it may be; allow more iterations or another method"
+    OPEN = (
+        "open",
+        "not certified to the tolerance: the gap says how far it may be; allow more iterations or another method",
+    )
     BEST = (
+        "best",
         "best found: the program is not convex; the certified bounds enclose the global optimum, and the gap says how far "
-        "the best found may be from it"
+        "the best found may be from it",
     )
     LOOSE = (
+        "loose",
         "best found, optimality not claimed: dim < K - 1 (< K for squared error), so the certified lower bound belongs to a "
-        "relaxation that may be loose; raise dim for a certified optimum"
+        "relaxation that may be loose; raise dim for a certified optimum",
     )
+
+
+NEAR = 1e-4
+"""Relative distance to the best value within which a candidate counts as a hit."""
 
 
 class Candidate(NamedTuple):
@@ -73,7 +95,7 @@ class Stats(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """A point, how good it provably is, and what it cost.
 
@@ -88,6 +110,13 @@ class Solution:
     choice : str, why ``method="auto"`` chose this solver, or ""
     path : Path or None, the recorded dynamics of a gradient method
     candidates : tuple of Candidate, best first, where the program is not convex
+
+    Examples
+    --------
+    >>> import ufm
+    >>> solution = ufm.solve(ufm.Problem("100*5,10*5", regularizer=ufm.WeightDecay(5e-4, 5e-4)))
+    >>> solution.success, solution.status == "optimal", solution.lower <= solution.value <= solution.upper
+    (True, True, True)
     """
 
     status: Status
@@ -109,6 +138,110 @@ class Solution:
                 f"value {self.value!r} lies outside of its bounds {self.certificate.lower!r} .. {self.certificate.upper!r}, "
                 "which is a defect of this package; please report the problem"
             )
+
+    @property
+    def lower(self) -> float:
+        """Certified lower bound on the optimum."""
+        return self.certificate.lower
+
+    @property
+    def upper(self) -> float:
+        """Certified upper bound on the optimum."""
+        return self.certificate.upper
+
+    @property
+    def gap(self) -> float:
+        """``upper - lower``."""
+        return self.certificate.gap
+
+    @property
+    def relative_gap(self) -> float:
+        """Gap over the upper bound; 0 where both bounds are 0."""
+        return self.certificate.relative_gap
+
+    @property
+    def success(self) -> bool:
+        """Whether the certificate proves an optimum: status "optimal" or "zero"."""
+        return self.status in (Status.OPTIMAL, Status.ZERO)
+
+    @property
+    def message(self) -> str:
+        """The status as a sentence."""
+        return self.status.message
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the certificate to a file, for `ufm.recheck`; see `Certificate.save`.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written, or the independent verifier does not know the head or the loss.
+        """
+        self.certificate.save(path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: status, value, bounds, work; `ufm.report` adds verdicts on collapse and metrics."""
+        found: dict[str, Any] = {
+            "status": str(self.status),
+            "message": self.message,
+            "method": self.method,
+            "value": float(self.value),
+            "lower": float(self.lower),
+            "upper": float(self.upper),
+            "gap": float(self.gap),
+            "relative_gap": float(self.relative_gap),
+            "level": self.certificate.level,
+            "seconds": self.stats.seconds,
+        }
+        if self.candidates:
+            found["candidates"] = [candidate._asdict() for candidate in self.candidates]
+        return found
+
+    @property
+    def title(self) -> str:
+        """The problem in a line that does not grow with the number of class sizes."""
+        problem = self.problem
+        dim = "" if problem.dim is None else f", dim {problem.dim}"
+        return f"counts {sizes(problem.counts)}, {problem.loss}, head {problem.head}, {problem.regularizer}{dim}"
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values of the table, each as text."""
+        certificate = self.certificate
+        return [
+            ("value", f"{self.value:.14g}"),
+            (f"bounds ({certificate.level})", f"{certificate.lower:.16g} .. {certificate.upper:.16g}"),
+            ("gap", f"{certificate.gap:.1e} (relative: {certificate.relative_gap:.1e})"),
+            *self._tried(),
+            ("status", self.message),
+            ("method", self.method + (f" ({self.choice})" if self.choice else "")),
+            ("seconds", f"{self.stats.seconds:.3f}"),
+        ]
+
+    def _tried(self) -> list[tuple[str, str]]:
+        """What was tried, where the program is not convex."""
+        if not self.candidates:
+            return []
+        best = self.candidates[0]
+        hits = sum(c.value <= best.value * (1 + NEAR) for c in self.candidates)
+        told = f"rank {best.rank}; {hits} of {len(self.candidates)} candidates within 1e-4 of it"
+        named = [c for c in self.candidates if c.name.endswith(" code")]
+        above = [(c.name, f"{c.value:.10g} (rank {c.rank}), {c.value - best.value:.1e} above the best found") for c in named]
+        return [("best found", told), *above]
+
+    def summary(self) -> str:
+        """A table in plain text, in lines of at most 80 characters; `ufm.report` adds verdicts and metrics."""
+        return plain_table(self.title, self.rows)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.title, self.rows)
+
+    def __rich__(self) -> Table:
+        return rich_table(self.title, self.rows)
+
+    def __repr__(self) -> str:
+        found = f"value={self.value:.14g}, gap={self.gap:.2g} ({self.certificate.level}), method={self.method!r}"
+        return f"Solution({self.status}, {found}, {classes(self.problem.counts)})"
 
     @cached_property
     def logits(self) -> BlockMatrix:

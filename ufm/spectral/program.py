@@ -19,7 +19,7 @@ A program whose groups are single classes is the full K x K program; nothing els
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -136,6 +136,12 @@ class LogitProgram:
         for name, value in derived.items():
             object.__setattr__(self, name, value)
         for value in (self.multiplicity, self.scale, self.share, *derived.values()):
+            value.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Copies and unpickled programs are read-only again, which NumPy does not keep."""
+        self.__dict__.update(state)
+        for value in (self.share, *(v for v in state.values() if isinstance(v, np.ndarray))):
             value.flags.writeable = False
 
     @property

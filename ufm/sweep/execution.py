@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from ufm._parallel import check_workers, processes
-from ufm.errors import InputError
+from ufm.errors import InputError, RunError
 from ufm.sweep.spec import Spec
 from ufm.sweep.store import Store
 from ufm.sweep.tasks import TASKS, Row
@@ -53,6 +53,8 @@ def run(
     ------
     InputError
         A store that is in use, is another sweep's, or cannot be written; workers below 1.
+    RunError
+        Worker processes that die again and again, or a full disk; the store has what was finished.
     """
     check_workers(workers)
     total, size = len(spec.grid), spec.kind.size(spec.grid.point(0))
@@ -112,7 +114,7 @@ def _computed(
                 # A worker died: what was under way is computed again by a new pool.
                 waiting.extend(sorted(futures.values(), reverse=True))
                 if attempt == ATTEMPTS - 1:
-                    raise InputError(
+                    raise RunError(
                         f"worker processes died {ATTEMPTS} times; the store has what was finished: free memory, give fewer "
                         "workers, and run the same command again"
                     ) from None

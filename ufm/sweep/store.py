@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ufm._files import exists, locked
-from ufm.errors import InputError, brief
+from ufm._files import exists, locked, unwritten
+from ufm.errors import InputError, RunError, brief
 from ufm.sweep.grid import identity
 from ufm.sweep.spec import Spec
 from ufm.sweep.tasks import Row
@@ -131,21 +131,31 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise RunError(f"store {self._name} cannot grow: {error}; free space, and run it again") from None
             raise InputError(f"store {self._name} cannot be used: {error}; free space or give another file") from None
         except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"store {self._name} cannot be used: {reason}; give another file") from None
+            raise unwritten(f"store {self._name} cannot be used", error) from None
 
     def write(self, spec: Spec, start: int, rows: list[Row]) -> None:
-        """Rows of the points from a position on, in one transaction."""
+        """Rows of the points from a position on, in one transaction.
+
+        Raises
+        ------
+        RunError
+            The disk is full, or the file was taken away or locked; what was written before stays.
+        """
         entries = []
         for offset, row in enumerate(rows):
             point = spec.grid.point(start + offset)
             axes = (v if isinstance(v, int | float | str) else json.dumps(v) for v in spec.grid.varying(start + offset))
             entries.append((start + offset, identity(spec.task, point), row.status, row.reason, *axes, *row.results))
         marks = ", ".join("?" * len(entries[0]))
-        with self._told(), self.connection:
-            self.connection.executemany(f"INSERT OR REPLACE INTO points VALUES ({marks})", entries)
+        try:
+            with self.connection:
+                self.connection.executemany(f"INSERT OR REPLACE INTO points VALUES ({marks})", entries)
+        except sqlite3.Error as error:
+            raise RunError(f"store {self._name} cannot be written: {error}; free space, and run it again") from None
 
     def finished(self, start: int, stop: int) -> bool:
         """Whether all points of these positions are computed (done or failed)."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import groupby
 from operator import index
 
+from ufm._text import sizes
 from ufm.errors import InputError, brief
 
 MAX_SIZE = 2**53
@@ -17,7 +18,7 @@ MAX_TAIL = 1_000_000
 """Classes of a long tail, whose sizes are listed one by one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClassCounts:
     """Sizes ``n_k`` of the K classes, run-length encoded so that a million classes cost nothing.
 
@@ -36,6 +37,8 @@ class ClassCounts:
     >>> counts = ClassCounts.parse("100*3,10*7")
     >>> counts.classes, counts.total, counts.groups
     (10, 370, ((3, 100), (7, 10)))
+    >>> counts
+    ClassCounts('100*3,10*7', 10 classes, 370 samples)
     """
 
     runs: tuple[tuple[int, int], ...]
@@ -113,6 +116,9 @@ class ClassCounts:
         for n, c in self.runs:
             for _ in range(c):
                 yield n
+
+    def __repr__(self) -> str:
+        return f"ClassCounts({sizes(self)!r}, {self.classes} classes, {self.total} samples)"
 
     def __str__(self) -> str:
         return ",".join(f"{n}*{c}" for n, c in self.runs)

@@ -32,6 +32,8 @@ def write_arrays(path: Path, arrays: Arrays, description: dict[str, Any]) -> Non
     ------
     InputError
         The file cannot be written.
+    RunError
+        The disk is full or broken.
     """
     text = json.dumps(description)
     with writing(path, "wb") as stream:

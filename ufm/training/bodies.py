@@ -15,7 +15,7 @@ import numpy as np
 from ufm._arrays import Floats
 from ufm.deq.adjoints import Adjoint, AdjointMap, Implicit
 from ufm.deq.bounds import lengths
-from ufm.deq.fixed_point import Anderson, FixedPoint, Method, PeacemanRachford, Stats, Status
+from ufm.deq.fixed_point import Anderson, FixedPoint, FixedPointStats, FixedPointStatus, Method, PeacemanRachford
 from ufm.deq.maps import AffineLayer, Layer, LinearLayer, MonotoneLayer
 from ufm.deq.maps.activations import activation
 from ufm.deq.maps.base import Gradients
@@ -219,5 +219,5 @@ def _direct(value: Floats, function: Callable[[Floats], Floats]) -> FixedPoint:
     size, scale = lengths(f - value), lengths(f)
     relative = np.divide(size, scale, out=np.zeros_like(size), where=scale > 0)
     met = relative <= EQUILIBRIUM
-    status = Status.CONVERGED if met.all() else Status.STAGNATED
-    return FixedPoint(value, status, Stats(1, len(value)), size, relative, met, np.array([relative.max()]))
+    status = FixedPointStatus.CONVERGED if met.all() else FixedPointStatus.STAGNATED
+    return FixedPoint(value, status, FixedPointStats(1, len(value)), size, relative, met, np.array([relative.max()]))

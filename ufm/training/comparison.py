@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ufm._files import reason_of, write_text
+from ufm._files import unwritten, writing
 from ufm._parallel import check_workers, processes
-from ufm.errors import ConvergenceError, InputError, brief
+from ufm.errors import ConvergenceError, InputError, RunError, brief
 from ufm.training.data import DATA
 from ufm.training.saved_run import RUN, run
 from ufm.training.settings import MODELS, Settings
@@ -102,6 +102,8 @@ def compare(
     ------
     InputError
         The folder holds another comparison, or cannot be written.
+    RunError
+        A worker process died, or the disk is full; finished runs are kept.
     """
     check_workers(workers)
     todo = comparison.settings()
@@ -119,7 +121,7 @@ def compare(
                 done += 1
                 report(done, len(todo), str(settings))
         except BrokenProcessPool:
-            raise ConvergenceError("a worker process died; run the same command again: finished runs are kept") from None
+            raise RunError("a worker process died; run the same command again: finished runs are kept") from None
     return failed
 
 
@@ -138,7 +140,7 @@ def _claim(folder: Path, comparison: Comparison) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise InputError(f"folder {brief(str(folder))} cannot be made: {reason_of(error)}; give another one") from None
+        raise unwritten(f"folder {brief(str(folder))} cannot be made", error) from None
     if path.exists():
         try:
             found = dict(json.loads(path.read_text(encoding="utf-8")))
@@ -149,4 +151,5 @@ def _claim(folder: Path, comparison: Comparison) -> None:
             raise InputError(
                 f"{brief(str(folder))} holds another comparison (it differs in {', '.join(changed)}); give another folder"
             )
-    write_text(path, json.dumps(described) + "\n", "protocol")
+    with writing(path) as stream:
+        stream.write(json.dumps(described) + "\n")

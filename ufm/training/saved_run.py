@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm._files import exists, reason_of
+from ufm._files import exists, unwritten
 from ufm.errors import InputError, brief
 from ufm.training.archive import Arrays, read_arrays, write_arrays
 from ufm.training.bodies import Equilibrium
@@ -37,6 +37,8 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     ------
     InputError
         The folder holds another run, or cannot be written.
+    RunError
+        The disk is full or broken; the checkpoint of the last epoch that was saved stays.
     """
     described = settings.describe()
     found = finished(folder, described)
@@ -45,7 +47,7 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise InputError(f"folder {brief(str(folder))} cannot be made: {reason_of(error)}; give another one") from None
+        raise unwritten(f"folder {brief(str(folder))} cannot be made", error) from None
     data = settings.dataset()
     network = settings.network(data.x.shape[1])
     trained = train(

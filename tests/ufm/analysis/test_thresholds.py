@@ -116,6 +116,7 @@ def test_a_single_majority_class_and_huge_ratios():
     found = ufm.threshold(classes=(1, 9), regularizer=ufm.NormBudget(1, 5), level="rigorous")
     assert found.value > 1e9
     assert found.upper - found.lower < 1e-13 * found.value
+    assert float(found) == found.value
     tiny = ufm.threshold(classes=(1, 2), regularizer=ufm.NormBudget(1, 1e-12), level="rigorous")
     assert 1 < tiny.lower <= tiny.upper < 1 + 1e-5
 
@@ -127,3 +128,27 @@ def test_rho_below_the_precision_of_floats():
         level="rigorous",
     )  # fmt: skip
     assert found.lower <= 254 < found.upper
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("explicit", ufm.Explicit()),
+        ("deq:rho=0.3", ufm.LinearDEQ(0.3)),
+        ("deq:decay=0.05,contraction=0.5", ufm.DecayedDEQ(0.05, 0.5)),
+    ],
+)
+def test_heads_may_be_text(text, head):
+    asked = {"classes": (2, 2), "regularizer": ufm.WeightDecay(2.5e-3, 2.5e-3), "minority_count": 100}
+    found = ufm.threshold(**asked, head=text)
+    assert found == ufm.threshold(**asked, head=head)
+    with pytest.raises(ufm.InputError, match="deq:rho"):
+        ufm.threshold(**asked, head="dek:rho=0.3")
+
+
+def test_a_threshold_that_cannot_be_enclosed_is_no_bad_input(monkeypatch):
+    from ufm.analysis.thresholds import budget
+
+    monkeypatch.setattr(budget, "_float_side", lambda *_: 0)
+    with pytest.raises(ufm.ConvergenceError, match="enclosed"):
+        ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1, 5))

@@ -10,6 +10,7 @@ from ufm.deq import (
     Anderson,
     Broyden,
     Dense,
+    FixedPointStatus,
     ForwardBackward,
     Gmres,
     Implicit,
@@ -20,7 +21,6 @@ from ufm.deq import (
     PeacemanRachford,
     Phantom,
     Picard,
-    Status,
     unrolled,
 )
 
@@ -42,7 +42,7 @@ def equilibrium(layer, inputs):
 def implicit_gradients(layer, inputs, cotangent, adjoint):
     z = equilibrium(layer, inputs)
     found = adjoint(layer.at(inputs), z, cotangent)
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     return layer.pull(z, inputs, found.value)
 
 
@@ -147,6 +147,12 @@ def test_phantom_gradients_tend_to_the_gradient_and_say_how_far_they_are(inputs,
     assert distances[-1] < 1e-6
     assert Phantom(steps=1)(map_, z, v).value == pytest.approx(v)
     assert Phantom(steps=1)(map_, z, v).relative.max() > 1e-2
+    for steps in (1, 64, 1000):  # a series that is cut is no solution, however close it comes
+        found = Phantom(steps=steps)(map_, z, v)
+        assert found.status is FixedPointStatus.TRUNCATED
+        assert not found.converged.any()
+    with np.errstate(invalid="ignore"), pytest.raises(ufm.ConvergenceError, match="NaN or infinity"):
+        Phantom(steps=2)(map_, z, np.full_like(z, np.inf))
 
 
 def test_a_failed_adjoint_is_never_silent(inputs, rng):
@@ -158,7 +164,7 @@ def test_a_failed_adjoint_is_never_silent(inputs, rng):
             adjoint(map_, z, v)
     with pytest.warns(AdjointWarning, match="not solved"):
         found = Implicit(method=Picard(max_calls=2), failure="warn")(map_, z, v)
-    assert found.status is Status.MAX_CALLS
+    assert found.status is FixedPointStatus.MAX_CALLS
     assert np.abs(found.value).min() > 0
     singular = LinearLayer(np.eye(2), np.eye(2), np.zeros(2)).at(np.zeros((1, 2)))
     with pytest.raises(ufm.ConvergenceError):

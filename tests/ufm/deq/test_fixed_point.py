@@ -11,6 +11,7 @@ import ufm
 from ufm.deq import (
     Anderson,
     Broyden,
+    FixedPointStatus,
     ForwardBackward,
     LinearLayer,
     MonotoneLayer,
@@ -18,7 +19,6 @@ from ufm.deq import (
     OwnMap,
     PeacemanRachford,
     Picard,
-    Status,
 )
 
 from .conftest import SAMPLES, WIDTH, reference
@@ -47,7 +47,7 @@ def test_every_method_finds_the_equilibrium_of_every_layer(layer, inputs, method
         method = Picard(rtol=1e-11, max_calls=5000, damping=0.2)
     map_ = layer.at(inputs)
     found = method(map_, start())
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     assert found.converged.all()
     assert np.linalg.norm(map_.value(found.value) - found.value, axis=1) == pytest.approx(found.residual, abs=1e-15)
     assert found.residual.max() <= 1e-11 * np.linalg.norm(map_.value(found.value), axis=1).max() * 1.01
@@ -110,7 +110,7 @@ def test_broyden_ends_within_twice_the_dimension_on_a_linear_map(width, seed):
     matrix = rng.standard_normal((width, width))  # no contraction
     map_ = LinearLayer(matrix, np.eye(width), rng.standard_normal(width)).at(np.zeros((1, width)))
     found = Broyden(rtol=1e-8, growth=1e8)(map_, np.zeros((1, width)))
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     assert found.stats.calls <= 2 * width + 1  # 2 d steps, and the evaluation that sees the end
     expected = np.linalg.solve(np.eye(width) - matrix, map_.drive[0])
     assert found.value[0] == pytest.approx(expected, rel=1e-5, abs=1e-6)
@@ -121,7 +121,7 @@ def test_newton_needs_one_step_on_a_linear_map_and_few_on_others(inputs, rng):
     found = Newton()(layer.at(inputs), start())
     assert (found.stats.calls, found.stats.jacobians) == (2, 1)
     found = Newton(rtol=1e-12)(reference(2.0, samples=40), np.zeros((40, 64)))
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     assert found.stats.calls <= 12
     # Quadratic: the last steps square the residual.
     assert found.trace[-1] < 10 * found.trace[-2] ** 1.5
@@ -131,10 +131,10 @@ def test_picard_fails_on_a_rotation_and_anderson_works():
     angle = 2.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     map_ = LinearLayer(turn, np.eye(2), np.array([1.0, 2.0])).at(np.zeros((3, 2)))
-    assert Picard()(map_, np.zeros((3, 2))).status is Status.STAGNATED
+    assert Picard()(map_, np.zeros((3, 2))).status is FixedPointStatus.STAGNATED
     for method in (Anderson(), Broyden(), Newton()):
         found = method(map_, np.zeros((3, 2)))
-        assert found.status is Status.CONVERGED
+        assert found.status is FixedPointStatus.CONVERGED
         assert found.stats.calls <= 5
 
 
@@ -161,7 +161,7 @@ def test_accelerated_methods_need_fewer_calls_on_the_reference_job():
     calls = {}
     for method in (Picard(), Anderson(), Broyden()):
         found = method(map_, np.zeros((512, 64)))
-        assert found.status is Status.CONVERGED
+        assert found.status is FixedPointStatus.CONVERGED
         assert found.relative.max() <= 1e-6
         assert found.stats.rows < found.stats.calls * 512  # finished samples are not evaluated again
         calls[type(method).__name__] = found.stats.calls
@@ -176,7 +176,7 @@ def test_accelerated_methods_need_fewer_calls_on_the_reference_job():
 def test_broyden_where_the_map_is_no_contraction(seed):
     found = Broyden(max_calls=300)(reference(4.0, seed=seed), np.zeros((512, 64)))
     assert found.converged.mean() >= 0.95
-    assert found.status in (Status.STAGNATED, Status.MAX_CALLS)
+    assert found.status in (FixedPointStatus.STAGNATED, FixedPointStatus.MAX_CALLS)
     assert (found.relative[found.converged] <= 1e-6).all()
     assert (found.relative[~found.converged] > 1e-6).all()
 
@@ -208,7 +208,7 @@ def test_splittings_find_the_one_equilibrium_from_every_start(method, norm, inpu
     map_ = layer.at(inputs)
     ends = [method(map_, scale * rng.standard_normal((SAMPLES, WIDTH))) for scale in (0.0, 1.0, 100.0)]
     for end in ends:
-        assert end.status is Status.CONVERGED
+        assert end.status is FixedPointStatus.CONVERGED
         assert np.linalg.norm(map_.value(end.value) - end.value, axis=1) == pytest.approx(end.residual, abs=1e-14)
         bound = layer.error(end.value, inputs) + layer.error(ends[0].value, inputs)
         assert (np.linalg.norm(end.value - ends[0].value, axis=1) <= bound).all()
@@ -251,15 +251,15 @@ def test_input_is_not_written_to_and_float32_is_computed_in_float64(layer, input
     inputs.flags.writeable = False
     found = method(map_, z0)
     assert found.value.dtype == np.float64
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     assert (z0 == np.float32(0.25)).all()
 
 
 def test_absolute_tolerance_where_the_fixed_point_is_zero():
     map_ = OwnMap(lambda z, _: 0.5 * z, None, np.zeros((2, 1)))
-    assert Picard(max_calls=50)(map_, np.ones((2, 3))).status is Status.MAX_CALLS
+    assert Picard(max_calls=50)(map_, np.ones((2, 3))).status is FixedPointStatus.MAX_CALLS
     found = Picard(atol=1e-8)(map_, np.ones((2, 3)))
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     assert found.residual.max() <= 1e-8
     assert Picard()(map_, np.zeros((2, 3))).stats.calls == 1
 
@@ -273,14 +273,14 @@ def test_non_finite_values_stop_only_their_samples(name):
 
     x = np.array([[0.1], [5.0], [0.3]])
     found = METHODS[name](OwnMap(value, None, x), np.zeros((3, 2)))
-    assert found.status is Status.NON_FINITE
+    assert found.status is FixedPointStatus.NON_FINITE
     assert found.converged.tolist() == [True, False, True]
     assert np.isfinite(found.value).all()
 
 
 def test_divergence_is_reported_with_the_best_iterate():
     found = Picard()(OwnMap(lambda z, _: 3.0 * z + 1.0, None, np.zeros((1, 1))), np.ones((1, 2)))
-    assert found.status is Status.DIVERGED
+    assert found.status is FixedPointStatus.DIVERGED
     assert found.residual[0] == pytest.approx(found.relative[0] * np.linalg.norm(3 * found.value + 1))
 
 
@@ -336,7 +336,7 @@ def test_unknown_options_are_type_errors():
 def test_tiny_and_huge_states_are_solved_like_others(method, scale):
     layer = LinearLayer(np.array([[0.5]]), np.eye(1), np.zeros(1))
     found = method(layer.at(np.array([[scale]])), np.zeros((1, 1)))
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     assert found.value[0, 0] == pytest.approx(2 * scale, rel=1e-5)
 
 
@@ -373,7 +373,7 @@ def test_broyden_keeps_its_step_where_it_had_to_halve(monkeypatch):
 def test_a_method_that_recovers_survives_an_overflow():
     root = OwnMap(lambda z, _: z - np.expm1(z), lambda z, _, v: v * (1 - np.exp(z)), np.zeros((1, 1)))
     found = Newton(atol=1e-10)(root, np.full((1, 1), -8.0))
-    assert found.status is Status.CONVERGED
+    assert found.status is FixedPointStatus.CONVERGED
     assert found.value[0, 0] == pytest.approx(0.0, abs=1e-9)
     exploding = OwnMap(lambda z, _: np.exp(z) * 1e200, None, np.zeros((1, 1)))
-    assert Picard()(exploding, np.ones((1, 1))).status is Status.NON_FINITE
+    assert Picard()(exploding, np.ones((1, 1))).status is FixedPointStatus.NON_FINITE

@@ -156,7 +156,7 @@ def test_zero_solution_is_said_in_words():
     for method in ("symmetric", "factored"):
         solution = ufm.solve(ufm.Problem([5] * 3, regularizer=ufm.WeightDecay(2.0, 2.0)), method=method)
         assert solution.status is Status.ZERO
-        assert "zero" in solution.status.value
+        assert "zero" in solution.status.message
         assert solution.value == pytest.approx(np.log(3), rel=1e-14)
 
 
@@ -250,8 +250,22 @@ def test_adam_is_refused_under_constraints():
 
 def test_divergence_is_an_error_with_its_cause():
     for name in ("step decay", "deq decay"):
-        with pytest.raises(ufm.InputError, match="smaller step"):
+        with pytest.raises(ufm.ConvergenceError, match="smaller step"):
             ufm.solve(SHARED[name], method=Gradient(rule="gd", step=1e6))
+
+
+def test_a_conic_solver_that_fails_is_no_bad_input(monkeypatch):
+    import cvxpy
+
+    def fails(self, **options):
+        raise cvxpy.SolverError("it failed")
+
+    monkeypatch.setattr(cvxpy.Problem, "solve", fails)
+    with pytest.raises(ufm.ConvergenceError, match="try another profile"):
+        ufm.solve(SHARED["step decay"], method="convex")
+    monkeypatch.setattr(cvxpy.Problem, "solve", lambda self, **options: None)
+    with pytest.raises(ufm.ConvergenceError, match="no point"):
+        ufm.solve(SHARED["step decay"], method="convex")
 
 
 def test_gradient_respects_the_spectral_budget():
@@ -265,6 +279,59 @@ def test_gradient_respects_the_spectral_budget():
 def test_no_solver_takes_a_senseless_tolerance(kind, tolerance):
     with pytest.raises(ufm.InputError, match="tolerance"):
         kind(tolerance=tolerance)
+
+
+@pytest.mark.parametrize("tolerance", [float("nan"), 0.0, 1.0, 2, -1e-9, "x", True])
+def test_solve_takes_no_senseless_tolerance(tolerance):
+    with pytest.raises(ufm.InputError, match="tolerance"):
+        ufm.solve(SHARED["step decay"], tolerance=tolerance)
+
+
+@pytest.mark.parametrize("method", ["auto", "factored", "gradient", Gradient(tolerance=1e-8)])
+def test_the_tolerance_of_solve_is_the_solvers(method):
+    problem = SHARED["step decay"]
+    rough, fine = (ufm.solve(problem, method=method, tolerance=t) for t in (1e-2, 1e-5))
+    for solution, tolerance in ((rough, 1e-2), (fine, 1e-5)):
+        assert solution.status == "optimal"
+        assert solution.relative_gap <= tolerance
+    assert rough.stats.iterations <= fine.stats.iterations
+    strict = ufm.solve(problem, method=method, tolerance=1e-16)
+    assert strict.status == "open" or strict.relative_gap <= 1e-16
+
+
+def test_the_tolerance_holds_at_the_rigorous_level_too():
+    problem = SHARED["step decay"]
+    rough = ufm.solve(problem, method=Gradient(), level="rigorous", tolerance=0.5)
+    assert rough.relative_gap > 1e-6
+    assert rough.status == "optimal"
+    assert ufm.solve(problem, level="rigorous", tolerance=1e-18).status == "open"
+
+
+def test_a_solver_without_a_tolerance_says_so():
+    class Own:
+        name = "own"
+
+        def unfit(self, problem):
+            return None
+
+        def __call__(self, problem):
+            return Symmetric()(problem)
+
+    assert ufm.solve(SHARED["step decay"], method=Own()).success
+    with pytest.raises(ufm.InputError, match="no such option"):
+        ufm.solve(SHARED["step decay"], method=Own(), tolerance=1e-3)
+
+
+def test_progress_is_told_on_request_only(capsys):
+    problem = SHARED["step decay"]
+    quiet = ufm.solve(problem)
+    assert capsys.readouterr() == ("", "")
+    told = ufm.solve(problem, verbose=True, level="rigorous")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 3
+    assert all(word in err for word in ("ufm: symmetric runs", "optimal", "relative gap", " s\n", "proved"))
+    assert told.value == quiet.value
 
 
 def test_an_early_stop_is_not_called_optimal():

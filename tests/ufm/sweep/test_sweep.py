@@ -290,7 +290,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
             for start in range(0, 400, 40):
                 store.write(spec, start, block)
 
-        with pytest.raises(ufm.InputError, match="full"):
+        with pytest.raises(ufm.RunError, match="full"):
             fill()
         assert store.counts()["done"] % 40 == 0  # whole blocks or nothing
 

@@ -27,7 +27,7 @@ from math import cos, exp, inf, log, log1p, nextafter, pi, sin, sqrt
 
 from ufm._balls import ball, working_precision
 from ufm.analysis.thresholds.enclosed import Threshold
-from ufm.errors import InputError
+from ufm.errors import ConvergenceError, InputError
 from ufm.problem.regularizers import NormBudget
 
 LARGEST = 600.0
@@ -157,7 +157,7 @@ def step_out(value: float, sign: int, proved: Callable[[float], bool]) -> float:
             return 1.0
         if proved(point):
             return point
-    raise InputError("the threshold could not be enclosed; the budget is too extreme for the working precision")
+    raise ConvergenceError("the threshold could not be enclosed; the budget is too extreme for the working precision")
 
 
 __all__ = ["budget_threshold", "critical_budget", "find_root"]

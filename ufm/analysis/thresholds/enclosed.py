@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ufm.errors import brief
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Threshold:
     """An enclosed critical value.
 
     quantity : str, ``"ratio"``: the imbalance ratio R = n_A / n_B; or ``"decay on A"``
-    value : float, within [lower, upper]
+    value : float, within [lower, upper]; ``float(threshold)`` is this value
     lower, upper : float, enclosure of the threshold R0. For convex heads the minority is collapsed iff R >= R0; for others
         (level "numeric") from there on the best solution *found* is
     level : {"numeric", "float", "rigorous"}
@@ -25,3 +28,15 @@ class Threshold:
     level: str
     transition: str
     note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values for JSON."""
+        return asdict(self)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        note = f", note={brief(self.note)}" if self.note else ""
+        found = f"{self.quantity} {self.value!r} in [{self.lower!r}, {self.upper!r}], level={self.level!r}"
+        return f"Threshold({found}, transition={self.transition!r}{note})"

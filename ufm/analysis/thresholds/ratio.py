@@ -8,9 +8,9 @@ from operator import index
 from ufm._arrays import check_level
 from ufm.analysis.thresholds.enclosed import Threshold
 from ufm.errors import InputError
-from ufm.problem.heads import Explicit, Head
-from ufm.problem.heads.base import check_head
+from ufm.problem.heads import Head
 from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.text import as_head
 
 
 def threshold(
@@ -18,7 +18,7 @@ def threshold(
     classes: Sequence[int],
     regularizer: WeightDecay | NormBudget,
     minority_count: int | None = None,
-    head: Head | None = None,
+    head: Head | str | None = None,
     level: str = "float",
 ) -> Threshold:
     """Imbalance ratio from which the minority classes of step imbalance share one classifier.
@@ -30,7 +30,7 @@ def threshold(
     regularizer : WeightDecay or NormBudget
     minority_count : int
         n_B, samples per minority class; needed under decay per sample only.
-    head : Explicit (default, of any depth), LinearDEQ or DecayedDEQ
+    head : Explicit (default, of any depth), LinearDEQ, DecayedDEQ, or text such as ``"deq:rho=0.3"``
         Heads that are not convex are searched (K up to 20, level "numeric"); see `ufm.analysis.thresholds.jump`.
     level : {"float", "rigorous"}
         Enclosure by float64 with a-priori rounding terms, or by ball arithmetic (a theorem).
@@ -49,12 +49,14 @@ def threshold(
     >>> import ufm
     >>> ufm.threshold(classes=(5, 5), regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), minority_count=100).value
     7.0
-    >>> round(ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1, 5)).value, 10)
+    >>> round(float(ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1, 5))), 10)
     12.1924470803
+    >>> ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1, 5), head="deq:rho=0.3").transition
+    'continuous'
     """
     check_level(level)
     majority, minority = _classes(classes)
-    head = Explicit() if head is None else check_head(head)
+    head = as_head(head)
     gain = head.exact_gain
     if isinstance(regularizer, WeightDecay):
         from ufm.analysis.thresholds.decay import decay_threshold

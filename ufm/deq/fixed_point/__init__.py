@@ -1,7 +1,7 @@
 """Fixed-point methods: one frozen value each, one driver for all."""
 
 from ufm.deq.fixed_point.anderson import Anderson
-from ufm.deq.fixed_point.base import FixedPoint, Method, Stats, Status
+from ufm.deq.fixed_point.base import FixedPoint, FixedPointStats, FixedPointStatus, Method
 from ufm.deq.fixed_point.broyden import Broyden
 from ufm.deq.fixed_point.newton import Newton
 from ufm.deq.fixed_point.picard import Picard
@@ -11,11 +11,11 @@ __all__ = [
     "Anderson",
     "Broyden",
     "FixedPoint",
+    "FixedPointStats",
+    "FixedPointStatus",
     "ForwardBackward",
     "Method",
     "Newton",
     "PeacemanRachford",
     "Picard",
-    "Stats",
-    "Status",
 ]

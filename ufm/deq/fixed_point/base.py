@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import Enum
 from numbers import Integral, Real
 from typing import NamedTuple, Protocol
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ufm._arrays import Floats
+from ufm._status import Ending
 from ufm.deq.bounds import lengths
 from ufm.deq.maps.base import BatchMap, Mask, Rows, batch
 from ufm.errors import InputError
@@ -27,17 +27,18 @@ COMPACT = 0.75
 """Share of the evaluated samples that must still be active; below it the finished ones are dropped from the batch."""
 
 
-class Status(Enum):
-    """How a run ended, as a sentence; of several samples, the most serious."""
+class FixedPointStatus(Ending):
+    """How a run ended, as a word; ``status.message`` is the sentence. Of several samples, the most serious."""
 
-    CONVERGED = "every sample meets the tolerance"
-    MAX_CALLS = "max_calls reached before every sample met the tolerance; allow more calls or another method"
-    STAGNATED = "residuals stopped falling above the tolerance; loosen rtol or choose another method"
-    DIVERGED = "residuals grew beyond the divergence limit; damp the method or shrink the map"
-    NON_FINITE = "the map returned NaN or infinity; its inputs or parameters are too large"
+    CONVERGED = "converged", "every sample meets the tolerance"
+    TRUNCATED = "truncated", "a series cut after a given number of terms: not a solution, by choice"
+    MAX_CALLS = "max-calls", "max_calls reached before every sample met the tolerance; allow more calls or another method"
+    STAGNATED = "stagnated", "residuals stopped falling above the tolerance; loosen rtol or choose another method"
+    DIVERGED = "diverged", "residuals grew beyond the divergence limit; damp the method or shrink the map"
+    NON_FINITE = "non-finite", "the map returned NaN or infinity; its inputs or parameters are too large"
 
 
-class Stats(NamedTuple):
+class FixedPointStats(NamedTuple):
     """Work: calls of the map on the batch, rows evaluated in all, batches of dense Jacobians, restarts of single samples."""
 
     calls: int
@@ -53,8 +54,8 @@ class FixedPoint:
     Attributes
     ----------
     value : (B, d) float64, for each sample the iterate with the smallest relative residual
-    status : Status
-    stats : Stats
+    status : FixedPointStatus
+    stats : FixedPointStats
     residual : (B,) float64, ``||f(z) - z||`` at the value, in the method's norm
     relative : (B,) float64, the residual over ``||f(z)||`` (0 where both vanish)
     converged : (B,) bool
@@ -62,8 +63,8 @@ class FixedPoint:
     """
 
     value: Floats
-    status: Status
-    stats: Stats
+    status: FixedPointStatus
+    stats: FixedPointStats
     residual: Floats
     relative: Floats
     converged: Mask
@@ -196,12 +197,12 @@ class _Run:
                 if not count:
                     break
                 if self.calls >= method.max_calls:
-                    self._end(self.active.copy(), Status.MAX_CALLS)
+                    self._end(self.active.copy(), FixedPointStatus.MAX_CALLS)
                     break
                 if count <= COMPACT * len(self.rows):
                     f, euclidean = self._compact(f, euclidean)
                 self.z = self.memory.propose(self.map, self.z, f, euclidean)
-        stats = Stats(self.calls, self.evaluated, self.memory.jacobians, self.memory.restarts)
+        stats = FixedPointStats(self.calls, self.evaluated, self.memory.jacobians, self.memory.restarts)
         status = _ORDER[int(self.reason.max())]
         trace = np.array(self.trace)
         return FixedPoint(self.value, status, stats, self.residual, self.relative, self.reason == 0, trace)
@@ -234,21 +235,21 @@ class _Run:
             bad &= self.failures > RECOVERIES
             grown &= self.failures > RECOVERIES
         if bad.any():
-            self._end(bad, Status.NON_FINITE)
+            self._end(bad, FixedPointStatus.NON_FINITE)
         if done.any():
             # Where an absolute tolerance ends a sample, its last state need not be the one of least relative residual.
             last = done & self.active & ~better
             if last.any():
                 self.best, self.size = np.where(last, relative, self.best), np.where(last, size, self.size)
                 self.best_z = np.where(last[:, None], self.z, self.best_z)
-            self._end(done & (size + scale < np.inf), Status.CONVERGED)
+            self._end(done & (size + scale < np.inf), FixedPointStatus.CONVERGED)
         if grown.any():
-            self._end(grown, Status.DIVERGED)
+            self._end(grown, FixedPointStatus.DIVERGED)
         if self.calls % method.patience == 0:
-            self._end(self.best > 0.99 * self.milestone, Status.STAGNATED)
+            self._end(self.best > 0.99 * self.milestone, FixedPointStatus.STAGNATED)
             self.milestone = self.best
 
-    def _end(self, which: Mask, why: Status) -> None:
+    def _end(self, which: Mask, why: FixedPointStatus) -> None:
         """Freeze these samples, as far as they are active."""
         ended = which & self.active
         rows = self.rows[ended]
@@ -270,4 +271,10 @@ class _Run:
         return f[kept], size[kept]
 
 
-_ORDER = (Status.CONVERGED, Status.MAX_CALLS, Status.STAGNATED, Status.DIVERGED, Status.NON_FINITE)
+_ORDER = (
+    FixedPointStatus.CONVERGED,
+    FixedPointStatus.MAX_CALLS,
+    FixedPointStatus.STAGNATED,
+    FixedPointStatus.DIVERGED,
+    FixedPointStatus.NON_FINITE,
+)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ufm._arrays import Floats
 from ufm.deq.bounds import lengths, operator_norm
-from ufm.deq.fixed_point.base import FixedPoint, Memory, Method, Stats, Status
+from ufm.deq.fixed_point.base import FixedPoint, FixedPointStats, FixedPointStatus, Memory, Method
 from ufm.deq.fixed_point.picard import Picard
 from ufm.deq.maps.base import BatchMap, batch
 from ufm.deq.maps.monotone import MonotoneMap, Split, SplitMap
@@ -62,13 +62,19 @@ class Splitting(Method):
             calls, evaluated = calls + found.stats.calls + 1, evaluated + found.stats.rows + len(z)
             traces.append(found.trace)
             met = size <= limit
-            if met.all() or found.status is not Status.CONVERGED or calls >= self.max_calls or tighter < 1e-9:
+            if met.all() or found.status is not FixedPointStatus.CONVERGED or calls >= self.max_calls or tighter < 1e-9:
                 break
             # The splitting came to rest by its own measure; the map's own asks for more.
             tighter *= 0.5 * float(np.min(limit[~met] / size[~met]))
-        status = Status.CONVERGED if met.all() else Status.STAGNATED if found.status is Status.CONVERGED else found.status
+        status = (
+            FixedPointStatus.CONVERGED
+            if met.all()
+            else FixedPointStatus.STAGNATED
+            if found.status is FixedPointStatus.CONVERGED
+            else found.status
+        )
         relative = np.divide(size, scale, out=np.where(size > 0, np.inf, 0.0), where=scale > 0)
-        return FixedPoint(z, status, Stats(calls, evaluated), size, relative, met, np.concatenate(traces))
+        return FixedPoint(z, status, FixedPointStats(calls, evaluated), size, relative, met, np.concatenate(traces))
 
     @abstractmethod
     def map(self, split: Split) -> SplitMap:

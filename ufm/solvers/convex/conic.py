@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.errors import InputError
+from ufm.errors import ConvergenceError, InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.loss import BoundLoss
@@ -78,7 +78,9 @@ class Convex:
         Raises
         ------
         InputError
-            The problem does not fit, or the conic solver returned no point at all.
+            The problem does not fit.
+        ConvergenceError
+            The conic solver failed, or returned no point at all.
         """
         start = perf_counter()
         reason = self.unfit(problem)
@@ -133,9 +135,11 @@ class Convex:
             try:
                 task.solve(solver=name, **options)
             except cp.SolverError as error:
-                raise InputError(f"profile {self.profile!r} failed on this problem: {error}; try another profile") from None
+                raise ConvergenceError(
+                    f"profile {self.profile!r} failed on this problem: {error}; try another profile"
+                ) from None
         if core.value is None:
-            raise InputError(f"profile {self.profile!r} returned no point (status {task.status}); try another profile")
+            raise ConvergenceError(f"profile {self.profile!r} returned no point (status {task.status}); try another profile")
         iterations = int(task.solver_stats.num_iters or 0)
         offset = np.zeros(classes) if bias is None else np.asarray(bias.value)
         return Point(np.zeros(classes), np.asarray(core.value), offset), iterations

@@ -20,7 +20,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.certify.primal_dual import bounds
-from ufm.errors import InputError
+from ufm.errors import ConvergenceError, InputError
 from ufm.metrics.network import measure
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget
@@ -91,7 +91,15 @@ class Gradient:
         return None
 
     def __call__(self, problem: Problem) -> Solution:
-        """Run the dynamics."""
+        """Run the dynamics.
+
+        Raises
+        ------
+        InputError
+            The problem does not fit.
+        ConvergenceError
+            The step is so large that the parameters diverge.
+        """
         start = perf_counter()
         reason = self.unfit(problem)
         if reason is not None:
@@ -112,7 +120,9 @@ class Gradient:
                 state = update(state)
             iteration += 1
             if not all(np.abs(array).max(initial=0.0) < DIVERGED for array in state.present()):
-                raise InputError(f"step={update.last:g} made {self.rule} diverge at iteration {iteration}; give a smaller step")
+                raise ConvergenceError(
+                    f"step={update.last:g} made {self.rule} diverge at iteration {iteration}; give a smaller step"
+                )
         program = problem.program().split()
         factors = recorder.factors(state)
         found = bounds(program, factors)
