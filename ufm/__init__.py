@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufm import deq
 from ufm.analysis import Collapse, Prediction, collapse, geometry, predict
-from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, landscape, spectrum
+from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError, RunError
@@ -27,7 +27,7 @@ from ufm.problem import (
     WeightDecay,
     balanced,
     long_tailed,
-    step,
+    step_imbalanced,
 )
 from ufm.solvers import Solution, Status
 from ufm.solvers.automatic import solve
@@ -72,6 +72,7 @@ __all__ = [
     "deq",
     "etf_window",
     "geometry",
+    "hessian_eigenvalues",
     "landscape",
     "long_tailed",
     "measure",
@@ -82,8 +83,7 @@ __all__ = [
     "seli",
     "simplex_etf",
     "solve",
-    "spectrum",
-    "step",
+    "step_imbalanced",
     "threshold",
 ]
 

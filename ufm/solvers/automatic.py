@@ -62,7 +62,7 @@ def solve(
     problem : Problem
     method : {"auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex"} or a solver object
         A name runs the solver with its defaults; for options pass the object, such as
-        ``ufm.solvers.Gradient(rule="adam", seed=3)``. ``auto`` takes the first that fits and says which in
+        ``ufm.solvers.Gradient(rule="adam", random_state=3)``. ``auto`` takes the first that fits and says which in
         ``solution.choice``.
     level : {"float", "rigorous"}
         Level of the certificate: float64 with a-priori rounding terms, or exact and ball arithmetic.
@@ -126,7 +126,7 @@ def _with(method: Solver, tolerance: float | None) -> Solver:
     if tolerance is None:
         return method
     options: Any = method
-    if not is_dataclass(options) or not hasattr(options, "tolerance"):
+    if not is_dataclass(options) or isinstance(options, type) or not hasattr(options, "tolerance"):
         raise InputError(f"tolerance is {tolerance!r}, and the solver {method!r} has no such option; leave it out")
     return replace(options, tolerance=float(tolerance))
 

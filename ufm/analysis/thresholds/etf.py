@@ -33,16 +33,18 @@ MAX_CLASSES = 20
 STARTS = 12
 
 
-def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction: float, seed: int = 0) -> list[Threshold]:
+def etf_window(
+    *, n_classes: int, size: int, regularizer: WeightDecay, contraction: float, random_state: int = 0
+) -> list[Threshold]:
     """Decays on A between which the simplex ETF is not optimal for balanced equilibria, largest first; may be empty.
 
     Parameters
     ----------
-    classes, size : int
+    n_classes, size : int
         K (3 to 20) classes of n samples.
     regularizer : WeightDecay
     contraction : float in (0, 1)
-    seed : int, of the random starts that look for better codes
+    random_state : int, of the random starts that look for better codes
 
     Returns
     -------
@@ -58,18 +60,18 @@ def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction
     Examples
     --------
     >>> import ufm
-    >>> edge = ufm.etf_window(classes=4, size=100, regularizer=ufm.WeightDecay(5e-4, 5e-4), contraction=0.9)[0]
+    >>> edge = ufm.etf_window(n_classes=4, size=100, regularizer=ufm.WeightDecay(5e-4, 5e-4), contraction=0.9)[0]
     >>> edge.quantity, edge.upper - edge.lower < 1e-5 * edge.value
     ('decay on A', True)
     """
-    if not (isinstance(classes, Integral) and 3 <= classes <= MAX_CLASSES):
-        raise InputError(f"classes is {classes!r}; other codes are searched for with 3 to {MAX_CLASSES} classes")
+    if not (isinstance(n_classes, Integral) and 3 <= n_classes <= MAX_CLASSES):
+        raise InputError(f"n_classes is {n_classes!r}; other codes are searched for with 3 to {MAX_CLASSES} classes")
     if not isinstance(regularizer, WeightDecay) or regularizer.bias is not None:
         raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) without a bias")
-    check_options(0.5, seed=seed)
+    check_options(0.5, random_state=random_state)
     from threadpoolctl import threadpool_limits
 
-    rivals = _Rivals(classes, size, regularizer, contraction, seed)
+    rivals = _Rivals(n_classes, size, regularizer, contraction, random_state)
     # All singular values stay below the knee, and the loss's curvature outweighs the penalty's, far above this.
     grid = np.geomspace(1e3, 1e-9, 49) * max(regularizer.mu * sqrt(size), 1e-12)
     with threadpool_limits(limits=1):
@@ -78,17 +80,17 @@ def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction
     return edges
 
 
-def pair_depth(classes: int) -> int | None:
+def pair_depth(n_classes: int) -> int | None:
     """Least number of linear layers at which the pair code beats the simplex ETF for small decay; None where it never does.
 
     >>> [pair_depth(k) for k in (2, 4, 6, 10)]
     [None, 3, 2, 2]
     """
-    if not isinstance(classes, Integral) or classes < 2 or classes % 2:
-        raise InputError(f"classes is {classes!r}; pairs need an even whole number of classes")
+    if not isinstance(n_classes, Integral) or n_classes < 2 or n_classes % 2:
+        raise InputError(f"n_classes is {n_classes!r}; pairs need an even whole number of classes")
     # K 2^{2/(L+1)} < 2 (K-1) iff 2^2 K^{L+1} < (2 (K-1))^{L+1}, in whole numbers.
     for layers in range(1, 60):
-        if 4 * classes ** (layers + 1) < (2 * (classes - 1)) ** (layers + 1):
+        if 4 * n_classes ** (layers + 1) < (2 * (n_classes - 1)) ** (layers + 1):
             return layers
     return None
 
@@ -96,10 +98,10 @@ def pair_depth(classes: int) -> int | None:
 class _Rivals:
     """Codes that may beat the ETF, warm-started from those that did at other decays."""
 
-    def __init__(self, classes: int, size: int, regularizer: WeightDecay, contraction: float, seed: int) -> None:
-        self.counts = balanced(classes, size)
+    def __init__(self, n_classes: int, size: int, regularizer: WeightDecay, contraction: float, random_state: int) -> None:
+        self.counts = balanced(n_classes, size)
         self.regularizer, self.contraction = regularizer, contraction
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(random_state)
         self.pool: list[Point] = []
 
     def win(self, decay: float, search: bool) -> bool:

@@ -40,7 +40,9 @@ NOISE = 1e-11
 MAX_RATIO = 1e5
 
 
-def jump_threshold(majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, seed: int = 0) -> Threshold:
+def jump_threshold(
+    majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, random_state: int = 0
+) -> Threshold:
     """The ratio from which the best solution found has collapsed minority classes, enclosed to a relative 1e-6.
 
     Raises
@@ -57,7 +59,7 @@ def jump_threshold(majority: int, minority: int, count: int, regularizer: Weight
 
     family = _Family(majority, minority, count, regularizer, head)
     with threadpool_limits(limits=1):
-        return _search(family, seed)
+        return _search(family, random_state)
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ class _Family:
 class _Tracker:
     """Best collapsed and separated solutions at a ratio, warm-started from those of other ratios."""
 
-    def __init__(self, family: _Family, seed: int) -> None:
+    def __init__(self, family: _Family, random_state: int) -> None:
         self.family = family
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(random_state)
         # Starts from the last ratio, and from the largest ratio so far at which separation won: a solution that is lost
         # at some larger ratio must not be forgotten for those between.
         self.pools: dict[str, list[Point]] = {"collapsed": [], "separated": []}
@@ -194,8 +196,8 @@ class _Tracker:
         return apart - together
 
 
-def _search(family: _Family, seed: int) -> Threshold:
-    tracker = _Tracker(family, seed)
+def _search(family: _Family, random_state: int) -> Threshold:
+    tracker = _Tracker(family, random_state)
     first, last = max(family.first(), 0.0), family.last()
     at = max(first * (1 + 1e-4), 1.0)
     if tracker.excess(at, True) >= -NOISE:
