@@ -21,17 +21,18 @@ from ufm.solvers import Convex, Factored, Solver, Symmetric
 
 PROBLEMS: dict[str, Callable[[], ufm.Problem]] = {
     "10 step decay": lambda: ufm.Problem(
-        ufm.step(majority=5, minority=5, n_majority=1000, n_minority=100), regularizer=ufm.WeightDecay(5e-4, 5e-4)
+        ufm.step_imbalanced(majority=5, minority=5, n_majority=1000, n_minority=100), regularizer=ufm.WeightDecay(5e-4, 5e-4)
     ),
     "10 step budget": lambda: ufm.Problem(
-        ufm.step(majority=5, minority=5, n_majority=1000, n_minority=100), regularizer=ufm.NormBudget(1, 5)
+        ufm.step_imbalanced(majority=5, minority=5, n_majority=1000, n_minority=100), regularizer=ufm.NormBudget(1, 5)
     ),
     "10^6 step decay": lambda: ufm.Problem(
-        ufm.step(majority=500_000, minority=500_000, n_majority=1000, n_minority=100),
+        ufm.step_imbalanced(majority=500_000, minority=500_000, n_majority=1000, n_minority=100),
         regularizer=ufm.WeightDecay(5e-11, 5e-11),
     ),
     "10^6 step budget": lambda: ufm.Problem(
-        ufm.step(majority=500_000, minority=500_000, n_majority=1000, n_minority=100), regularizer=ufm.NormBudget(1, 10)
+        ufm.step_imbalanced(majority=500_000, minority=500_000, n_majority=1000, n_minority=100),
+        regularizer=ufm.NormBudget(1, 10),
     ),
     "50 long tail": lambda: long_tailed(50),
     "100 long tail": lambda: long_tailed(100),

@@ -196,7 +196,7 @@ def training(progress: Callable[[str], None]) -> list[tuple[str, float, float]]:
         train(
             data,
             settings.network(data.x.shape[1]),
-            optimizer=settings.optimiser,
+            optimizer=settings.make_optimizer(),
             epochs=settings.epochs,
             report=lambda row, model=model: progress(f"training, {model}, epoch {int(row['epoch'])}"),
         )

@@ -100,7 +100,7 @@ def fang(runs: int) -> list[Swept]:
     ]
     began, gaps, cosines = perf_counter(), [], []
     for size in sizes:
-        counts = ufm.step(majority=5, minority=5, n_majority=int(size), n_minority=1000)
+        counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=int(size), n_minority=1000)
         found = Convex(profile="scs")(ufm.Problem(counts, regularizer=ufm.NormBudget(1.0, 5.0)))
         gaps.append(found.certificate.relative_gap)
         cosine = ufm.geometry(found)["cos_minority"]

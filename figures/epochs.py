@@ -43,16 +43,16 @@ class Epochs(Plot):
             theory = None
             for model in MODELS:
                 for seed in range(2 if quick else 5):
-                    settings = Settings(data="digits", classes=(3, 7), ratio=ratio, model=model, seed=seed, **small)
+                    settings = Settings(data="digits", classes=(3, 7), ratio=ratio, model=model, random_state=seed, **small)
                     data = settings.dataset()
                     report(f"{settings}")
                     trained = train(
                         data,
                         settings.network(data.x.shape[1]),
-                        optimizer=settings.optimiser,
+                        optimizer=settings.make_optimizer(),
                         epochs=settings.epochs,
                         batch=settings.batch,
-                        seed=seed,
+                        random_state=seed,
                     )
                     theory = trained.prediction
                     for column in COLUMNS:

@@ -42,7 +42,7 @@ class FeatureGeometry(Plot):
             data = settings.dataset()
             report(str(settings))
             network = settings.network(data.x.shape[1])
-            trained = train(data, network, optimizer=settings.optimiser, epochs=settings.epochs, batch=settings.batch)
+            trained = train(data, network, optimizer=settings.make_optimizer(), epochs=settings.epochs, batch=settings.batch)
             found.append(Features(title, trained.features, data.y))
             assert trained.prediction is not None
             problem = trained.prediction.problem

@@ -50,7 +50,7 @@ class FreeFeatures(Plot):
             paths = []
             for seed in range(1 if quick else 3):
                 report(f"sizes {counts}, seed {seed}")
-                rule = Gradient(rule="heavy-ball", tolerance=1e-10, max_iterations=3000 if quick else 20_000, seed=seed)
+                rule = Gradient(rule="heavy-ball", tolerance=1e-10, max_iterations=3000 if quick else 20_000, random_state=seed)
                 path = ufm.solve(asked, method=rule).path
                 assert path is not None
                 paths.append(path)

@@ -195,7 +195,7 @@ class Step(NamedTuple):
 def step_counts(majority: int, minority: int, ratio: float, n_minority: int = 10**6) -> ufm.ClassCounts:
     """Step imbalance with a ratio that is the given one to six digits."""
     n_majority = round(ratio * n_minority)
-    return ufm.step(majority=majority, minority=minority, n_majority=n_majority, n_minority=n_minority)
+    return ufm.step_imbalanced(majority=majority, minority=minority, n_majority=n_majority, n_minority=n_minority)
 
 
 def collapse_at(instance: Step, ratio: float, level: str, expected: str, what: str) -> Finding:
@@ -382,7 +382,9 @@ class Oversampling(Theorem):
 
     @staticmethod
     def weighted(p: Reweighted, level: str, weights: float | tuple[float, ...] = 1.0) -> ufm.Solution:
-        counts = ufm.step(majority=p.majority, minority=10 - p.majority, n_majority=p.n_majority, n_minority=p.n_minority)
+        counts = ufm.step_imbalanced(
+            majority=p.majority, minority=10 - p.majority, n_majority=p.n_majority, n_minority=p.n_minority
+        )
         return solved(counts, 1.0, p.e_h, level, loss=ufm.CrossEntropy(weights=weights))
 
     def check(self, instance: Reweighted, level: str) -> Iterator[Finding]:
@@ -413,7 +415,7 @@ class Oversampling(Theorem):
     def outside(self, level: str):
         # Decay per sample: a weighted loss is not oversampling there, since copies would be decayed too.
         decay = ufm.WeightDecay(2e-3, 2e-3)
-        counts = ufm.step(majority=5, minority=5, n_majority=100, n_minority=10)
+        counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=100, n_minority=10)
         weighted = ufm.solve(ufm.Problem(counts, regularizer=decay, loss=ufm.CrossEntropy(weights=1.0)), level=level)
         large, small = (Enclosure(group.lower, group.upper) for group in ufm.collapse(weighted).groups)
         yield less("decay per sample: contrasts differ", large, small, level=level)

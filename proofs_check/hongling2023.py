@@ -56,7 +56,7 @@ class Convexification(Theorem):
     def check(self, instance: Dynamics, level: str) -> Iterator[Finding]:
         counts = ufm.ClassCounts.parse(instance.counts)
         problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(instance.weight, instance.features))
-        trained = ufm.solve(problem, method=Gradient(rule=instance.rule, seed=instance.seed), level=level)
+        trained = ufm.solve(problem, method=Gradient(rule=instance.rule, random_state=instance.seed), level=level)
         convex = solved(counts, instance.weight, instance.features, level)
         predicted, found = Enclosure.of(convex.certificate), Enclosure.of(trained.certificate)
         yield equal(f"value after training, {instance.counts}", predicted, found, tolerance=1e-5, level=level)
@@ -129,7 +129,7 @@ class GroupCollapse(Theorem):
 
     def verdict(self, p: Margin, level: str) -> ufm.Collapse:
         n = self.minority_size
-        counts = ufm.step(majority=p.majority, minority=10 - p.majority, n_majority=p.ratio * n, n_minority=n)
+        counts = ufm.step_imbalanced(majority=p.majority, minority=10 - p.majority, n_majority=p.ratio * n, n_minority=n)
         mu = sqrt(n) / (counts.total * p.margin)
         return ufm.collapse(solved(counts, mu, mu, level, p.bias))
 

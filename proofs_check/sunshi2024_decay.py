@@ -109,7 +109,7 @@ class MinimaxPenalty(Theorem):
         problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(1e-2, 1e-2), head=ufm.DecayedDEQ(decay, 0.5))
         best = ufm.solve(problem, method=Multistart(starts=5))
         # Not convex: training from other seeds (0, 1, 3) does end in worse local optima.
-        run = Gradient(rule="heavy-ball", scale=0.5, seed=2, max_iterations=4000)
+        run = Gradient(rule="heavy-ball", scale=0.5, random_state=2, max_iterations=4000)
         value = ufm.solve(problem, method=run).value
         reached = Enclosure(value * (1 - 1e-12), value * (1 + 1e-12))
         near = Enclosure(best.value * (1 - 1e-9), best.value * (1 + 1e-9))
@@ -185,7 +185,7 @@ def minority_contrast(n_majority: int, head: ufm.Explicit | ufm.DecayedDEQ) -> E
 
     Not the contrast of a symmetric solution: the best ones may separate some of these classes and not the others.
     """
-    counts = ufm.step(majority=5, minority=5, n_majority=n_majority, n_minority=100)
+    counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=n_majority, n_minority=100)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), head=head)
     solution = ufm.solve(problem, method="auto" if problem.program().penalty.convex else Multistart(starts=12, effort=0))
     spread = float(np.ptp(np.asarray(solution.logits)[5:, 5:], axis=0).max())

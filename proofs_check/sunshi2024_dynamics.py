@@ -37,7 +37,7 @@ class Free(NamedTuple):
 @cache
 def trained(p: Free, steps: int = 20_000) -> ufm.Solution:
     """Where gradient descent ends, with its certificate."""
-    return ufm.solve(problem(p), method=Gradient(rule="heavy-ball", tolerance=STOP, max_iterations=steps, seed=p.seed))
+    return ufm.solve(problem(p), method=Gradient(rule="heavy-ball", tolerance=STOP, max_iterations=steps, random_state=p.seed))
 
 
 def problem(p: Free) -> ufm.Problem:

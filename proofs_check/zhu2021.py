@@ -173,7 +173,7 @@ class BenignLandscape(Theorem):
         # The same test must not call the minimiser a saddle, nor a saddle a minimiser.
         problem = self.problem(self.grid()[0])
         best = ufm.solve(problem).parameters
-        lowest = float(ufm.spectrum(problem, best.weight, best.features)[0])
+        lowest = float(ufm.hessian_eigenvalues(problem, best.weight, best.features)[0])
         at_best = Enclosure(lowest - 1e-12, lowest + 1e-9)
         yield less("negative curvature -1e-6 at the ETF", at_best, Enclosure(-1e-6, -1e-6), level="float")
         name, point = next(planted(problem))

@@ -58,7 +58,7 @@ class ElasticNet(Head):
     surcharged = True
     spelling = Spelling("elastic", "elastic:e=E", required={"e": "curvature"})
 
-    def penalty(self, regularizer, classes):
+    def penalty(self, regularizer, n_classes):
         return ElasticPrice(regularizer.mu, self.curvature)
 
     def directions(self, singular, copies, regularizer):
@@ -197,7 +197,7 @@ class ElasticFrame(Theorem):
 
 
 def descent(problem: ufm.Problem, seed: int) -> float:
-    """The least objective of K x K logits that a general optimiser finds: it knows nothing of penalties or certificates."""
+    """The least objective of K x K logits that a general optimizer finds: it knows nothing of penalties or certificates."""
     program = problem.program().split()
     k = program.groups
 
@@ -239,7 +239,7 @@ def test_a_wrong_conjugate_is_seen():
             return 0.25 * super().conjugate(slopes, copies)
 
     class WrongHead(ElasticNet):
-        def penalty(self, regularizer, classes):
+        def penalty(self, regularizer, n_classes):
             return Wrong(regularizer.mu, self.curvature)
 
     with pytest.raises(ufm.ConvergenceError, match="contradict"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufm import deq
 from ufm.analysis import Collapse, Prediction, Report, collapse, geometry, predict, report
-from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, landscape, spectrum
+from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError, RunError
@@ -27,7 +27,7 @@ from ufm.problem import (
     WeightDecay,
     balanced,
     long_tailed,
-    step,
+    step_imbalanced,
 )
 from ufm.solvers import Solution, Status
 from ufm.solvers.automatic import solve
@@ -73,6 +73,7 @@ __all__ = [
     "deq",
     "etf_window",
     "geometry",
+    "hessian_eigenvalues",
     "landscape",
     "long_tailed",
     "measure",
@@ -84,8 +85,7 @@ __all__ = [
     "seli",
     "simplex_etf",
     "solve",
-    "spectrum",
-    "step",
+    "step_imbalanced",
     "threshold",
 ]
 

@@ -30,7 +30,7 @@ def objective(convention, weight, features, logits_bias, lw, lh, lb):
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("biased", [False, True])
 def test_direct_minimisation_in_each_convention(convention, biased):
-    """Minimise the paper's own formula by a generic optimiser; compare with our certified value in our convention."""
+    """Minimise the paper's own formula by a generic optimizer; compare with our certified value in our convention."""
     if convention == "fang" and biased:
         with pytest.raises(ufm.InputError, match="no bias"):
             from_convention(convention, 0.1, 0.1, 0.1, counts=[12, 7, 3])

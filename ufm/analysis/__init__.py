@@ -1,6 +1,6 @@
 """Verdicts on solutions: geometry, collapse, enclosures of the optimum, predictions, critical points, thresholds."""
 
-from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, landscape, spectrum
+from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.group_collapse import Collapse, GroupCollapse, collapse
 from ufm.analysis.prediction import Prediction, predict
 from ufm.analysis.reporting import Report, report
@@ -19,10 +19,10 @@ __all__ = [
     "collapse",
     "etf_window",
     "geometry",
+    "hessian_eigenvalues",
     "landscape",
     "pair_depth",
     "predict",
     "report",
-    "spectrum",
     "threshold",
 ]

@@ -67,7 +67,7 @@ def landscape(
     problem: Problem,
     *,
     starts: int = 50,
-    seed: int = 0,
+    random_state: int = 0,
     scale: float = 0.3,
     tolerance: float = 1e-8,
     max_iterations: int = 20_000,
@@ -78,8 +78,8 @@ def landscape(
     ----------
     problem : Problem
         With an explicit head of one layer, weight decay and no bias; ``dim`` is the width of the descent (K if left open).
-    starts, seed : int
-        Starts seed, seed + 1, ...
+    starts, random_state : int
+        Starts random_state, random_state + 1, ...
     scale : float > 0, standard deviation of the entries of W and H at the start
     tolerance : float
         Relative gap up to which a point counts as a global minimiser.
@@ -97,12 +97,12 @@ def landscape(
     >>> ufm.landscape(problem, starts=3).kinds
     {'global minimiser': 3, 'strict saddle': 0, 'undecided': 0, 'not critical': 0}
     """
-    check_options(tolerance, starts=starts, seed=seed, max_iterations=max_iterations)
+    check_options(tolerance, starts=starts, random_state=random_state, max_iterations=max_iterations)
     if not (isinstance(scale, Real) and 0 < scale < 1e3):
         raise InputError(f"scale is {scale!r}; give a positive number below 1e3: from zero gradient descent does not move")
     work = FactoredObjective(problem)
     points = []
-    for number in range(seed, seed + starts):
+    for number in range(random_state, random_state + starts):
         state = work.model.initial(np.random.default_rng(number), scale)
         points.append(work.classified(work.descended(state, tolerance, max_iterations), tolerance))
     return Landscape(tuple(points), _kinds(points))
@@ -128,7 +128,7 @@ def classify(problem: Problem, weight: Floats, features: Floats, *, tolerance: f
     return work.classified(work.state(weight, features), tolerance)
 
 
-def spectrum(problem: Problem, weight: Floats, features: Floats) -> Floats:
+def hessian_eigenvalues(problem: Problem, weight: Floats, features: Floats) -> Floats:
     """All eigenvalues of the Hessian at a point, ascending (dense: up to 3000 parameters).
 
     Examples
@@ -136,7 +136,7 @@ def spectrum(problem: Problem, weight: Floats, features: Floats) -> Floats:
     >>> import ufm
     >>> problem = ufm.Problem([2] * 3, regularizer=ufm.WeightDecay(3e-2, 3e-2), dim=3)
     >>> point = ufm.solve(problem).parameters
-    >>> bool(spectrum(problem, point.weight, point.features).min() > -1e-12)
+    >>> bool(hessian_eigenvalues(problem, point.weight, point.features).min() > -1e-12)
     True
     """
     work = FactoredObjective(problem)

@@ -94,14 +94,14 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     Examples
     --------
     >>> import ufm
-    >>> counts = ufm.step(majority=5, minority=5, n_majority=800, n_minority=100)
+    >>> counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=800, n_minority=100)
     >>> decay = ufm.WeightDecay(2.5e-3, 2.5e-3)
     >>> collapse(ufm.solve(ufm.Problem(counts, regularizer=decay))).verdict
     'yes'
 
     Class weights that make up for the sizes turn it round: the majority collapses.
 
-    >>> counts = ufm.step(majority=5, minority=5, n_majority=1700, n_minority=100)
+    >>> counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=1700, n_minority=100)
     >>> found = collapse(ufm.solve(ufm.Problem(counts, regularizer=decay, loss=ufm.CrossEntropy(weights=1.0))))
     >>> found.verdict, [(g.size, g.verdict) for g in found.groups]
     ('no', [(1700, 'yes'), (100, 'no')])

@@ -48,7 +48,7 @@ def train(
 
     started = perf_counter()
     pair = None if decay is None else numbers("decay", decay, 2, 2)
-    settings = Settings(
+    settings = Settings.from_options(
         model=model, data=data, classes=whole_pair(classes), ratio=ratio, tail=tail, largest=largest, map=kind, width=width,
         contraction=contraction or None, decay=None if pair is None else (pair[0], pair[1]), body=body, encoder=encoder,
         jacobian=jacobian, optimizer=optimizer, rate=rate, epochs=epochs, batch=batch, seed=seed,

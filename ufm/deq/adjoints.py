@@ -20,7 +20,7 @@ from ufm.deq.bounds import lengths, operator_norm
 from ufm.deq.fixed_point.anderson import Anderson
 from ufm.deq.fixed_point.base import FixedPoint, FixedPointStats, FixedPointStatus, Method, share, whole
 from ufm.deq.fixed_point.splitting import Splitting
-from ufm.deq.maps.base import BatchMap, Gradients, Layer, Pullback, Rows
+from ufm.deq.maps.base import BatchMap, Gradients, Layer, MapPullback, Rows
 from ufm.deq.maps.monotone import MonotoneMap
 from ufm.errors import ConvergenceError, InputError
 
@@ -34,7 +34,7 @@ class AdjointMap(BatchMap):
     """``g -> v + g J``."""
 
     cotangent: Floats
-    pull: Pullback
+    pull: MapPullback
 
     def value(self, z: Floats) -> Floats:
         return self.cotangent + self.pull(z)

@@ -11,12 +11,12 @@ from ufm.errors import InputError
 from ufm.targets.counts import ClassCounts
 
 
-def simplex_etf(classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
+def simplex_etf(n_classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
     """Simplex equiangular tight frame: unit rows with pairwise cosine ``-1 / (K - 1)`` (Papyan, Han & Donoho 2020).
 
     Parameters
     ----------
-    classes : int >= 2
+    n_classes : int >= 2
     dim : int >= K - 1, default K - 1
     rng : numpy Generator or None
         Where given, the frame is rotated at random.
@@ -31,27 +31,27 @@ def simplex_etf(classes: int, dim: int | None = None, rng: np.random.Generator |
     >>> bool(np.allclose(frame @ frame.T, (4 * np.eye(4) - 1) / 3))
     True
     """
-    if classes < 2:
-        raise InputError(f"classes is {classes}; a simplex needs at least 2")
-    dim = classes - 1 if dim is None else dim
-    if dim < classes - 1:
-        raise InputError(f"dim is {dim}; a simplex ETF of {classes} vectors needs at least {classes - 1} dimensions")
-    values, vectors = np.linalg.eigh(np.eye(classes) - 1.0 / classes)
-    frame = np.zeros((classes, dim))
-    frame[:, : classes - 1] = vectors[:, values > 0.5] * np.sqrt(classes / (classes - 1.0))
+    if n_classes < 2:
+        raise InputError(f"n_classes is {n_classes}; a simplex needs at least 2")
+    dim = n_classes - 1 if dim is None else dim
+    if dim < n_classes - 1:
+        raise InputError(f"dim is {dim}; a simplex ETF of {n_classes} vectors needs at least {n_classes - 1} dimensions")
+    values, vectors = np.linalg.eigh(np.eye(n_classes) - 1.0 / n_classes)
+    frame = np.zeros((n_classes, dim))
+    frame[:, : n_classes - 1] = vectors[:, values > 0.5] * np.sqrt(n_classes / (n_classes - 1.0))
     return frame if rng is None else frame @ _rotation(dim, rng)
 
 
-def orthogonal_frame(classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
+def orthogonal_frame(n_classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
     """Orthonormal rows.
 
     >>> orthogonal_frame(2, 3).shape
     (2, 3)
     """
-    dim = classes if dim is None else dim
-    if dim < classes:
-        raise InputError(f"dim is {dim}; {classes} orthogonal vectors need at least {classes} dimensions")
-    frame = np.eye(classes, dim)
+    dim = n_classes if dim is None else dim
+    if dim < n_classes:
+        raise InputError(f"dim is {dim}; {n_classes} orthogonal vectors need at least {n_classes} dimensions")
+    frame = np.eye(n_classes, dim)
     return frame if rng is None else frame @ _rotation(dim, rng)
 
 
@@ -66,9 +66,9 @@ def seli(counts: ClassCounts | Iterable[int]) -> tuple[Floats, Floats]:
     True
     """
     sizes = np.array([float(n) for n in ClassCounts.of(counts)])
-    classes = len(sizes)
+    n_classes = len(sizes)
     root = np.sqrt(sizes)
-    u, sigma, vt = np.linalg.svd((np.eye(classes) - 1.0 / classes) * root)
+    u, sigma, vt = np.linalg.svd((np.eye(n_classes) - 1.0 / n_classes) * root)
     weight = (u * sigma) @ u.T
     means = (vt.T * sigma) @ vt / np.outer(root, root)
     return weight, means

@@ -4,7 +4,7 @@ from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Line
 from ufm.problem.losses import CrossEntropy, SquaredError
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget, WeightDecay
-from ufm.targets.counts import ClassCounts, balanced, long_tailed, step
+from ufm.targets.counts import ClassCounts, balanced, long_tailed, step_imbalanced
 
 __all__ = [
     "ClassCounts",
@@ -22,5 +22,5 @@ __all__ = [
     "WeightDecay",
     "balanced",
     "long_tailed",
-    "step",
+    "step_imbalanced",
 ]

@@ -156,7 +156,7 @@ class NormBudget:
             sqrt(self.weight) * sqrt(self.features) if self.weight * self.features == 0 else sqrt(self.weight * self.features)
         )
 
-    def radius(self, classes: int, gain: float = 1.0) -> float:
+    def radius(self, n_classes: int, gain: float = 1.0) -> float:
         """``K c gain``, the nuclear norm that the budgets allow.
 
         Raises
@@ -164,8 +164,8 @@ class NormBudget:
         InputError
             Logits so large that the loss falls below 1e-80, where float64 arithmetic proves nothing.
         """
-        radius = classes * self.c * gain
-        self.check_logit(radius / (classes - 1))
+        radius = n_classes * self.c * gain
+        self.check_logit(radius / (n_classes - 1))
         return radius
 
     def check_logit(self, logit: float) -> None:

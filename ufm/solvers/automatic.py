@@ -63,7 +63,7 @@ def solve(
     problem : Problem
     method : {"auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex"} or a solver object
         A name runs the solver with its defaults; for options pass the object, such as
-        ``ufm.solvers.Gradient(rule="adam", seed=3)``. ``auto`` takes the first that fits and says which in
+        ``ufm.solvers.Gradient(rule="adam", random_state=3)``. ``auto`` takes the first that fits and says which in
         ``solution.choice``.
     level : {"float", "rigorous"}
         Level of the certificate: float64 with a-priori rounding terms, or exact and ball arithmetic.

@@ -255,11 +255,11 @@ class Solution:
 
 
 def check_options(tolerance: float, **whole: int) -> None:
-    """Options that all solvers share: a relative tolerance in (0, 1) and whole numbers with a least value of 1 (seed: 0)."""
+    """Options that solvers share: a relative tolerance in (0, 1), whole numbers of at least 1 (random_state: 0)."""
     if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
         raise InputError(f"tolerance is {tolerance!r}; give a relative gap between 0 and 1 such as 1e-9")
     for name, value in whole.items():
-        least = 0 if name == "seed" else 1
+        least = 0 if name == "random_state" else 1
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
 

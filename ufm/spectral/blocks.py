@@ -87,13 +87,13 @@ class BlockMatrix:
         return dense if dtype is None else dense.astype(dtype)
 
 
-def centred_frame(classes: int) -> Floats:
+def centred_frame(n_classes: int) -> Floats:
     """(m, m - 1) orthonormal columns that sum to zero (Helmert).
 
     >>> centred_frame(2).round(3).tolist()
     [[0.707], [-0.707]]
     """
-    frame = np.zeros((classes, classes - 1))
-    for j in range(classes - 1):
+    frame = np.zeros((n_classes, n_classes - 1))
+    for j in range(n_classes - 1):
         frame[: j + 1, j], frame[j + 1, j] = 1.0, -(j + 1.0)
     return frame / np.linalg.norm(frame, axis=0)

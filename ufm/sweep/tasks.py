@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ufm.errors import ConvergenceError, InputError, brief
-from ufm.problem import ClassCounts, Explicit, LinearDEQ, NormBudget, Problem, WeightDecay, long_tailed, step
+from ufm.problem import ClassCounts, Explicit, LinearDEQ, NormBudget, Problem, WeightDecay, long_tailed, step_imbalanced
 from ufm.problem.heads import Head
 from ufm.problem.text import parse_head, parse_loss
 from ufm.solvers.convex.step_imbalance import solve_steps
@@ -128,7 +128,7 @@ def counts_of(point: Point) -> ClassCounts:
     smallest = _whole("minority_count", point["minority_count"])
     if not 1 <= ratio < 1e15:
         raise InputError(f"ratio is {ratio:g}; it must be at least 1 and below 1e15")
-    return step(majority=majority, minority=minority, n_majority=round(ratio * smallest), n_minority=smallest)
+    return step_imbalanced(majority=majority, minority=minority, n_majority=round(ratio * smallest), n_minority=smallest)
 
 
 def classes_of(point: Point) -> tuple[int, int]:
@@ -291,7 +291,7 @@ class Train(Task):
             options["classes"] = classes_of(point)
         if "decay" in options:
             options["decay"] = tuple(_number("decay", v) for v in _listed(options["decay"]))
-        return Settings(**{"seed": seed_of(identity(self.name, point)), **options})
+        return Settings.from_options(**{"seed": seed_of(identity(self.name, point)), **options})
 
     def one(self, point: Point) -> tuple[Any, ...]:
         from ufm.training.saved_run import run

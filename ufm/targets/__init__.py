@@ -1,5 +1,5 @@
 """What is to be learnt: class sizes."""
 
-from ufm.targets.counts import ClassCounts, balanced, long_tailed, step
+from ufm.targets.counts import ClassCounts, balanced, long_tailed, step_imbalanced
 
-__all__ = ["ClassCounts", "balanced", "long_tailed", "step"]
+__all__ = ["ClassCounts", "balanced", "long_tailed", "step_imbalanced"]

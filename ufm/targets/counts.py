@@ -124,37 +124,37 @@ class ClassCounts:
         return ",".join(f"{n}*{c}" for n, c in self.runs)
 
 
-def balanced(classes: int, size: int) -> ClassCounts:
+def balanced(n_classes: int, size: int) -> ClassCounts:
     """K classes of equal size.
 
     >>> str(balanced(10, 50))
     '50*10'
     """
-    return ClassCounts(((size, classes),))
+    return ClassCounts(((size, n_classes),))
 
 
-def step(*, majority: int, minority: int, n_majority: int, n_minority: int) -> ClassCounts:
+def step_imbalanced(*, majority: int, minority: int, n_majority: int, n_minority: int) -> ClassCounts:
     """Step imbalance: ``majority`` classes of ``n_majority`` samples, then ``minority`` of ``n_minority``.
 
-    >>> str(step(majority=5, minority=5, n_majority=100, n_minority=10))
+    >>> str(step_imbalanced(majority=5, minority=5, n_majority=100, n_minority=10))
     '100*5,10*5'
     """
     return ClassCounts(((n_majority, majority), (n_minority, minority)))
 
 
-def long_tailed(classes: int, *, largest: int, ratio: float) -> ClassCounts:
+def long_tailed(n_classes: int, *, largest: int, ratio: float) -> ClassCounts:
     """Sizes that fall geometrically from ``largest`` to ``largest / ratio``, rounded to whole samples.
 
     >>> list(long_tailed(3, largest=100, ratio=100))
     [100, 10, 1]
     """
-    classes, largest = _whole("a number of classes", classes), _whole("largest", largest)
-    if classes > MAX_TAIL:
-        raise InputError(f"a tail of {classes} classes is too long; give at most {MAX_TAIL}")
+    n_classes, largest = _whole("a number of classes", n_classes), _whole("largest", largest)
+    if n_classes > MAX_TAIL:
+        raise InputError(f"a tail of {n_classes} classes is too long; give at most {MAX_TAIL}")
     if not 1 <= ratio <= largest:
         raise InputError(f"ratio={brief(ratio)} must lie between 1 and largest={largest}, so that every class has a sample")
-    last = max(classes - 1, 1)
-    return ClassCounts.of(max(1, round(largest * ratio ** (-k / last))) for k in range(classes))
+    last = max(n_classes - 1, 1)
+    return ClassCounts.of(max(1, round(largest * ratio ** (-k / last))) for k in range(n_classes))
 
 
 def _whole(name: str, value: int) -> int:

@@ -38,7 +38,7 @@ class Work(NamedTuple):
         return Work(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-Pullback = Callable[[Floats], tuple[Floats, Gradients, Work]]
+BodyPullback = Callable[[Floats], tuple[Floats, Gradients, Work]]
 
 
 class Body(ABC):
@@ -52,7 +52,7 @@ class Body(ABC):
         ...
 
     @abstractmethod
-    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, Pullback]:
+    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, BodyPullback]:
         """Features, the work done, and ``dL/dfeatures -> (dL/dhidden, gradients, work)``."""
         ...
 
@@ -125,7 +125,7 @@ class Equilibrium(Body):
             return _direct(layer.solve(hidden), layer.at(hidden).value)
         return self._usual(layer.at(hidden), start)
 
-    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, Pullback]:
+    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, BodyPullback]:
         layer = self.layer(parameters)
         found = self.solve(layer, hidden)
         # One more application, so that features lie exactly in the range of sigma (as >= 0 after a ReLU), which no mix does.
@@ -192,7 +192,7 @@ class Stack(Body):
         weights = {f"weight{k}": size * rng.standard_normal((width, width)) for k in range(self.depth)}
         return {**weights, "bias": np.zeros(width)}
 
-    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, Pullback]:
+    def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, BodyPullback]:
         act, states = activation(self.sigma), [hidden]
         for k in range(self.depth):
             raw = states[-1] @ parameters[f"weight{k}"].T

@@ -27,7 +27,9 @@ class State(NamedTuple):
     rows: list[Row]
 
 
-def fingerprint(data: Dataset, network: Network, optimizer: Optimizer, epochs: int, batch: int, seed: int) -> dict[str, Any]:
+def fingerprint(
+    data: Dataset, network: Network, optimizer: Optimizer, epochs: int, batch: int, random_state: int
+) -> dict[str, Any]:
     """What a checkpoint must agree with: the network, the optimiser, its options, and a digest of the samples."""
     digest = hashlib.sha256()
     for array in (data.x, data.y, data.x_test, data.y_test):
@@ -37,7 +39,7 @@ def fingerprint(data: Dataset, network: Network, optimizer: Optimizer, epochs: i
         "optimizer": repr(optimizer),
         "epochs": epochs,
         "batch": batch,
-        "seed": seed,
+        "seed": random_state,
         "samples": digest.hexdigest(),
     }
 

@@ -1,6 +1,6 @@
 """DEQ against explicit network: a grid of class sizes and seeds, every run resumable, and a summary that claims no more.
 
-Both models of a pair share data, encoder, initial classifier, number of parameters, optimiser, epochs and order of samples.
+Both models of a pair share data, encoder, initial classifier, number of parameters, optimizer, epochs and order of samples.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Comparison:
         found = []
         for seed in range(self.seeds):
             for data in self.data:
-                base = Settings(data=data, map=self.map, epochs=self.epochs, seed=seed)
+                base = Settings(data=data, map=self.map, epochs=self.epochs, random_state=seed)
                 for cell in self._cells(base):
                     found += [replace(cell, model=model) for model in MODELS]
         return found

@@ -52,7 +52,7 @@ def mixture(
     noise: float = 1.0,
     modes: int = 2,
     test: int = MIXTURE_TEST,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Dataset:
     """A mixture of spherical Gaussians, ``modes`` of them per class, with means of length ``separation`` in random directions.
 
@@ -64,12 +64,12 @@ def mixture(
     noise : float > 0, standard deviation of every coordinate
     modes : int, Gaussians per class
     test : int, test samples per class
-    seed : int
+    random_state : int
 
     Examples
     --------
     >>> import ufm
-    >>> data = mixture(ufm.step(majority=2, minority=2, n_majority=30, n_minority=3))
+    >>> data = mixture(ufm.step_imbalanced(majority=2, minority=2, n_majority=30, n_minority=3))
     >>> data.x.shape, data.y_test.shape
     ((66, 20), (400,))
     """
@@ -78,7 +78,7 @@ def mixture(
     for name, number in (("separation", separation), ("noise", noise)):
         if not (isinstance(number, Real) and 0 < float(number) < 1e6):
             raise InputError(f"{name} is {number!r}; give a positive number such as 4")
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([random_state, 1])
     classes = counts.classes
     means = rng.standard_normal((classes, modes, dim))
     means *= separation / np.linalg.norm(means, axis=2, keepdims=True)
@@ -102,14 +102,14 @@ def mixture(
     return _scaled("mixture", counts, x, y, x_test, y_test, ceiling)
 
 
-def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, seed: int = 0) -> Dataset:
+def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, random_state: int = 0) -> Dataset:
     """Handwritten digits (8 x 8 pixels, 1797 images; Alpaydin & Kaynak 1998, as bundled with scikit-learn).
 
     Parameters
     ----------
     counts : ClassCounts of 10 classes, at most ``174 - test`` training samples each
     test : int, test samples per class
-    seed : int, of the choice of samples
+    random_state : int, of the choice of samples
 
     Raises
     ------
@@ -124,7 +124,7 @@ def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, seed: int = 0) -> Da
     check_digits(counts, test)
     sizes = list(counts)
     bunch: Any = load_digits()
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([random_state, 2])
     train, held = [], []
     for k, size in enumerate(sizes):
         rows = rng.permutation(np.flatnonzero(bunch.target == k))

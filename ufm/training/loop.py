@@ -65,7 +65,7 @@ def train(
     optimizer: Optimizer | None = None,
     epochs: int = 100,
     batch: int = 128,
-    seed: int = 0,
+    random_state: int = 0,
     folder: Path | None = None,
     description: dict[str, Any] | None = None,
     report: Callable[[Row], None] = lambda row: None,
@@ -78,7 +78,7 @@ def train(
     network : Network
     optimizer : Optimizer, Adam by default
     epochs, batch : int
-    seed : int, of initial parameters and of the order of samples in every epoch
+    random_state : int, of initial parameters and of the order of samples in every epoch
     folder : Path or None
         Where a checkpoint is written after every epoch, and read at the start if there is one: an interrupted run continues
         to bit for bit the same end (same machine and versions).
@@ -108,15 +108,17 @@ def train(
     for name, value in (("epochs", epochs), ("batch", batch)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"seed is {seed!r}; give a whole number of at least 0")
+    if not isinstance(random_state, int) or isinstance(random_state, bool) or random_state < 0:
+        raise InputError(f"random_state is {random_state!r}; give a whole number of at least 0")
     optimizer = Adam() if optimizer is None else optimizer
     prediction = prediction_for(data, network)
-    identity = fingerprint(data, network, optimizer, epochs, batch, seed) | ({} if description is None else description)
+    identity = fingerprint(data, network, optimizer, epochs, batch, random_state) | ({} if description is None else description)
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
-        state = resumed(folder, identity, network) or State(network.projected(network.initial(seed)), {}, [])
+        state = resumed(folder, identity, network) or State(network.projected(network.initial(random_state)), {}, [])
         for epoch in range(len(state.rows), epochs):
-            state, features, test_features = _epoch(state, data, network, optimizer, epoch, epochs, batch, seed, prediction)
+            state, features, test_features = _epoch(
+                state, data, network, optimizer, epoch, epochs, batch, random_state, prediction
+            )
             if folder is not None:
                 save(folder, state, identity)
             report(state.rows[-1])
@@ -139,12 +141,12 @@ def _epoch(
     epoch: int,
     epochs: int,
     batch: int,
-    seed: int,
+    random_state: int,
     prediction: Prediction | None,
 ) -> tuple[State, Floats, Floats]:
     """The state after one more epoch, and the features there."""
     parameters, memory, total = state.parameters, state.memory, len(data.y)
-    order = np.random.default_rng([seed, 5, epoch]).permutation(total)
+    order = np.random.default_rng([random_state, 5, epoch]).permutation(total)
     counter = Counter()
     count = -(-total // batch)
     for number in range(count):
@@ -158,7 +160,9 @@ def _epoch(
     features, work = network.features(parameters, data.x)
     test_features, test_work = network.features(parameters, data.x_test)
     if not (np.isfinite(features).all() and np.isfinite(test_features).all()):
-        raise ConvergenceError(f"training stopped after epoch {epoch + 1}: features are NaN or infinite; lower the rate")
+        raise ConvergenceError(
+            f"training stopped after epoch {epoch + 1}: features are NaN or infinite; lower the learning rate"
+        )
     row = measured_row(data, network, parameters, features, test_features, prediction)
     row["epoch"] = epoch + 1.0
     row["forward_calls"] = counter.work.forward / counter.batches

@@ -64,7 +64,7 @@ class Network:
 
     Parameters
     ----------
-    inputs, width, classes : int, dimensions p, d, K
+    inputs, width, n_classes : int, dimensions p, d, K
     body : Body, `Equilibrium` or `Stack`
     decay : Decay
 
@@ -79,18 +79,18 @@ class Network:
 
     inputs: int
     width: int
-    classes: int
+    n_classes: int
     body: Body = field(default_factory=Equilibrium)
     decay: Decay = field(default_factory=Decay)
 
-    def initial(self, seed: int) -> Gradients:
+    def initial(self, random_state: int) -> Gradients:
         """Random parameters; encoder and classifier depend on the seed and the dimensions alone, so that bodies are paired."""
-        outer, inner = np.random.default_rng([seed, 3]), np.random.default_rng([seed, 4])
+        outer, inner = np.random.default_rng([random_state, 3]), np.random.default_rng([random_state, 4])
         body = self.body.initial(self.width, inner)
         return {
             "encoder.weight": outer.standard_normal((self.width, self.inputs)) / np.sqrt(self.inputs),
             "encoder.bias": np.zeros(self.width),
-            "classifier.weight": outer.standard_normal((self.classes, self.width)) / np.sqrt(self.width),
+            "classifier.weight": outer.standard_normal((self.n_classes, self.width)) / np.sqrt(self.width),
             **{f"body.{name}": value for name, value in body.items()},
         }
 

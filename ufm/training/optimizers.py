@@ -1,4 +1,4 @@
-"""SGD with momentum, and Adam. An optimiser is a frozen value; its memory is a flat dict of arrays that checkpoints keep."""
+"""SGD with momentum, and Adam. An optimizer is a frozen value; its memory is a flat dict of arrays that checkpoints keep."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Optimizer(ABC):
 
     Parameters
     ----------
-    rate : float > 0, learning rate
-    schedule : "cosine" (falls to 1 % of the rate at the end of training) or "constant"
+    learning_rate : float > 0
+    schedule : "cosine" (falls to 1 % of it at the end of training) or "constant"
     """
 
-    rate: float = 0.01
+    learning_rate: float = 0.01
     schedule: str = "cosine"
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.rate, Real) and 0 < float(self.rate) < 1e6):
-            raise InputError(f"rate is {self.rate!r}; give a positive learning rate such as 0.01")
+        if not (isinstance(self.learning_rate, Real) and 0 < float(self.learning_rate) < 1e6):
+            raise InputError(f"learning_rate is {self.learning_rate!r}; give a positive number such as 0.01")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
 
-    def rate_at(self, progress: float) -> float:
+    def learning_rate_at(self, progress: float) -> float:
         """Learning rate at a share of the training in [0, 1]."""
         if self.schedule == "constant":
-            return self.rate
-        return self.rate * (0.01 + 0.99 * 0.5 * (1.0 + cos(pi * progress)))
+            return self.learning_rate
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + cos(pi * progress)))
 
     @abstractmethod
     def step(
@@ -57,7 +57,7 @@ class SGD(Optimizer):
     momentum : float in [0, 1)
     """
 
-    rate: float = 0.1
+    learning_rate: float = 0.1
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class SGD(Optimizer):
     def step(
         self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float
     ) -> tuple[Gradients, Gradients]:
-        rate = self.rate_at(progress)
+        rate = self.learning_rate_at(progress)
         velocity = {n: self.momentum * memory[n] + g if memory else g for n, g in gradients.items()}
         return {n: parameters[n] - rate * velocity[n] for n in parameters}, velocity
 
@@ -80,7 +80,7 @@ class Adam(Optimizer):
     def step(
         self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float
     ) -> tuple[Gradients, Gradients]:
-        rate = self.rate_at(progress)
+        rate = self.learning_rate_at(progress)
         count = float(memory["count"]) + 1.0 if memory else 1.0
         new: Gradients = {"count": np.array(count)}
         moved: Gradients = {}

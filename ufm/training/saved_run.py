@@ -53,10 +53,10 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     trained = train(
         data,
         network,
-        optimizer=settings.optimiser,
+        optimizer=settings.make_optimizer(),
         epochs=settings.epochs,
         batch=settings.batch,
-        seed=settings.seed,
+        random_state=settings.random_state,
         folder=folder,
         description=described,
         report=report,

@@ -15,7 +15,7 @@ import numpy as np
 
 import ufm
 from ufm.errors import InputError, brief
-from ufm.targets.counts import ClassCounts, long_tailed, step
+from ufm.targets.counts import ClassCounts, long_tailed, step_imbalanced
 from ufm.training.bodies import MAPS, Equilibrium, Stack
 from ufm.training.data import DATA, DIGITS_TEST, Dataset, check_digits
 from ufm.training.memory import refuse_too_large
@@ -28,6 +28,8 @@ LARGEST = {"mixture": 500, "digits": 100}
 DECAYS = {"mixture": (1e-2, 1e-4), "digits": (2e-2, 2.5e-4)}
 """Decays of classifier and features, where none are given: minorities of the steepest ratios then collapse in theory."""
 RATES = {"adam": 0.01, "sgd": 0.1}
+OPTIONS = {"learning_rate": "rate", "random_state": "seed"}
+"""Parameters whose names on the command line, in a sweep's file and in JSON are shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,9 @@ class Settings:
     decay : (lambda_W, lambda_H) or None for the data's own; half convention, features per sample
     body, encoder, jacobian : float, further decays, see `ufm.training.network.Decay`
     optimizer : "adam" or "sgd"
-    rate : float or None for the optimiser's own
-    epochs, batch, seed : int
+    learning_rate : float or None for the optimizer's own
+    epochs, batch : int
+    random_state : int, of data, initial parameters and order of samples
 
     Examples
     --------
@@ -71,10 +74,10 @@ class Settings:
     encoder: float = 0.0
     jacobian: float = 0.0
     optimizer: str = "adam"
-    rate: float | None = None
+    learning_rate: float | None = None
     epochs: int = 100
     batch: int = 128
-    seed: int = 0
+    random_state: int = 0
 
     def __post_init__(self) -> None:
         for name, options in (("model", MODELS), ("data", tuple(DATA)), ("map", MAPS), ("optimizer", tuple(OPTIMIZERS))):
@@ -82,14 +85,14 @@ class Settings:
                 raise InputError(f"{name} is {brief(getattr(self, name))}; choose one of {', '.join(options)}")
         if not isinstance(self.tail, bool):
             raise InputError(f"tail is {brief(self.tail)}; give True or False")
-        defaults = {"largest": LARGEST[self.data], "rate": RATES[self.optimizer], "decay": DECAYS[self.data]}
+        defaults = {"largest": LARGEST[self.data], "learning_rate": RATES[self.optimizer], "decay": DECAYS[self.data]}
         for name, value in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for name in ("width", "epochs", "batch", "largest"):
             object.__setattr__(self, name, _whole(name, getattr(self, name), 1))
-        object.__setattr__(self, "seed", _whole("seed", self.seed, 0))
-        for name in ("ratio", "body", "encoder", "jacobian", "rate"):
+        object.__setattr__(self, "random_state", _whole("random_state", self.random_state, 0))
+        for name in ("ratio", "body", "encoder", "jacobian", "learning_rate"):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         if self.contraction is not None:
             object.__setattr__(self, "contraction", _number("contraction", self.contraction))
@@ -111,7 +114,7 @@ class Settings:
         # Everything that can be wrong is said now, not after minutes of training.
         assert self.counts.classes
         assert self.network(1).decay
-        assert self.optimiser.rate
+        assert self.make_optimizer()
 
     @cached_property
     def counts(self) -> ClassCounts:
@@ -121,11 +124,11 @@ class Settings:
         if self.tail:
             return long_tailed(majority + minority, largest=self.largest, ratio=self.ratio)
         smallest = max(1, round(self.largest / self.ratio))
-        return step(majority=majority, minority=minority, n_majority=self.largest, n_minority=smallest)
+        return step_imbalanced(majority=majority, minority=minority, n_majority=self.largest, n_minority=smallest)
 
     def dataset(self) -> Dataset:
-        """The samples; those of one seed are the same for both models."""
-        return DATA[self.data](self.counts, seed=self.seed)
+        """The samples; those of one random state are the same for both models."""
+        return DATA[self.data](self.counts, random_state=self.random_state)
 
     def network(self, inputs: int) -> Network:
         """The network for inputs of this dimension."""
@@ -135,20 +138,42 @@ class Settings:
         decay = Decay(classifier=weight, features=features, body=self.body, encoder=self.encoder, jacobian=self.jacobian)
         return Network(inputs, self.width, self.counts.classes, body, decay)
 
-    @property
-    def optimiser(self) -> Optimizer:
-        """The optimiser."""
-        assert self.rate is not None
-        return OPTIMIZERS[self.optimizer](rate=self.rate)
+    def make_optimizer(self) -> Optimizer:
+        """The optimizer with its learning rate."""
+        assert self.learning_rate is not None
+        return OPTIMIZERS[self.optimizer](learning_rate=self.learning_rate)
+
+    @classmethod
+    def from_options(cls, **options: Any) -> Settings:
+        """Settings by the names that the command line, a sweep's file and JSON have for them (`OPTIONS`).
+
+        Raises
+        ------
+        InputError
+            As for `Settings`, with the option's name.
+
+        Examples
+        --------
+        >>> Settings.from_options(seed=3, rate=0.1).random_state
+        3
+        """
+        names = {option: name for name, option in OPTIONS.items()}
+        try:
+            return cls(**{names.get(option, option): value for option, value in options.items()})
+        except InputError as error:
+            text = str(error)
+            for name, option in OPTIONS.items():
+                text = text.replace(f"{name} is", f"{option} is")
+            raise InputError(text) from None
 
     def describe(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        found = asdict(self)
-        return found | {"classes": list(self.classes), "decay": list(self.decay or ())}
+        """The settings as JSON values, by the names of the command line."""
+        found = asdict(self) | {"classes": list(self.classes), "decay": list(self.decay or ())}
+        return {OPTIONS.get(name, name): value for name, value in found.items()}
 
     def __str__(self) -> str:
         shape = f"{self.classes[0]}-{self.classes[1]}" + ("-tail" if self.tail else "")
-        return f"{self.data}-{shape}-R{self.ratio:g}-{self.map}-{self.model}-s{self.seed}"
+        return f"{self.data}-{shape}-R{self.ratio:g}-{self.map}-{self.model}-s{self.random_state}"
 
 
 def _whole(name: str, value: Any, least: int) -> int:

@@ -100,7 +100,7 @@ def summarise(comparison: Comparison, folder: Path) -> list[Cell]:
         name = f"{s.data} {'long tail' if s.tail else f'{s.classes[0]}+{s.classes[1]}'} R={s.ratio:g}"
         settings.setdefault(name, s)
         if read is not None:
-            cells.setdefault(name, {"deq": {}, "explicit": {}})[s.model][s.seed] = read[1]
+            cells.setdefault(name, {"deq": {}, "explicit": {}})[s.model][s.random_state] = read[1]
     if not cells:
         raise InputError(f"{str(folder)!r} has no finished run of this comparison; run it first")
     found = []
@@ -163,7 +163,7 @@ def markdown(cells: list[Cell], comparison: Comparison, versions: dict[str, str]
         f"Seeds 0 to {comparison.seeds - 1}, {comparison.settings()[0].epochs} epochs. {told}.",
         "",
         "Written by `ufm compare`; both models of a pair share data, encoder, initial classifier, number of parameters, "
-        "optimiser and order of samples. Values: mean ± standard deviation over seeds, measured at the last epoch; accuracies "
+        "optimizer and order of samples. Values: mean ± standard deviation over seeds, measured at the last epoch; accuracies "
         "on balanced test samples, all else on training samples. *gap* is the training objective above the certified lower "
         "bound of the unconstrained-feature model with the same class sizes and decay; *to theory* are distances of normalised "
         "Gram matrices to that optimum's (0 to 2); *cos min* is the mean cosine between minority classifiers (W) or class "

@@ -100,7 +100,7 @@ def test_no_verdict_is_wrong_however_close_the_threshold(sizes, distance):
 def test_the_majority_collapses_where_class_weights_overcorrect():
     """K_A = K_B = 5, n_B = 100, mu = .0025, weights 1/n: sqrt(n_A) / n_A = 10 mu at R = 16 exactly."""
     for ratio, verdict in ((15.9, "no"), (16.1, "yes"), (17, "yes")):
-        counts = ufm.step(majority=5, minority=5, n_majority=round(100 * ratio), n_minority=100)
+        counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=round(100 * ratio), n_minority=100)
         decay = ufm.WeightDecay(2.5e-3, 2.5e-3)
         found = ufm.collapse(ufm.solve(ufm.Problem(counts, regularizer=decay, loss=ufm.CrossEntropy(weights=1.0))))
         assert found.verdict == "no"
@@ -354,7 +354,7 @@ def test_enclosures_refuse_what_they_do_not_know():
 @given(st.integers(1, 4), st.integers(2, 4), st.floats(0.2, 3), st.floats(1.5, 50))
 def test_budget_verdicts_enclose_the_contrast_of_an_unequal_route(a, b, height, ratio):
     """The contrast by the factored method on single classes lies in the enclosure of the symmetric one."""
-    counts = ufm.step(majority=a, minority=b, n_majority=round(20 * ratio), n_minority=20)
+    counts = ufm.step_imbalanced(majority=a, minority=b, n_majority=round(20 * ratio), n_minority=20)
     problem = ufm.Problem(counts, regularizer=ufm.NormBudget(height, 1.0))
     found = ufm.collapse(ufm.solve(problem))
     dense = np.asarray(ufm.solve(problem, method="factored").logits)

@@ -164,7 +164,7 @@ def test_an_edge_is_enclosed(window, inside):
 def test_windows_on_the_grid(window, monkeypatch):
     known = Known(*window)
     monkeypatch.setattr(etf, "Rivals", known)
-    found = etf.etf_window(classes=5, size=100, regularizer=DECAY, contraction=0.6, seed=4)
+    found = etf.etf_window(n_classes=5, size=100, regularizer=DECAY, contraction=0.6, random_state=4)
     assert known.given == (5, 100, DECAY, 0.6, 4)
     top = 1e3 * DECAY.mu * sqrt(100)
     expected = [edge for edge in reversed(window) if 1e-12 * top < edge < top and window[0] < window[1]]
@@ -182,7 +182,7 @@ def test_windows_on_the_grid(window, monkeypatch):
 def test_the_seed_is_zero_unless_given(monkeypatch):
     known = Known(0.0, 0.0)
     monkeypatch.setattr(etf, "Rivals", known)
-    assert etf.etf_window(classes=3, size=7, regularizer=DECAY, contraction=0.5) == []
+    assert etf.etf_window(n_classes=3, size=7, regularizer=DECAY, contraction=0.5) == []
     assert known.given == (3, 7, DECAY, 0.5, 0)
 
 
@@ -209,11 +209,11 @@ def test_windows_that_are_refused(change, match):
 def test_the_largest_and_least_number_of_classes_are_taken(monkeypatch):
     monkeypatch.setattr(etf, "Rivals", Known(0.0, 0.0))
     for classes in (3, 20):
-        assert ufm.etf_window(classes=classes, size=10, regularizer=DECAY, contraction=0.5) == []
+        assert ufm.etf_window(n_classes=classes, size=10, regularizer=DECAY, contraction=0.5) == []
 
 
 def test_tiny_decays_have_a_grid_of_decays_that_heads_take(monkeypatch):
     known = Known(0.0, 0.0)
     monkeypatch.setattr(etf, "Rivals", known)
-    ufm.etf_window(classes=3, size=1, regularizer=ufm.WeightDecay(1e-95, 1e-95), contraction=0.5)
+    ufm.etf_window(n_classes=3, size=1, regularizer=ufm.WeightDecay(1e-95, 1e-95), contraction=0.5)
     assert min(decay for decay, _ in known.asked) == pytest.approx(1e-21, rel=1e-9)

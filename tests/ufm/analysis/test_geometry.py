@@ -116,7 +116,7 @@ def test_measure_refuses_bad_input(features, labels, weight):
 
 @pytest.mark.parametrize(("margin", "verdict"), [(0.9, "yes"), (0.999, "yes"), (1.001, "no"), (1.1, "no")])
 def test_collapse_verdict_around_the_threshold(margin, verdict):
-    counts = ufm.step(majority=5, minority=5, n_majority=10_000, n_minority=1000)
+    counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=10_000, n_minority=1000)
     mu = np.sqrt(1000) / (counts.total * margin)
     solution = ufm.solve(ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu)))
     found = ufm.collapse(solution)
@@ -165,7 +165,7 @@ def test_minority_cosines_of_the_layer_peeled_model():
     """K=10, K_A=5, E_W=1, E_H=5 against R."""
     expected = {1: -1 / 9, 10**0.4: -0.0455, 10**0.8: 0.1511, 10: 0.5175, 12.2: 1.0, 1e4: 1.0}
     for ratio, cosine in expected.items():
-        counts = ufm.step(majority=5, minority=5, n_majority=round(10_000 * ratio), n_minority=10_000)
+        counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=round(10_000 * ratio), n_minority=10_000)
         found = ufm.geometry(ufm.solve(ufm.Problem(counts, regularizer=ufm.NormBudget(1, 5))))
         assert found["cos_minority"] == pytest.approx(cosine, abs=6e-5)
 
@@ -242,7 +242,7 @@ def test_measure_at_extreme_scales():
 
 
 def test_predictions_are_free_of_rotation_and_scale_and_reject_other_geometries():
-    counts = ufm.step(majority=2, minority=3, n_majority=20, n_minority=4)
+    counts = ufm.step_imbalanced(majority=2, minority=3, n_majority=20, n_minority=4)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(5e-3, 5e-3))
     theory = ufm.predict(problem)
     found = ufm.solve(problem).parameters

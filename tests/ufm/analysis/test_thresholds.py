@@ -53,7 +53,7 @@ def test_the_solver_agrees_on_both_sides(majority, minority, height, side):
     if critical * side <= 1 or critical > 1e5:
         return
     n = 10**7
-    counts = ufm.step(majority=majority, minority=minority, n_majority=round(side * critical * n), n_minority=n)
+    counts = ufm.step_imbalanced(majority=majority, minority=minority, n_majority=round(side * critical * n), n_minority=n)
     verdict = ufm.collapse(ufm.solve(ufm.Problem(counts, regularizer=regularizer), level="rigorous")).verdict
     assert verdict == ("yes" if side > 1 else "no")
 
@@ -81,7 +81,7 @@ def test_decay_per_class_against_the_solver():
     regularizer = ufm.WeightDecay(0.02, 0.02, per_class=True)
     critical = ufm.threshold(classes=(4, 3), regularizer=regularizer).value
     for side, verdict in ((0.99, "no"), (1.01, "yes")):
-        counts = ufm.step(majority=4, minority=3, n_majority=round(side * critical * 10**5), n_minority=10**5)
+        counts = ufm.step_imbalanced(majority=4, minority=3, n_majority=round(side * critical * 10**5), n_minority=10**5)
         assert ufm.collapse(ufm.solve(ufm.Problem(counts, regularizer=regularizer))).verdict == verdict
 
 

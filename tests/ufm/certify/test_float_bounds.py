@@ -175,7 +175,7 @@ def test_temperatures_far_apart(head):
 @settings(max_examples=30, deadline=None)
 def test_step_imbalance_in_blocks(majority, minority, least, ratio, part, budget):
     most = max(least + 1, round(least * ratio))
-    counts = ufm.step(majority=majority, minority=minority, n_majority=most, n_minority=least)
+    counts = ufm.step_imbalanced(majority=majority, minority=minority, n_majority=most, n_minority=least)
     sizes = {"majority": majority, "minority": minority, "n_majority": most, "n_minority": least}
     if budget:
         c = 100.0 * part

@@ -214,7 +214,9 @@ def test_what_works_in_reasonable_time_is_not_refused():
     sizes = [500 - k % 201 for k in range(365)]  # 201 distinct sizes
     assert 2 < seconds_for(ufm.Problem(sizes, regularizer=decay)) < 60
     assert (
-        seconds_for(ufm.Problem(ufm.step(majority=500_000, minority=500_000, n_majority=9, n_minority=3), regularizer=decay))
+        seconds_for(
+            ufm.Problem(ufm.step_imbalanced(majority=500_000, minority=500_000, n_majority=9, n_minority=3), regularizer=decay)
+        )
         < 1
     )
     assert seconds_for(ufm.Problem(range(1, DENSE_CLASSES + 1), regularizer=decay)) < 3600

@@ -83,10 +83,10 @@ def test_lower_bounds_hold_for_everything_found():
 
 
 def test_search_is_reproducible_and_starts_help():
-    first, again = (ufm.solve(deep(6, 3), method=Multistart(starts=3, seed=5, effort=10)) for _ in range(2))
+    first, again = (ufm.solve(deep(6, 3), method=Multistart(starts=3, random_state=5, effort=10)) for _ in range(2))
     assert first.candidates == again.candidates
     assert first.certificate.lower == again.certificate.lower
-    more = ufm.solve(deep(6, 3), method=Multistart(starts=8, seed=5, effort=10))
+    more = ufm.solve(deep(6, 3), method=Multistart(starts=8, random_state=5, effort=10))
     assert more.value <= first.value * (1 + 1e-12)
 
 
@@ -172,7 +172,7 @@ def test_thresholds_that_cannot_be_given():
 
 def test_window_in_which_the_etf_loses():
     regularizer = ufm.WeightDecay(5e-4, 5e-4)
-    high, low = ufm.etf_window(classes=4, size=100, regularizer=regularizer, contraction=0.9)
+    high, low = ufm.etf_window(n_classes=4, size=100, regularizer=regularizer, contraction=0.9)
     assert high.value > low.value
     for decay, loses in (
         (1.1 * high.upper, False),
@@ -183,7 +183,7 @@ def test_window_in_which_the_etf_loses():
         problem = ufm.Problem([100] * 4, regularizer=regularizer, head=ufm.DecayedDEQ(decay, 0.9))
         solution = ufm.solve(problem, method=Multistart(starts=6, effort=0))
         assert (codes(solution)["etf code"] > solution.value * (1 + 1e-9)) == loses
-    assert ufm.etf_window(classes=4, size=100, regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), contraction=0.5) == []
+    assert ufm.etf_window(n_classes=4, size=100, regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), contraction=0.5) == []
 
 
 def test_depth_of_the_pair_code():
@@ -212,12 +212,12 @@ def test_saddles_and_minimisers_are_told_apart():
         assert found.slope < 1e-7
     assert found.curvature is None
     zero = ufm.classify(problem, np.zeros((4, 6)), np.zeros((6, 16)))
-    lowest = ufm.spectrum(problem, np.zeros((4, 6)), np.zeros((6, 16)))[0]
+    lowest = ufm.hessian_eigenvalues(problem, np.zeros((4, 6)), np.zeros((6, 16)))[0]
     assert zero.kind == "strict saddle"
     assert zero.curvature[0] <= lowest + 1e-9
     assert zero.curvature[1] == pytest.approx(lowest, rel=1e-4)
     best = ufm.solve(problem).parameters
-    values = ufm.spectrum(problem, best.weight, best.features)
+    values = ufm.hessian_eigenvalues(problem, best.weight, best.features)
     # Rotations of the used dimensions, and of the others into them, cost nothing: d(d-1)/2 - (d-r)(d-r-1)/2 directions.
     assert values[0] > -1e-10
     assert np.sum(np.abs(values) < 1e-9) == 15 - 3
@@ -387,12 +387,12 @@ def test_thresholds_follow_solutions_that_a_fresh_search_would_miss():
         lambda: ufm.CrossEntropy(temperatures=(1e200, 1.0)).bind(ufm.ClassCounts.parse("100,10")),
         lambda: ufm.DecayedDEQ(1e299, 0.5),
         lambda: ufm.FixedETF(average="no"),
-        lambda: ufm.etf_window(classes=4, size=5, regularizer=ufm.NormBudget(1, 1), contraction=0.5),
-        lambda: ufm.etf_window(classes="4", size=5, regularizer=TINY, contraction=0.5),
+        lambda: ufm.etf_window(n_classes=4, size=5, regularizer=ufm.NormBudget(1, 1), contraction=0.5),
+        lambda: ufm.etf_window(n_classes="4", size=5, regularizer=TINY, contraction=0.5),
         lambda: ufm.pair_depth("4"),
         lambda: ufm.landscape(None),
         lambda: ufm.landscape(ufm.Problem([4] * 4, regularizer=TINY), scale="a"),
-        lambda: ufm.spectrum(ufm.Problem([4] * 4, regularizer=TINY), np.zeros(4), np.zeros((4, 4))),
+        lambda: ufm.hessian_eigenvalues(ufm.Problem([4] * 4, regularizer=TINY), np.zeros(4), np.zeros((4, 4))),
         lambda: ufm.classify(ufm.Problem([4] * 4, regularizer=TINY), "W", [[1], [1, 2]]),
         lambda: ufm.solve(ufm.Problem([5] * 10**5, regularizer=TINY, head=ufm.ReLU())),
         lambda: ufm.threshold(classes=(20, 20), regularizer=TINY, minority_count=5, head=ufm.Explicit(2)),

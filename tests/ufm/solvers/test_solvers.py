@@ -16,7 +16,7 @@ ROUTES = {
     "symmetric": Symmetric(),
     "factored": Factored(),
     "gradient": Gradient(),
-    "heavy ball": Gradient(rule="heavy-ball", seed=1),
+    "heavy ball": Gradient(rule="heavy-ball", random_state=1),
     "clarabel": Convex(),
     "scs": Convex(profile="scs-1e-9"),
     "sdp": Convex(profile="scs-1e-9", formulation="sdp"),
@@ -231,7 +231,7 @@ def test_convex_profiles_are_checked():
 @pytest.mark.parametrize("rule", ["gd", "heavy-ball", "nesterov", "adam"])
 def test_dynamics_reach_the_certified_optimum_and_record_it(rule):
     problem = SHARED["step decay"]
-    solution = ufm.solve(problem, method=Gradient(rule=rule, seed=4))
+    solution = ufm.solve(problem, method=Gradient(rule=rule, random_state=4))
     assert solution.certificate.relative_gap < 1e-5
     path = solution.path
     assert path.iteration[0] == 0

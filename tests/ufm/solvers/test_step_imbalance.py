@@ -12,7 +12,7 @@ SIZES = st.integers(1, 10**6)
 
 
 def problem(a, b, na, nb, regularizer):
-    return ufm.Problem(ufm.step(majority=a, minority=b, n_majority=na, n_minority=nb), regularizer=regularizer)
+    return ufm.Problem(ufm.step_imbalanced(majority=a, minority=b, n_majority=na, n_minority=nb), regularizer=regularizer)
 
 
 @given(st.integers(1, 8), st.integers(1, 8), SIZES, SIZES, st.floats(-7, 1), st.booleans())

@@ -117,8 +117,8 @@ def test_thresholds_and_training_are_tasks(tmp_path):
     assert (gap > 0).all()
     assert ((accuracy >= 0) & (accuracy <= 1)).all()
     # Seeds come from the content of a point, so that no order of running changes them.
-    assert spec.kind.prepare(spec.grid.point(0)).seed == seed_of(identity("train", spec.grid.point(0)))
-    assert spec.kind.prepare(spec.grid.point(0)).seed != spec.kind.prepare(spec.grid.point(1)).seed
+    assert spec.kind.prepare(spec.grid.point(0)).random_state == seed_of(identity("train", spec.grid.point(0)))
+    assert spec.kind.prepare(spec.grid.point(0)).random_state != spec.kind.prepare(spec.grid.point(1)).random_state
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -33,7 +33,7 @@ def test_a_million_classes_cost_nothing():
 
 
 def test_named_families():
-    assert list(ufm.step(majority=2, minority=1, n_majority=9, n_minority=3)) == [9, 9, 3]
+    assert list(ufm.step_imbalanced(majority=2, minority=1, n_majority=9, n_minority=3)) == [9, 9, 3]
     tail = list(ufm.long_tailed(100, largest=500, ratio=100))
     assert tail[0] == 500
     assert tail[-1] == 5

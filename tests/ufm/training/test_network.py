@@ -1,4 +1,4 @@
-"""Objective and gradients of whole networks, bodies of equal size, optimisers."""
+"""Objective and gradients of whole networks, bodies of equal size, optimizers."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_bodies_have_equally_many_parameters_and_paired_starts(name):
 
 def test_the_objective_is_that_of_the_unconstrained_feature_model(rng):
     """Features equal within classes, other decays zero: the network's objective is the model's, in the same convention."""
-    counts = ufm.step(majority=2, minority=2, n_majority=6, n_minority=2)
+    counts = ufm.step_imbalanced(majority=2, minority=2, n_majority=6, n_minority=2)
     labels = np.repeat(np.arange(4), list(counts))
     weight, means = rng.standard_normal((4, 5)), rng.standard_normal((5, 4))
     network = Network(3, 5, 4, Stack(), Decay(classifier=0.2, features=0.03))
@@ -100,9 +100,15 @@ def test_cross_entropy_of_extreme_logits():
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SGD(rate=0.05), SGD(rate=0.1, momentum=0.0), Adam(rate=0.3), Adam(rate=0.1, schedule="constant")]
+    "optimizer",
+    [
+        SGD(learning_rate=0.05),
+        SGD(learning_rate=0.1, momentum=0.0),
+        Adam(learning_rate=0.3),
+        Adam(learning_rate=0.1, schedule="constant"),
+    ],
 )
-def test_optimisers_minimise_a_quadratic(optimizer):
+def test_optimizers_minimise_a_quadratic(optimizer):
     scale = np.array([1.0, 4.0])
     parameters, memory = {"x": np.array([3.0, -2.0])}, {}
     for step in range(400):
@@ -112,7 +118,7 @@ def test_optimisers_minimise_a_quadratic(optimizer):
 
 def test_adam_is_that_of_its_paper():
     """First steps worked out by hand: rate times sign, then the bias-corrected ratio."""
-    optimizer = Adam(rate=0.1, schedule="constant")
+    optimizer = Adam(learning_rate=0.1, schedule="constant")
     parameters, memory = optimizer.step({"x": np.zeros(2)}, {"x": np.array([5.0, -1e-3])}, {}, 0.0)
     assert parameters["x"] == pytest.approx([-0.1, 0.1], rel=1e-4)
     moved, _ = optimizer.step(parameters, {"x": np.array([1.0, 1e-3])}, memory, 0.0)
@@ -130,7 +136,7 @@ def test_adam_is_that_of_its_paper():
         lambda: Equilibrium(contraction=1.0),
         lambda: Stack(map="gru"),
         lambda: SGD(momentum=1.0),
-        lambda: SGD(rate=0.0),
+        lambda: SGD(learning_rate=0.0),
         lambda: Adam(schedule="step"),
     ],
 )

@@ -29,9 +29,9 @@ def model(request):
 
 
 def test_mixture_and_digits_have_the_asked_sizes_and_repeat():
-    counts = ufm.step(majority=3, minority=7, n_majority=20, n_minority=4)
+    counts = ufm.step_imbalanced(majority=3, minority=7, n_majority=20, n_minority=4)
     for make in (mixture, digits):
-        data, again, other = make(counts, seed=1), make(counts, seed=1), make(counts, seed=2)
+        data, again, other = make(counts, random_state=1), make(counts, random_state=1), make(counts, random_state=2)
         assert np.bincount(data.y).tolist() == list(counts)
         assert len(set(np.bincount(data.y_test))) == 1
         assert (data.x == again.x).all()
@@ -117,7 +117,7 @@ def test_training_lowers_the_objective_and_learns(model):
     assert found.history["objective"][-1] < 0.6 * found.history["objective"][0]
     assert found.last["accuracy"] > 0.85
     assert found.history["unsolved"].max() == 0
-    sgd = train(data, network, epochs=12, batch=64, optimizer=SGD(rate=0.05))
+    sgd = train(data, network, epochs=12, batch=64, optimizer=SGD(learning_rate=0.05))
     assert sgd.last["accuracy"] > 0.8
 
 
@@ -142,7 +142,7 @@ def test_a_file_can_be_read_without_pickles_and_measured(tmp_path):
 def test_nan_stops_the_run_with_its_cause():
     data = digits(ufm.balanced(10, 10))
     with pytest.raises(ufm.ConvergenceError, match=r"epoch \d+.*lower the"):
-        train(data, Network(64, 8, 10, Stack(map="linear")), optimizer=SGD(rate=1e5, momentum=0.0), epochs=30)
+        train(data, Network(64, 8, 10, Stack(map="linear")), optimizer=SGD(learning_rate=1e5, momentum=0.0), epochs=30)
     broken = Dataset("digits", data.counts, data.x * np.nan, data.y, data.x_test, data.y_test)
     with pytest.raises((ufm.ConvergenceError, ufm.InputError)):
         train(broken, Network(64, 8, 10, Equilibrium()), epochs=1)
@@ -207,11 +207,11 @@ def _epochs(folder):
         {"ratio": float("nan")},
         {"classes": (0, 5)},
         {"epochs": 0},
-        {"seed": -1},
+        {"random_state": -1},
         {"width": 0},
         {"contraction": 1.5},
         {"decay": (-1, 1)},
-        {"rate": -1},
+        {"learning_rate": -1},
         {"model": "explicit", "jacobian": 0.1},
         {"optimizer": "lion"},
     ],
@@ -308,13 +308,13 @@ def test_a_diverging_run_is_one_line_and_exit_1(tmp_path):
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
-    data, other = digits(ufm.balanced(10, 10)), digits(ufm.balanced(10, 10), seed=1)
+    data, other = digits(ufm.balanced(10, 10)), digits(ufm.balanced(10, 10), random_state=1)
     network = Network(64, 8, 10, Stack())
     train(data, network, epochs=2, folder=tmp_path)
     for changed in (
         lambda: train(other, network, epochs=2, folder=tmp_path),
         lambda: train(data, network, epochs=1, folder=tmp_path),
-        lambda: train(data, network, epochs=2, seed=1, folder=tmp_path),
+        lambda: train(data, network, epochs=2, random_state=1, folder=tmp_path),
         lambda: train(data, Network(64, 8, 10, Equilibrium()), epochs=2, folder=tmp_path),
         lambda: train(data, network, epochs=2, optimizer=SGD(), folder=tmp_path),
     ):
@@ -348,7 +348,7 @@ def test_damaged_archives_are_one_sentence(tmp_path):
 
 def test_settings_take_numbers_of_any_kind(tmp_path):
     found = Settings(
-        classes=(np.int64(5), 5), largest=np.int64(20), ratio=np.float32(2), body=np.float32(0.5), seed=np.int64(3)
+        classes=(np.int64(5), 5), largest=np.int64(20), ratio=np.float32(2), body=np.float32(0.5), random_state=np.int64(3)
     )
     assert json.loads(json.dumps(found.describe()))["body"] == 0.5
     for odd in (

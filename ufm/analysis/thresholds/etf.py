@@ -41,16 +41,18 @@ BETTER = 1 - 1e-10
 """Multiple of the ETF's value below which another code is better."""
 
 
-def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction: float, seed: int = 0) -> list[Threshold]:
+def etf_window(
+    *, n_classes: int, size: int, regularizer: WeightDecay, contraction: float, random_state: int = 0
+) -> list[Threshold]:
     """Decays on A between which the simplex ETF is not optimal for balanced equilibria, largest first; may be empty.
 
     Parameters
     ----------
-    classes, size : int
+    n_classes, size : int
         K (3 to 20) classes of n samples.
     regularizer : WeightDecay
     contraction : float in (0, 1)
-    seed : int, of the random starts that look for better codes
+    random_state : int, of the random starts that look for better codes
 
     Returns
     -------
@@ -66,18 +68,18 @@ def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction
     Examples
     --------
     >>> import ufm
-    >>> edge = ufm.etf_window(classes=4, size=100, regularizer=ufm.WeightDecay(5e-4, 5e-4), contraction=0.9)[0]
+    >>> edge = ufm.etf_window(n_classes=4, size=100, regularizer=ufm.WeightDecay(5e-4, 5e-4), contraction=0.9)[0]
     >>> edge.quantity, edge.upper - edge.lower < 1e-5 * edge.value
     ('decay on A', True)
     """
-    if not (isinstance(classes, Integral) and 3 <= classes <= MAX_CLASSES):
-        raise InputError(f"classes is {classes!r}; other codes are searched for with 3 to {MAX_CLASSES} classes")
+    if not (isinstance(n_classes, Integral) and 3 <= n_classes <= MAX_CLASSES):
+        raise InputError(f"n_classes is {n_classes!r}; other codes are searched for with 3 to {MAX_CLASSES} classes")
     if not isinstance(regularizer, WeightDecay) or regularizer.bias is not None:
         raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) without a bias")
-    check_options(0.5, seed=seed)
+    check_options(0.5, random_state=random_state)
     from threadpoolctl import threadpool_limits
 
-    rivals = Rivals(classes, size, regularizer, contraction, seed)
+    rivals = Rivals(n_classes, size, regularizer, contraction, random_state)
     # All singular values stay below the knee, and the loss's curvature outweighs the penalty's, far above this.
     grid = np.geomspace(1e3, 1e-9, 49) * max(regularizer.mu * sqrt(size), 1e-12)
     with threadpool_limits(limits=1):
@@ -86,26 +88,26 @@ def etf_window(*, classes: int, size: int, regularizer: WeightDecay, contraction
     return edges
 
 
-def pair_depth(classes: int) -> int | None:
+def pair_depth(n_classes: int) -> int | None:
     """Least number of linear layers at which the pair code beats the simplex ETF for small decay; None where it never does.
 
     >>> [pair_depth(k) for k in (2, 4, 6, 10)]
     [None, 3, 2, 2]
     """
-    if not isinstance(classes, Integral) or classes < 2 or classes % 2:
-        raise InputError(f"classes is {classes!r}; pairs need an even whole number of classes")
+    if not isinstance(n_classes, Integral) or n_classes < 2 or n_classes % 2:
+        raise InputError(f"n_classes is {n_classes!r}; pairs need an even whole number of classes")
     # K 2^{2/(L+1)} < 2 (K-1) iff 4 < (2 - 2/K)^{L+1}: never for K = 2, where the base is 1; never for L = 1, where the base is
     # less than 2; for L = 2 iff K > 4.85; and for K = 4 from L = 3, since 1.5^4 > 4.
-    return {2: None, 4: 3}.get(int(classes), 2)
+    return {2: None, 4: 3}.get(int(n_classes), 2)
 
 
 class Rivals:
     """Codes that may beat the ETF, warm-started from those that did at other decays."""
 
-    def __init__(self, classes: int, size: int, regularizer: WeightDecay, contraction: float, seed: int) -> None:
-        self.counts = balanced(classes, size)
+    def __init__(self, n_classes: int, size: int, regularizer: WeightDecay, contraction: float, random_state: int) -> None:
+        self.counts = balanced(n_classes, size)
         self.regularizer, self.contraction = regularizer, contraction
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(random_state)
         self.pool: list[Point] = []
 
     def win(self, decay: float, search: bool) -> bool:

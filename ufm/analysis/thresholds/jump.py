@@ -60,7 +60,9 @@ GROWTH = 4.0
 MAX_RATIO = 1e5
 
 
-def jump_threshold(majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, seed: int = 0) -> Threshold:
+def jump_threshold(
+    majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, random_state: int = 0
+) -> Threshold:
     """The ratio from which the best solution found has collapsed minority classes, enclosed to a relative 1e-6.
 
     Raises
@@ -77,7 +79,7 @@ def jump_threshold(majority: int, minority: int, count: int, regularizer: Weight
 
     family = Family(majority, minority, count, regularizer, head)
     with threadpool_limits(limits=1):
-        return search_exchange(family, seed)
+        return search_exchange(family, random_state)
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,9 @@ class Family:
 class Tracker:
     """Best collapsed and separated solutions at a ratio, warm-started from those of other ratios."""
 
-    def __init__(self, family: Family, seed: int) -> None:
+    def __init__(self, family: Family, random_state: int) -> None:
         self.family = family
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(random_state)
         # Starts from the last ratio, and from the largest ratio so far at which separation won: a solution that is lost
         # at some larger ratio must not be forgotten for those between.
         self.pools: dict[str, list[Point]] = {"collapsed": [], "separated": []}
@@ -227,8 +229,8 @@ def _apart_groups(program: LogitProgram, height: float) -> Floats:
     return program.core(height * (np.diag(1.0 / m) - 1.0 / m.sum()))
 
 
-def search_exchange(family: Family, seed: int) -> Threshold:
-    tracker = Tracker(family, seed)
+def search_exchange(family: Family, random_state: int) -> Threshold:
+    tracker = Tracker(family, random_state)
     first, last = max(family.first(), 0.0), family.last()
     at = max(first * (1 + 1e-4), 1.0)
     if tracker.excess(at, True) >= -NOISE:

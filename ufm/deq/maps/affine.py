@@ -14,7 +14,7 @@ from ufm._arrays import Floats
 from ufm._rounding import gamma
 from ufm.deq.bounds import operator_norm, residual_bound
 from ufm.deq.maps.activations import Activation, activation
-from ufm.deq.maps.base import BatchMap, Gradients, Layer, Pullback, Rows, batch
+from ufm.deq.maps.base import BatchMap, Gradients, Layer, MapPullback, Rows, batch
 from ufm.errors import InputError
 from ufm.problem.heads.equilibrium import clip_spectrum
 
@@ -35,8 +35,8 @@ class AffineMap(BatchMap):
     def vjp(self, z: Floats, cotangent: Floats) -> Floats:
         return (cotangent * self.sigma.slope(self.value(z))) @ self.weight
 
-    def linearised(self, z: Floats) -> Pullback:
-        return Pullback(lambda map_, slope, v: (v * slope) @ map_.weight, self, self.sigma.slope(self.value(z)))  # type: ignore[attr-defined]
+    def linearised(self, z: Floats) -> MapPullback:
+        return MapPullback(lambda map_, slope, v: (v * slope) @ map_.weight, self, self.sigma.slope(self.value(z)))  # type: ignore[attr-defined]
 
     def jacobian(self, z: Floats) -> Floats:
         return self.sigma.slope(self.value(z))[:, :, None] * self.weight

@@ -39,9 +39,9 @@ class BatchMap(ABC):
         """The map of these samples of the batch alone."""
         ...
 
-    def linearised(self, z: Floats) -> Pullback:
+    def linearised(self, z: Floats) -> MapPullback:
         """``v -> v J(z)`` with everything that depends on z computed once."""
-        return Pullback(lambda map_, z_, v: map_.vjp(z_, v), self, z)
+        return MapPullback(lambda map_, z_, v: map_.vjp(z_, v), self, z)
 
     def jacobian(self, z: Floats) -> NDArray[np.float64]:
         """(B, d, d) Jacobians, ``J[i, a, b] = df_a / dz_b``, by d vector-Jacobian products."""
@@ -54,7 +54,7 @@ class BatchMap(ABC):
         return found
 
 
-class Pullback:
+class MapPullback:
     """``v -> v J`` at a state, for a batch; knows how to drop samples."""
 
     def __init__(self, apply: Callable[[BatchMap, Floats, Floats], Floats], map_: BatchMap, z: Floats) -> None:
@@ -63,8 +63,8 @@ class Pullback:
     def __call__(self, cotangent: Floats) -> Floats:
         return self.apply(self.map, self.z, cotangent)
 
-    def restrict(self, rows: Rows) -> Pullback:
-        return Pullback(self.apply, self.map.restrict(rows), self.z[rows])
+    def restrict(self, rows: Rows) -> MapPullback:
+        return MapPullback(self.apply, self.map.restrict(rows), self.z[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from ufm.spectral.penalties import Penalty
 from ufm.targets.counts import ClassCounts
 
 Arrays = tuple[Floats, ...]
-Pullback = Callable[[Floats], tuple[Floats, Arrays]]
+FeaturePullback = Callable[[Floats], tuple[Floats, Arrays]]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Head(ABC):
         return None
 
     @abstractmethod
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+    def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> Penalty:
         """The penalty on the singular values (or columns) of the scaled logits."""
         ...
 
@@ -144,7 +144,7 @@ class Head(ABC):
         """A random start for the head's own arrays."""
         return ()
 
-    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, Pullback]:
+    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, FeaturePullback]:
         """Last-layer features of ``features`` (d, n), and the map from their gradient to those of H and the arrays."""
         return features, lambda slope: (slope, ())
 
@@ -152,7 +152,7 @@ class Head(ABC):
         """The regulariser's value on the head's own arrays, with its gradient."""
         return 0.0, tuple(np.zeros_like(a) for a in arrays)
 
-    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+    def project(self, arrays: Arrays, regularizer: Regularizer, n_classes: int) -> Arrays:
         """Nearest admissible arrays."""
         return arrays
 
@@ -164,9 +164,9 @@ class Head(ABC):
         """Admissible features of the size of these, for a random start."""
         return features
 
-    def project_budget(self, features: Floats, weights: Floats, regularizer: NormBudget, classes: int) -> Floats:
+    def project_budget(self, features: Floats, weights: Floats, regularizer: NormBudget, n_classes: int) -> Floats:
         """Features (d, N) inside the budget on them; sample i counts ``weights[i]`` (N,), which sum to one in each class."""
-        size = float(weights @ np.sum(features**2, axis=0)) / (classes * regularizer.features)
+        size = float(weights @ np.sum(features**2, axis=0)) / (n_classes * regularizer.features)
         return features / np.sqrt(size) if size > 1 else features
 
     def surcharge(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> float:
@@ -181,11 +181,11 @@ class Head(ABC):
         """The largest decay on the head's own arrays, beyond the regulariser's."""
         return 0.0
 
-    def fixed_weight(self, regularizer: Regularizer, classes: int, dim: int) -> Floats | None:
+    def fixed_weight(self, regularizer: Regularizer, n_classes: int, dim: int) -> Floats | None:
         """The classifier, where it is not free."""
         return None
 
-    def width(self, classes: int) -> int:
+    def width(self, n_classes: int) -> int:
         """Feature dimensions that recovery needs whatever the rank of the logits."""
         return 1
 

@@ -69,7 +69,7 @@ class DecayedDEQ(Equilibrium):
         assert self.contraction is not None
         return self.contraction
 
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+    def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> Penalty:
         if isinstance(regularizer, NormBudget):
             raise InputError(f"head {self} needs WeightDecay, not {regularizer}")
         return MinimaxConcave(regularizer.mu, self.decay, self.limit)
@@ -89,7 +89,7 @@ class DecayedDEQ(Equilibrium):
     def price(self, arrays: Arrays, regularizer: Regularizer) -> tuple[float, Arrays]:
         return 0.5 * self.decay * float(np.sum(arrays[0] ** 2)), (self.decay * arrays[0],)
 
-    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+    def project(self, arrays: Arrays, regularizer: Regularizer, n_classes: int) -> Arrays:
         return (clip_spectrum(arrays[0], self.limit),)
 
     def admits(self, parameters: Parameters, regularizer: Regularizer) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Head, Parameters, Pullback
+from ufm.problem.heads.base import Arrays, FeaturePullback, Head, Parameters
 
 
 class Equilibrium(Head):
@@ -23,7 +23,7 @@ class Equilibrium(Head):
     def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
         return (0.1 * self.limit * rng.standard_normal((dim, dim)) / (2.0 * np.sqrt(dim)),)
 
-    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, Pullback]:
+    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, FeaturePullback]:
         (mixing,) = arrays
         resolvent = np.linalg.inv(np.eye(len(mixing)) - mixing)
         outputs = resolvent @ features

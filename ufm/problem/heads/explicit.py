@@ -12,7 +12,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.problem.heads.base import Arrays, Directions, Head, Parameters, Pullback, split_sizes
+from ufm.problem.heads.base import Arrays, Directions, FeaturePullback, Head, Parameters, split_sizes
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.problem.spelling import Spelling
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty, Schatten, SchattenBall
@@ -65,12 +65,12 @@ class Explicit(Head):
     def exact_gain(self) -> Fraction | None:
         return Fraction(1) if self.layers == 1 else None
 
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+    def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> Penalty:
         depth = self.layers + 1
         if isinstance(regularizer, NormBudget):
             if self.layers == 1:
-                return NuclearBall(regularizer.radius(classes))
-            level = _mean(classes * regularizer.weight, classes * regularizer.features, self.layers)
+                return NuclearBall(regularizer.radius(n_classes))
+            level = _mean(n_classes * regularizer.weight, n_classes * regularizer.features, self.layers)
             regularizer.check_logit(level ** (0.5 * depth))
             return SchattenBall(level, self.power)
         if self.layers == 1:
@@ -94,7 +94,7 @@ class Explicit(Head):
         # Near the identity's size: products of many small factors start too close to the saddle at zero.
         return tuple(np.eye(dim) * 0.5 + scale * rng.standard_normal((dim, dim)) / np.sqrt(dim) for _ in range(self.layers - 1))
 
-    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, Pullback]:
+    def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, FeaturePullback]:
         inputs = [features]
         for layer in arrays:
             inputs.append(layer @ inputs[-1])
@@ -114,10 +114,10 @@ class Explicit(Head):
         value = 0.5 * regularizer.weight * float(sum(np.sum(a**2) for a in arrays))
         return value, tuple(regularizer.weight * a for a in arrays)
 
-    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+    def project(self, arrays: Arrays, regularizer: Regularizer, n_classes: int) -> Arrays:
         if not isinstance(regularizer, NormBudget):
             return arrays
-        limit = np.sqrt(classes * regularizer.weight)
+        limit = np.sqrt(n_classes * regularizer.weight)
         return tuple(a * min(1.0, limit / max(float(np.linalg.norm(a)), 1e-300)) for a in arrays)
 
     def arrays(self, parameters: Parameters) -> Arrays:

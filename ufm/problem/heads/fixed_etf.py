@@ -60,9 +60,9 @@ class FixedETF(Head):
     spelling = Spelling("etf", "etf[:norm=X,average]", optional={"norm": "norm"}, flags=("average",))
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
-        classes = counts.classes
-        if dim is not None and dim < classes - 1:
-            return f"dim={dim} is too small for the head etf: a simplex ETF of K={classes} needs dim >= {classes - 1}"
+        n_classes = counts.classes
+        if dim is not None and dim < n_classes - 1:
+            return f"dim={dim} is too small for the head etf: a simplex ETF of K={n_classes} needs dim >= {n_classes - 1}"
         if not loss.plain_cross_entropy:
             return f"loss {loss} does not go with the head etf; only plain cross-entropy (ce) is solved there"
         if regularizer.bias_decay() is not None:
@@ -79,33 +79,33 @@ class FixedETF(Head):
             return regularizer.weight
         return 1.0 if self.norm is None else self.norm
 
-    def stretch(self, regularizer: Regularizer, classes: int) -> float:
+    def stretch(self, regularizer: Regularizer, n_classes: int) -> float:
         """The singular value of W: ``|z| = stretch |h|`` for features in its row space."""
-        return sqrt(self.strength(regularizer) * classes / (classes - 1))
+        return sqrt(self.strength(regularizer) * n_classes / (n_classes - 1))
 
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> ColumnPenalty:
-        stretch = self.stretch(regularizer, classes)
+    def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> ColumnPenalty:
+        stretch = self.stretch(regularizer, n_classes)
         if isinstance(regularizer, WeightDecay):
             return ColumnPenalty("price", regularizer.features / stretch**2, 2)
         radius = stretch * sqrt(regularizer.features)
-        regularizer.check_logit(radius * sqrt(classes) if self.average else radius)
-        return ColumnPenalty("ball", radius * sqrt(classes), 2) if self.average else ColumnPenalty("caps", radius, 2)
+        regularizer.check_logit(radius * sqrt(n_classes) if self.average else radius)
+        return ColumnPenalty("ball", radius * sqrt(n_classes), 2) if self.average else ColumnPenalty("caps", radius, 2)
 
-    def width(self, classes: int) -> int:
-        return classes - 1
+    def width(self, n_classes: int) -> int:
+        return n_classes - 1
 
     def spent(self, columns: Floats) -> float:
         return float(columns.sum() if self.average else len(columns) * columns.max())
 
-    def project_budget(self, features: Floats, weights: Floats, regularizer: NormBudget, classes: int) -> Floats:
+    def project_budget(self, features: Floats, weights: Floats, regularizer: NormBudget, n_classes: int) -> Floats:
         if self.average:
-            return super().project_budget(features, weights, regularizer, classes)
+            return super().project_budget(features, weights, regularizer, n_classes)
         lengths = np.linalg.norm(features, axis=0)
         return features * np.minimum(1.0, np.sqrt(regularizer.features) / lengths)
 
-    def fixed_weight(self, regularizer: Regularizer, classes: int, dim: int) -> Floats:
-        weight = np.zeros((classes, dim))
-        weight[:, : classes - 1] = self.stretch(regularizer, classes) * centred_frame(classes)
+    def fixed_weight(self, regularizer: Regularizer, n_classes: int, dim: int) -> Floats:
+        weight = np.zeros((n_classes, dim))
+        weight[:, : n_classes - 1] = self.stretch(regularizer, n_classes) * centred_frame(n_classes)
         return weight
 
     def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:

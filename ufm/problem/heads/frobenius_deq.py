@@ -49,9 +49,9 @@ class FrobeniusDEQ(Equilibrium):
     def limit(self) -> float:
         return sqrt(self.budget)
 
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+    def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> Penalty:
         if isinstance(regularizer, NormBudget):
-            radius = regularizer.radius(classes)
+            radius = regularizer.radius(n_classes)
             regularizer.check_logit(radius * (1.0 + self.limit) / (1.0 - self.budget))
             return NuclearMinusFrobeniusBall(radius, self.budget)
         return NuclearMinusFrobenius(regularizer.mu, self.budget)
@@ -72,7 +72,7 @@ class FrobeniusDEQ(Equilibrium):
         a = self.strengths(singular, copies)
         return Directions(*split_sizes(singular * (1.0 - a), regularizer), a)
 
-    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+    def project(self, arrays: Arrays, regularizer: Regularizer, n_classes: int) -> Arrays:
         size = float(np.linalg.norm(arrays[0]))
         return (arrays[0] * (self.limit / size),) if size > self.limit else arrays
 

@@ -60,16 +60,16 @@ class LinearDEQ(Equilibrium):
     def gain(self) -> float:
         return 1.0 / (1.0 - self.rho)
 
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> Penalty:
+    def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> Penalty:
         if isinstance(regularizer, NormBudget):
-            return NuclearBall(regularizer.radius(classes, self.gain))
+            return NuclearBall(regularizer.radius(n_classes, self.gain))
         return Nuclear(regularizer.mu / self.gain)
 
     def directions(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> Directions:
         weight, features = split_sizes(singular * (1.0 - self.rho), regularizer)
         return Directions(weight, features, np.full(len(singular), self.rho))
 
-    def project(self, arrays: Arrays, regularizer: Regularizer, classes: int) -> Arrays:
+    def project(self, arrays: Arrays, regularizer: Regularizer, n_classes: int) -> Arrays:
         return (clip_spectrum(arrays[0], self.rho),)
 
     def admits(self, parameters: Parameters, regularizer: Regularizer) -> bool:

@@ -33,32 +33,32 @@ class ReLU(Head):
     spelling = Spelling("relu", "relu")
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
-        classes = counts.classes
-        if dim is not None and dim < classes:
-            return f"dim={dim} is too small for the head relu: it needs dim >= K={classes}, one for each class"
+        n_classes = counts.classes
+        if dim is not None and dim < n_classes:
+            return f"dim={dim} is too small for the head relu: it needs dim >= K={n_classes}, one for each class"
         if not loss.plain_cross_entropy:
             return f"loss {loss} does not go with the head relu; only plain cross-entropy (ce) is solved there"
         if regularizer.bias_decay() is not None:
             return "a bias does not go with the head relu; leave the bias decay out"
         return None
 
-    def penalty(self, regularizer: WeightDecay | NormBudget, classes: int) -> ColumnPenalty:
+    def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> ColumnPenalty:
         if isinstance(regularizer, NormBudget):
-            return ColumnPenalty("ball", regularizer.radius(classes), 1, nonnegative=True)
+            return ColumnPenalty("ball", regularizer.radius(n_classes), 1, nonnegative=True)
         return ColumnPenalty("price", regularizer.mu, 1, nonnegative=True)
 
     def recover(self, left: Floats, singular: Floats, right: Floats, scale: Floats, regularizer: Regularizer) -> Parameters:
         logits = (left * singular) @ right
         lengths = np.linalg.norm(logits, axis=0)
         weight, features = split_sizes(lengths * scale, regularizer)
-        classes, dim = left.shape
-        w, h = np.zeros((classes, dim)), np.zeros((dim, classes))
-        w[:, :classes] = logits * np.where(lengths > 0, weight / np.where(lengths > 0, lengths, 1.0), 0.0)
+        n_classes, dim = left.shape
+        w, h = np.zeros((n_classes, dim)), np.zeros((dim, n_classes))
+        w[:, :n_classes] = logits * np.where(lengths > 0, weight / np.where(lengths > 0, lengths, 1.0), 0.0)
         np.fill_diagonal(h, features / scale)
         return Parameters(w, h)
 
-    def width(self, classes: int) -> int:
-        return classes
+    def width(self, n_classes: int) -> int:
+        return n_classes
 
     def project_features(self, features: Floats) -> Floats:
         return np.maximum(features, 0.0)

@@ -44,18 +44,18 @@ class Factored:
         Newton steps at the most.
     starts : int
         Starts where ``dim < K - 1`` (one is structured, the others random); wide models need only one.
-    seed : int
+    random_state : int
         Seed of the random starts.
     """
 
     tolerance: float = 1e-10
     max_iterations: int = 60
     starts: int = 10
-    seed: int = 0
+    random_state: int = 0
     name = "factored"
 
     def __post_init__(self) -> None:
-        check_options(self.tolerance, max_iterations=self.max_iterations, starts=self.starts, seed=self.seed)
+        check_options(self.tolerance, max_iterations=self.max_iterations, starts=self.starts, random_state=self.random_state)
 
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
@@ -76,7 +76,7 @@ class Factored:
         work = _Descent(program, problem.width, problem.wide)
         best = work.run(work.structured(), self.tolerance, self.max_iterations)
         if best[1].upper - best[1].lower > self.tolerance * best[1].upper and not problem.wide:
-            rng = np.random.default_rng(self.seed)
+            rng = np.random.default_rng(self.random_state)
             wide = _Descent(program, program.classes, True)
             lower = wide.run(wide.structured(), self.tolerance, self.max_iterations)[1]
             work.evaluations += wide.evaluations

@@ -46,7 +46,7 @@ class Gradient:
         budget, that is with steps ``n_k`` times larger.
     momentum : float in [0, 1), of heavy ball and Nesterov
     scale : float > 0, standard deviation of the entries of W, and of H, at the start
-    seed : int
+    random_state : int
     max_iterations : int
     tolerance : float
         Certified relative gap to stop at (checked whenever the path is recorded).
@@ -58,14 +58,14 @@ class Gradient:
     step: float | None = None
     momentum: float = 0.9
     scale: float = 0.1
-    seed: int = 0
+    random_state: int = 0
     max_iterations: int = 20_000
     tolerance: float = 1e-6
     records: int = 60
     name = "gradient"
 
     def __post_init__(self) -> None:
-        check_options(self.tolerance, seed=self.seed, max_iterations=self.max_iterations, records=self.records)
+        check_options(self.tolerance, random_state=self.random_state, max_iterations=self.max_iterations, records=self.records)
         if self.rule not in RULES:
             raise InputError(f"rule is {self.rule!r}; choose one of {', '.join(RULES)}")
         if self.step is not None and not (isinstance(self.step, Real) and 0 < self.step < np.inf):
@@ -105,7 +105,7 @@ class Gradient:
         if reason is not None:
             raise InputError(f"method 'gradient' does not fit: {reason}")
         model = SampleModel(problem)
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.random_state)
         state = model.project(model.initial(rng, self.scale))
         update = _Update(self, model)
         wanted = _schedule(self.max_iterations, self.records)

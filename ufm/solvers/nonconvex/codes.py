@@ -10,7 +10,7 @@ from ufm._arrays import Floats
 from ufm.spectral.program import LogitProgram, Point
 
 
-def blocks(classes: int, size: int) -> Floats:
+def blocks(n_classes: int, size: int) -> Floats:
     """(K, K) code that contrasts classes within consecutive blocks of a size (the last one takes the rest) and nothing else.
 
     Size K is the simplex ETF; size 2 is the pair code ``I (x) [[1, -1], [-1, 1]] / 2`` of rank K/2 (Garrod & Keating 2025).
@@ -18,20 +18,20 @@ def blocks(classes: int, size: int) -> Floats:
     >>> blocks(4, 2)[0].tolist()
     [0.5, -0.5, 0.0, 0.0]
     """
-    code = np.zeros((classes, classes))
-    starts = list(range(0, classes - classes % size, size)) or [0]
+    code = np.zeros((n_classes, n_classes))
+    starts = list(range(0, n_classes - n_classes % size, size)) or [0]
     for place, start in enumerate(starts):
-        stop = classes if place == len(starts) - 1 else start + size
+        stop = n_classes if place == len(starts) - 1 else start + size
         code[start:stop, start:stop] = np.eye(stop - start) - 1.0 / (stop - start)
     return code
 
 
-def names(classes: int) -> Iterator[tuple[str, Floats]]:
+def names(n_classes: int) -> Iterator[tuple[str, Floats]]:
     """Named codes for K classes: the simplex ETF, and blocks of two, of three, and of half of the classes."""
-    yield "etf", blocks(classes, classes)
-    for name, size in (("pair", 2), ("triple", 3), ("half", classes // 2)):
-        if 2 <= size <= classes // 2 and (name != "half" or size > 3):
-            yield name, blocks(classes, size)
+    yield "etf", blocks(n_classes, n_classes)
+    for name, size in (("pair", 2), ("triple", 3), ("half", n_classes // 2)):
+        if 2 <= size <= n_classes // 2 and (name != "half" or size > 3):
+            yield name, blocks(n_classes, size)
 
 
 def best_scale(program: LogitProgram, code: Floats) -> tuple[float, Point]:

@@ -42,7 +42,7 @@ class Multistart:
     ----------
     starts : int
         Random starts on the full program, besides the structured ones.
-    seed : int
+    random_state : int
     max_iterations : int
         L-BFGS iterations of one descent.
     tolerance : float
@@ -52,14 +52,14 @@ class Multistart:
     """
 
     starts: int = 20
-    seed: int = 0
+    random_state: int = 0
     max_iterations: int = 1000
     tolerance: float = 1e-8
     effort: int = 100
     name = "multistart"
 
     def __post_init__(self) -> None:
-        check_options(self.tolerance, starts=self.starts, seed=self.seed, max_iterations=self.max_iterations)
+        check_options(self.tolerance, starts=self.starts, random_state=self.random_state, max_iterations=self.max_iterations)
         if not isinstance(self.effort, int) or isinstance(self.effort, bool) or self.effort < 0:
             raise InputError(f"effort is {self.effort!r}; give a whole number of at least 0")
 
@@ -112,7 +112,7 @@ class Multistart:
 
     def _random(self, problem: Problem, full: LogitProgram, descent: Descent, found: _Collection) -> None:
         """Rough descents from Gaussian factors of every rank; the best few of them to the end."""
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.random_state)
         rank = min(problem.width, problem.needed)
         ends = []
         for start in range(self.starts):
