@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ufm._files import reason_of
+from ufm._files import exists, reason_of
 from ufm._parallel import check_workers, processes
 from ufm.certify.certificate import write_whole
 from ufm.errors import ConvergenceError, InputError, brief
-from ufm.training.data import DATA
+from ufm.training.data import DATA, check_scikit_learn
 from ufm.training.saved_run import RUN, run
 from ufm.training.settings import MODELS, Settings
 
@@ -102,10 +102,12 @@ def compare(
     Raises
     ------
     InputError
-        The folder holds another comparison, or cannot be written.
+        The folder holds another comparison or cannot be written, or the digits are asked for and scikit-learn is missing.
     """
     check_workers(workers)
     todo = comparison.settings()
+    if any(s.data == "digits" and not exists(folder / str(s) / RUN, "folder") for s in todo):
+        check_scikit_learn()
     _claim(folder, comparison)
     left = [s for s in todo if not (folder / str(s) / RUN).exists()]
     done, failed = len(todo) - len(left), []
