@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ufm.cli import measure, recheck, solve, sweep, threshold, train  # noqa: F401  (each registers its commands)
+from ufm.cli import explain, measure, recheck, solve, sweep, threshold, train  # noqa: F401  (each registers its commands)
 from ufm.cli.common import Version, app
 
 __all__ = ["app"]
@@ -12,6 +12,7 @@ __all__ = ["app"]
 
 @app.callback(
     invoke_without_command=True,
+    epilog="The command 'ufm explain' says what the printed numbers mean; 'ufm COMMAND -h' has examples of a command.",
 )
 def _commands(context: typer.Context, version: Version = False) -> None:
     """A laboratory for neural-collapse theory: optima with certificates, thresholds with enclosures, trained networks."""
