@@ -602,7 +602,10 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term("done", "Points that are computed and stored.", "", "a whole number"),
         Term("failed", "Points that could not be computed; the store keeps the reason of each.", "", "a whole number"),
         Term(
-            "interrupted", "1 where the sweep was stopped before its end, else 0; the same command continues it.", "", "0 or 1"
+            "interrupted",
+            "Points that were under way when a run was stopped; the same command computes them.",
+            "",
+            "a whole number",
         ),
         Term("left", "Points that are neither done nor failed yet.", "", "a whole number"),
         Term("store", "The SQLite file of a sweep: spec, versions, and one row for each point."),
