@@ -14,17 +14,19 @@ from benchmarks.core import Row, certificates, processes, routes
 from benchmarks.equilibria import Job, all_jobs, training
 from benchmarks.nonconvex import Found, jumps, searches
 from benchmarks.sweeps import Swept, all_sweeps
+from ufm.cli.common import CONTEXT, Version, application, examples
 from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = application()
 OURS = ("symmetric", "factored", "factored 1e-9")
 
 
-@app.command()
+@app.command(context_settings=CONTEXT, epilog=examples("python -m benchmarks --quick --only core"))
 def run(
-    quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, K=500).")] = False,
-    only: Annotated[str, typer.Option(help="all, core, equilibria or sweeps.")] = "all",
+    quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K=500).")] = False,
+    only: Annotated[str, typer.Option(metavar="NAME", help="Tables to print: all, core, equilibria or sweeps.")] = "all",
+    version: Version = False,
 ) -> None:
     """Time the certified core beside cvxpy, and deep equilibria beside torchdeq, on the same problems in the same run."""
     if only not in ("all", "core", "equilibria", "sweeps"):

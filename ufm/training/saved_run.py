@@ -13,6 +13,7 @@ from ufm.errors import InputError, brief
 from ufm.training.archive import Arrays, read_arrays, write_arrays
 from ufm.training.bodies import Equilibrium
 from ufm.training.checkpoint import CHECKPOINT
+from ufm.training.data import check_scikit_learn
 from ufm.training.equilibrium_controls import controls
 from ufm.training.evaluation import Row
 from ufm.training.loop import train
@@ -36,7 +37,7 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     Raises
     ------
     InputError
-        The folder holds another run, or cannot be written.
+        The folder holds another run or cannot be written, or the digits are asked for and scikit-learn is missing.
     RunError
         The disk is full or broken; the checkpoint of the last epoch that was saved stays.
     """
@@ -44,6 +45,8 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     found = finished(folder, described)
     if found is not None:
         return found[1]
+    if settings.data == "digits":
+        check_scikit_learn()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
