@@ -91,8 +91,8 @@ COUNTS = (
 CONVENTIONS = ("mean-half", "mean-full", "sum-half", "sum-full", "fang", "half", "", "x" * 3000)
 METHODS = ("auto", "separable", "symmetric", "factored", "magic", "", "z" * 9000, "multistart")
 TERMS = (
-    "nc1", "NC2", "control: moved", "bounds (float)", "theory_nc3", "theory_", "nc11", "cos minority", "(", ")", "a(b)", "[bold]",
-    "explicit", "n" * 20000, "undefined", "_", "theory_nothing", "status", "collapsed",
+    "nc1", "NC2", "control: moved", "bounds (float)", "theory_nc3", "theory_", "nc11", "cos minority", "(", ")", "a(b)",
+    "[bold]", "explicit", "n" * 20000, "undefined", "_", "theory_nothing", "status", "collapsed",
 )  # fmt: skip
 LEVELS = ("float", "float", "rigorous", "exact", "", "r" * 9000)
 

@@ -18,6 +18,7 @@ from ufm.training import Settings, run
 ROOT = Path(__file__).parents[3]
 TERMS = [term for terms in GLOSSARY.values() for term in terms]
 DECAY = ["--decay", "5e-3,5e-3"]
+JUMP = "deq:decay=0.1,contraction=0.5"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_every_row_of_a_table_is_explained(capsys, network, tmp_path):
     found = [
         *rows(capsys, "solve", "--counts", "9*4", *DECAY, "--head", "explicit:2", "--save", saved),
         *rows(capsys, "threshold", "--classes", "5,5", "--budget", "1,5"),
-        *rows(capsys, "threshold", "--classes", "5,5", "--decay", "1e-3,1e-3", "--minority-count", "9", "--head", "deq:decay=0.1,contraction=0.5"),
+        *rows(capsys, "threshold", "--classes", "5,5", *DECAY, "--minority-count", "9", "--head", JUMP),
         *rows(capsys, "recheck", saved),
         *rows(capsys, "measure", str(folder / "run.npz"), "--predict", "--decay", "1e-2,1e-4"),
         *rows(capsys, *trained),

@@ -40,9 +40,9 @@ def test_one_plain_line_where_stderr_is_no_terminal(monkeypatch, capsys):
     "words",
     [
         ["solve", "--counts", "9,8,7,6,5", "--decay", "5e-3,5e-3", "--head", "deq:frobenius=0.3"],
-        ["threshold", "--classes", "5,5", "--decay", "1e-2,1e-2", "--minority-count", "9", "--head", "deq:decay=0.1,contraction=0.5"],
+        ["threshold", "--classes", "5,5", "--decay", "1e-2,1e-2", "--minority-count", "9", "--head", "deq:rho=0.3"],
     ],
-)  # fmt: skip
+)
 def test_json_stays_one_object_while_progress_is_told(words, monkeypatch, capsys):
     monkeypatch.setattr(common, "NOTICED", 0.0)
     assert outcome(app, "ufm", [*words, "--json"]) == 0
