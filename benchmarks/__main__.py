@@ -11,20 +11,22 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.core import Row, certificates, processes, routes
-from benchmarks.equilibria import Job, equilibria, training
+from benchmarks.equilibria import Job, all_jobs, training
 from benchmarks.nonconvex import Found, jumps, searches
-from benchmarks.sweeps import Swept, sweeps
+from benchmarks.sweeps import Swept, all_sweeps
+from ufm.cli.common import CONTEXT, Version, application, examples
 from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = application()
 OURS = ("symmetric", "factored", "factored 1e-9")
 
 
-@app.command()
+@app.command(context_settings=CONTEXT, epilog=examples("python -m benchmarks --quick --only core"))
 def run(
-    quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, K=500).")] = False,
-    only: Annotated[str, typer.Option(help="all, core, equilibria or sweeps.")] = "all",
+    quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K=500).")] = False,
+    only: Annotated[str, typer.Option(metavar="NAME", help="Tables to print: all, core, equilibria or sweeps.")] = "all",
+    version: Version = False,
 ) -> None:
     """Time the certified core beside cvxpy, and deep equilibria beside torchdeq, on the same problems in the same run."""
     if only not in ("all", "core", "equilibria", "sweeps"):
@@ -38,8 +40,8 @@ def run(
             progress.update(task, description=what)
 
         asked = ("core", "equilibria", "sweeps") if only == "all" else (only,)
-        jobs, trained = (equilibria(report), training(report)) if "equilibria" in asked else ([], [])
-        points = sweeps(report) if "sweeps" in asked else []
+        jobs, trained = (all_jobs(report), training(report)) if "equilibria" in asked else ([], [])
+        points = all_sweeps(report) if "sweeps" in asked else []
         core = "core" in asked
         solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
         searched, jumped = (searches(report), jumps(report)) if core else ([], [])

@@ -156,7 +156,7 @@ def _residual(f: Callable[[Any], Any], z: Any) -> float:
     return float(((image - z).norm(dim=1) / image.norm(dim=1)).max())
 
 
-def equilibria(progress: Callable[[str], None]) -> list[Job]:
+def all_jobs(progress: Callable[[str], None]) -> list[Job]:
     """All rows, one BLAS thread."""
     from threadpoolctl import threadpool_limits
 

@@ -111,7 +111,7 @@ def fang(runs: int) -> list[Swept]:
     return rows
 
 
-def sweeps(progress: Callable[[str], None]) -> list[Swept]:
+def all_sweeps(progress: Callable[[str], None]) -> list[Swept]:
     """All rows."""
     progress("Fang's curve")
     rows = fang(21)

@@ -12,24 +12,35 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from figures.registry import Plot, select
+from ufm.cli.common import CONTEXT, Version, application, examples
+from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 from ufm.plot.saving import FORMATS, save
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = application()
 
 
-@app.command()
+@app.command(
+    context_settings=CONTEXT,
+    epilog=examples("python -m figures --out figs", "python -m figures phase --quick --format png"),
+)
 def run(
-    names: Annotated[list[str] | None, typer.Argument(help="Figures to draw; all if none is named.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Figures to draw. All are drawn if none is named.")
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
-    out: Annotated[str, typer.Option(help="Folder for the files.")] = "out",
-    quick: Annotated[bool, typer.Option("--quick", help="Small data and few epochs, marked as such in the figure.")] = False,
-    kind: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for the files, made if there is none.")] = "out",
+    quick: Annotated[bool, typer.Option("--quick", help="Draw with small data and few epochs, which the figure says.")] = False,
+    kind: Annotated[str, typer.Option("--format", metavar="KIND", help="Kind of file: pdf, svg or png.")] = "pdf",
+    version: Version = False,
 ) -> None:
-    """Draw figures: data are computed, then drawn."""
+    """Draw the figures of the project.
+
+    Each figure computes its data, then draws them.
+    """
     if kind not in FORMATS:
         raise InputError(f"--format is {kind!r}; choose one of {', '.join(FORMATS)}")
-    chosen, console = select(names or []), Console()
+    chosen, console = select(names or []), uncut()
     if show:
         table = Table("name", "figure")
         for plot in chosen:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ufm
-from figures.registry import Plot, Report, figure
+from figures.registry import Plot, Report
 from figures.sweeps import swept
 from ufm._arrays import Floats
 from ufm.plot import COLUMN, panels
@@ -26,7 +26,6 @@ class Curve(NamedTuple):
     threshold: float
 
 
-@figure
 class Budgets(Plot):
     """Mean cosine between minority classifiers of the certified optimum against R, for budgets E_W = 1 and several E_H, ten
     classes, five of them majority (E_H = 5 is the setting of Fang et al. 2021, figure 3). Points: the ready sweep, each with

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.registry import Plot, Report, figure
-from figures.sweeps import Phase, draw_phase, phase
+from figures.registry import Plot, Report
+from figures.sweeps import Phase, draw_phase, phase_data
 from ufm.sweep import Spec
 
 
-@figure
 class DecayPhase(Plot):
     """Mean cosine between minority classifiers of the certified optimum in R and ``lambda_W = lambda_H``, ten classes, five of
     them majority, 100 samples per minority class. Dashed: the exact threshold ``N mu = sqrt(n_B)``. Grey: minority classifiers
@@ -24,7 +23,7 @@ class DecayPhase(Plot):
         spec = Spec.load("decay")
         ratio = np.geomspace(1.0, 1e3, 300)
         boundary = ratio, np.sqrt(100.0) / (500.0 * ratio + 500.0)
-        return phase(spec.thinned(30) if quick else spec, report, boundary)
+        return phase_data(spec.thinned(30) if quick else spec, report, boundary)
 
     def draw(self, data: Phase) -> Figure:
         return draw_phase(data, ylabel=r"$\lambda_W = \lambda_H$", log=True, label=r"exact threshold $N\mu = \sqrt{n_B}$")

@@ -6,12 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ufm
-from figures.registry import Plot, Report, figure
-from figures.sweeps import Phase, draw_phase, phase
+from figures.registry import Plot, Report
+from figures.sweeps import Phase, draw_phase, phase_data
 from ufm.sweep import Spec
 
 
-@figure
 class EquilibriumPhase(Plot):
     """Mean cosine between minority classifiers of the certified optimum of a linear DEQ in R and rho (``||A||_2 <= rho``),
     E_W = 1, E_H = 5; rho = 0 is the explicit network. Dashed: the exact threshold ``R0(c / (1 - rho))``.
@@ -25,7 +24,7 @@ class EquilibriumPhase(Plot):
         rho = np.linspace(0.0, 0.6, 60)
         budget = ufm.NormBudget(1.0, 5.0)
         limits = [ufm.threshold(classes=(5, 5), regularizer=budget, head=ufm.LinearDEQ(float(r))).value for r in rho]
-        return phase(spec.thinned(30) if quick else spec, report, (np.array(limits), rho))
+        return phase_data(spec.thinned(30) if quick else spec, report, (np.array(limits), rho))
 
     def draw(self, data: Phase) -> Figure:
         return draw_phase(data, ylabel=r"$\rho$, bound on $\|A\|_2$", log=False, label=r"exact threshold $R_0(c/(1-\rho))$")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.registry import Plot, Report, figure
+from figures.registry import Plot, Report
 from ufm._arrays import Floats
 from ufm.analysis import Prediction
 from ufm.plot import band, letter, panels, reference
@@ -25,7 +25,6 @@ class Curves(NamedTuple):
     theory: Prediction | None
 
 
-@figure
 class Epochs(Plot):
     """Test accuracy, NC1, NC2 and NC3 against epochs on handwritten digits, for balanced classes (top) and three majority
     classes at R = 10 (bottom). Lines are means over seeds, bands the range; dashed, the certified optimum of the

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import ufm
-from figures.registry import Plot, Report, figure
+from figures.registry import Plot, Report
 from ufm._arrays import Floats
 from ufm.plot import embedding, gram, letter, panels
 from ufm.training import Settings, train
@@ -25,7 +25,6 @@ class Features(NamedTuple):
     labels: NDArray[np.intp]
 
 
-@figure
 class FeatureGeometry(Plot):
     """Training features of handwritten digits with three majority classes at R = 10. Top: cosines between all samples, in class
     order. Bottom: two leading principal components (dots: majority, crosses: minority classes). Right: class means of

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ufm
-from figures.registry import Plot, Report, figure
+from figures.registry import Plot, Report
 from proofs_check.sunshi2024_dynamics import DECAY, RHO, Free, problem
 from ufm.plot import COLORS, COLUMN, letter, panels
 from ufm.solvers import Gradient
@@ -32,7 +32,6 @@ class Descent(NamedTuple):
     cosine: float
 
 
-@figure
 class FreeFeatures(Plot):
     """Projected gradient descent with momentum on W, A (norm at most 0.3) and free features h of a linear DEQ, two majority and
     three minority classes, decay 0.01. (a) Objective above the certified optimum. (b) Mean cosine between minority

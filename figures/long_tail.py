@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ufm
-from figures.registry import Plot, Report, figure
+from figures.registry import Plot, Report
 from figures.sweeps import swept
 from ufm._arrays import Floats
 from ufm.plot import COLORS, COLUMN, panels
@@ -23,7 +23,6 @@ class Tail(NamedTuple):
     limit: Floats
 
 
-@figure
 class LongTail(Plot):
     """Ratio of the largest to the smallest class's classifier norm at the certified optimum, ten classes with sizes falling
     geometrically from 10000 to 10000 / R, for three decays ``lambda_W = lambda_H``. Dashed: the SELI geometry, their limit as

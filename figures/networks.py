@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.registry import Plot, Report, figure
+from figures.registry import Plot, Report
 from figures.sweeps import swept
 from ufm._arrays import Floats
 from ufm.plot import COLORS, band, letter, panels
@@ -28,7 +28,6 @@ class Networks(NamedTuple):
     theory: Floats
 
 
-@figure
 class TrainedNetworks(Plot):
     """DEQ and explicit networks of equal size on handwritten digits, five majority classes of 100 images, against R. Lines
     are means over seeds, bands the range. Black: the certified optimum of the unconstrained-feature model with the same class

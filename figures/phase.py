@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.registry import Plot, Report, figure
-from figures.sweeps import Phase, draw_phase, phase
+from figures.registry import Plot, Report
+from figures.sweeps import Phase, draw_phase, phase_data
 from ufm.analysis.thresholds.budget import critical_budget
 from ufm.sweep import Spec
 
 
-@figure
 class BudgetPhase(Plot):
     """Mean cosine between minority classifiers of the certified optimum in R and ``c = sqrt(E_W E_H)``, ten classes, five of
     them majority; every point with a certified gap below 1e-9. Dashed: the exact threshold, below which the minority classes
@@ -25,7 +24,7 @@ class BudgetPhase(Plot):
         spec = Spec.load("phase")
         ratio = np.geomspace(1.0 + 1e-6, 1e4, 300)
         boundary = ratio, np.array([critical_budget(5, 5, float(r)) / 10.0 for r in ratio])
-        return phase(spec.thinned(30) if quick else spec, report, boundary)
+        return phase_data(spec.thinned(30) if quick else spec, report, boundary)
 
     def draw(self, data: Phase) -> Figure:
         return draw_phase(data, ylabel=r"$c = \sqrt{E_W E_H}$", log=False, label="exact threshold")

@@ -1,4 +1,4 @@
-"""What a figure is, and the list of all of them. Adding a figure is one file: a class with `data` and `draw`."""
+"""What a figure is, and the list of all of them. Adding a figure is one file: a subclass of `Plot` with `data` and `draw`."""
 
 from __future__ import annotations
 
@@ -45,23 +45,24 @@ class Plot(ABC):
             return drawn
 
 
-_REGISTRY: dict[str, type[Plot]] = {}
-
-
-def figure(cls: type[Plot]) -> type[Plot]:
-    """Class decorator: enter a figure into the list."""
-    if cls.name in _REGISTRY:
-        raise ValueError(f"figure {cls.name} is registered twice")
-    _REGISTRY[cls.name] = cls
-    return cls
-
-
 def all_figures() -> dict[str, type[Plot]]:
-    """Every figure by its name."""
-    for module in iter_modules(figures.__path__):
-        if not module.name.startswith("__"):
-            import_module(f"figures.{module.name}")
-    return dict(sorted(_REGISTRY.items()))
+    """Every figure by its name: the subclasses of `Plot` that the modules of this package define."""
+    found: dict[str, type[Plot]] = {}
+    for entry in iter_modules(figures.__path__):
+        if entry.name.startswith("__"):
+            continue
+        module = import_module(f"figures.{entry.name}")
+        for value in vars(module).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, Plot)
+                and value.__module__ == module.__name__
+                and value is not Plot
+            ):
+                if value.name in found:
+                    raise ValueError(f"two figures are named {value.name}")
+                found[value.name] = value
+    return dict(sorted(found.items()))
 
 
 def select(names: Iterable[str]) -> list[type[Plot]]:

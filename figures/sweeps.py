@@ -40,7 +40,7 @@ class Phase(NamedTuple):
     boundary: tuple[Floats, Floats]
 
 
-def phase(spec: Spec, report: Report, boundary: tuple[Floats, Floats]) -> Phase:
+def phase_data(spec: Spec, report: Report, boundary: tuple[Floats, Floats]) -> Phase:
     """Run a sweep with two axes, the second one across."""
     rows, across = spec.grid.axes
     found = swept(spec, report, "cos_minority")

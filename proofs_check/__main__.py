@@ -14,29 +14,51 @@ from rich.table import Table
 from proofs_check import report
 from proofs_check.enclosure import Outcome
 from proofs_check.registry import Theorem, Verdict, judge, select
-from ufm.certify.certificate import check_level, write_whole
+from ufm._arrays import check_level
+from ufm._files import write_text
+from ufm.cli.common import CONTEXT, Version, application, examples
+from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = application()
 
 
-@app.command()
+@app.command(
+    context_settings=CONTEXT,
+    epilog=examples(
+        "python -m proofs_check", "python -m proofs_check --list", "python -m proofs_check F1 D2 --level float --html ."
+    ),
+)
 def run(
-    ids: Annotated[list[str] | None, typer.Argument(help="Theorems to check; all if none is named.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Ids of the theorems to check. All are checked if none is named."),
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="List the theorems and stop.")] = False,
-    level: Annotated[str, typer.Option(help="float or rigorous.")] = "rigorous",
-    json: Annotated[str | None, typer.Option(help="Also write everything that was compared to this JSON file.")] = None,
-    html: Annotated[str | None, typer.Option(help="Also write index.html to this existing folder.")] = None,
-    latex: Annotated[str | None, typer.Option(help="Also write the table to this LaTeX file.")] = None,
+    level: Annotated[
+        str,
+        typer.Option(
+            metavar="LEVEL", help="Arithmetic of the comparisons: float (bounds in float64) or rigorous (ball arithmetic)."
+        ),
+    ] = "rigorous",
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Also write everything that was compared to this JSON file.")
+    ] = None,
+    html: Annotated[str | None, typer.Option(metavar="FOLDER", help="Also write index.html to this existing folder.")] = None,
+    latex: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the table to this LaTeX file.")] = None,
+    version: Version = False,
 ) -> None:
-    """Check theorems against certified computations; exit 1 if one that should hold does not."""
+    """Check theorems against certified computations.
+
+    Prints claim, source, level, margin and verdict of each. Exit code 1 if one that should hold does not.
+    """
     check_level(level)
     page = None if html is None else str(Path(html) / "index.html")
     wanted = [(json, "--json", report.as_json), (page, "--html", report.as_html), (latex, "--latex", report.as_latex)]
     for path, option, _ in wanted:
         if path is not None and (not Path(path).name or Path(path).is_dir() or not Path(path).resolve().parent.is_dir()):
             raise InputError(f"{option} {path!r} cannot be written: give a name in an existing folder")
-    console = Console()
+    console = uncut()
     chosen = select(ids or [])
     if show:
         table = Table("id", "claim", "kind", "source")
@@ -55,7 +77,7 @@ def run(
     for path, option, write in wanted:
         if path is not None:
             try:
-                write_whole(path, write(verdicts), option)
+                write_text(path, write(verdicts), option)
             except Exception as error:  # the other outputs that were asked for are written first
                 failures.append(error)
     told = [str(failure) for failure in failures if isinstance(failure, InputError)]

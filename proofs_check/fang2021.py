@@ -259,7 +259,7 @@ class ExactThreshold(Theorem):
 
     Here mu(R) is the multiplier of the budget. In the scaling ``R sum_A CE + sum_B CE`` with multiplier m, the minority
     contrast is zero iff m >= 1, and ``C*(R)`` denotes the nuclear norm of the optimum at m = 1 (explicit form:
-    `ufm.analysis.thresholds.budget`). *Uniqueness*: C* is strictly increasing. Write ``w = (x, a, b)`` for the three scalars that
+    `ufm.analysis.thresholds.budget`). *Uniqueness*: C* is strictly increasing. Write ``w = (x, a, b)`` for the scalars that
     remain, ``f_A(x, a)`` and ``f_B(b)`` for the losses of both groups, ``n = (K_A - 1, cos t, sin t)`` for the gradient of
     the nuclear norm and ``tau = (0, -sin t, cos t)``, so that its Hessian is ``tau tau' / r``.
 

@@ -17,6 +17,7 @@ from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
 from proofs_check.fang2021 import etf_value
 from proofs_check.registry import Kind, Theorem, theorem
+from ufm.problem.heads import Head
 from ufm.solvers import Multistart
 
 SEARCH = Multistart(starts=6, effort=0)
@@ -28,14 +29,13 @@ def pair_loss(classes: int, s):
 
 
 @cache
-def searched(head: ufm.FrobeniusDEQ | ufm.Explicit, regularizer: ufm.NormBudget, counts: ufm.ClassCounts) -> ufm.Solution:
+def searched(head: Head, regularizer: ufm.NormBudget, counts: ufm.ClassCounts) -> ufm.Solution:
     """The best solution found."""
     return ufm.solve(ufm.Problem(counts, regularizer=regularizer, head=head), method=SEARCH)
 
 
 def found(problem: ufm.Problem) -> ufm.Solution:
     """The best solution found, kept for the next time that it is asked for."""
-    assert isinstance(problem.head, ufm.FrobeniusDEQ | ufm.Explicit)
     assert isinstance(problem.regularizer, ufm.NormBudget)
     return searched(problem.head, problem.regularizer, problem.counts)
 

@@ -1,7 +1,7 @@
 r"""Sun & Shi (NeurIPS 2024), with the equilibrium map decayed like every other weight. [sunshi2024]
 
 Setting: ``z = A z + h``, ``loss + lw/2 |W|^2 + lh/2 |H|^2 + la/2 ||A||_F^2`` with ``||A||_2 <= g < 1``. Without the
-contraction g the infimum is not attained.
+contraction g the infimum need not be attained.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def minority_contrast(n_majority: int, head: ufm.Explicit | ufm.DecayedDEQ) -> E
     """
     counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=n_majority, n_minority=100)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), head=head)
-    solution = ufm.solve(problem, method="auto" if isinstance(head, ufm.Explicit) else Multistart(starts=12, effort=0))
+    solution = ufm.solve(problem, method="auto" if problem.program().penalty.convex else Multistart(starts=12, effort=0))
     spread = float(np.ptp(np.asarray(solution.logits)[5:, 5:], axis=0).max())
     return Enclosure(spread, spread)
 

@@ -57,7 +57,7 @@ TARGETS = {
     "low_rank": Target(("ufm/certify/low_rank/*",), ("tests/ufm/certify/test_low_rank.py",)),
     "thresholds": Target(
         ("ufm/analysis/thresholds/*",),
-        ("tests/ufm/analysis/test_thresholds.py", "tests/ufm/analysis/test_exact_thresholds.py"),
+        tuple(f"tests/ufm/analysis/test_{name}.py" for name in ("thresholds", "exact_thresholds", "jump", "etf")),
     ),
     "collapse": Target(
         ("ufm/analysis/group_collapse.py", "ufm/analysis/enclosures.py"), ("tests/ufm/analysis/test_collapse.py",)

@@ -1,9 +1,11 @@
-"""Every docstring example runs, every public name is documented."""
+"""Every docstring example and every Python block of README and CONTRIBUTING runs; every public name is documented."""
 
 import doctest
 import importlib
 import inspect
 import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,18 @@ def test_public_names_are_documented(name):
         mine = getattr(value, "__module__", None) == name and (inspect.isclass(value) or inspect.isfunction(value))
         if mine and not attribute.startswith("_"):
             assert value.__doc__, f"{name}.{attribute}"
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_python_blocks_run_as_pasted(page, tmp_path, monkeypatch):
+    """One after the other in one session, in a folder of their own."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    session: dict = {"__name__": "pasted"}
+    monkeypatch.setitem(__import__("sys").modules, "pasted", type("Pasted", (), {"__dict__": session})())
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"{page}, block {number}", "exec"), session)

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ufm import deq
-from ufm.analysis import Collapse, Prediction, collapse, geometry, predict
+from ufm.analysis import Collapse, Prediction, Report, collapse, geometry, predict, report
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
@@ -60,6 +60,7 @@ __all__ = [
     "Problem",
     "ReLU",
     "Recheck",
+    "Report",
     "RunError",
     "Solution",
     "SquaredError",
@@ -80,6 +81,7 @@ __all__ = [
     "pair_depth",
     "predict",
     "recheck",
+    "report",
     "seli",
     "simplex_etf",
     "solve",

@@ -1,15 +1,27 @@
-"""From balls to floats."""
+"""Ball arithmetic: working precision, rationals as balls, and the way back to floats on the safe side."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from math import inf, nextafter
 
-from flint import arb, fmpq
+from flint import arb, ctx, fmpq
 
-from ufm.certify.verify import working_precision
+PRECISION = 160
+"""Bits; the independent verifier (`ufm.certify.verify`), which shares no code, states its own."""
 
-__all__ = ["ball", "outward", "working_precision"]
+
+@contextmanager
+def working_precision() -> Iterator[None]:
+    """Arb precision of `PRECISION` bits inside a block; every operation on balls rounds to it."""
+    old = ctx.prec
+    ctx.prec = PRECISION
+    try:
+        yield
+    finally:
+        ctx.prec = old
 
 
 def ball(value: Fraction) -> arb:

@@ -71,6 +71,27 @@ def writing(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any],
                 partial.unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike[str], text: str, what: str = "") -> None:
+    """Write a regular file whole or not at all; links are followed, devices and folders refused.
+
+    Parameters
+    ----------
+    path : the file
+    text : its content, written as UTF-8
+    what : str, what the file is, for a message
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    try:
+        with writing(path) as stream:
+            stream.write(text)
+    except InputError as error:
+        raise InputError(f"{what} {error}".strip()) from None
+
+
 def exists(path: Path, what: str) -> bool:
     """Whether there is such a file, or a sentence where the system does not even take its name.
 
@@ -107,3 +128,26 @@ def read_text(path: str | os.PathLike[str], what: str, most: int, remedy: str) -
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {brief(str(path))} is no UTF-8 text ({error.reason}); {remedy}") from None
+
+
+def locked(stream: IO[bytes]) -> bool:
+    """Whether this process now holds the only lock on an open file, until the stream is closed; False if another has it.
+
+    POSIX: ``flock``. Windows: one byte far behind the end of the file, so that others may read and write it.
+    """
+    if os.name == "nt":
+        import msvcrt
+
+        stream.seek(2**30)
+        try:
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -71,6 +71,8 @@ class _Pool(ProcessPoolExecutor):
     """Starts its workers (in `submit`) deaf to Ctrl-C, which reaches the whole group and belongs to the parent."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C is ignored from `_begin` on
+            return super().submit(fn, *args, **kwargs)
         # A blocked signal stays blocked in what is started, from the first instruction on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

@@ -17,7 +17,7 @@ def test_nothing_is_cut_where_stdout_is_no_terminal(monkeypatch, capsys):
         Row("1000 step decay", route, steps, 1e-13, seconds, megabytes)
         for route, steps, seconds, megabytes in (("symmetric", 12, 0.0123, None), ("Clarabel", 31, 20.3, 812.0))
     ]
-    for name, found in (("sweeps", [swept]), ("routes", rows)):
+    for name, found in (("all_sweeps", [swept]), ("routes", rows)):
         monkeypatch.setattr(benchmarks, name, lambda *_, found=found: found)
     for name in ("certificates", "processes", "searches", "jumps"):
         monkeypatch.setattr(benchmarks, name, lambda *_: [])

@@ -209,7 +209,7 @@ def test_an_output_that_fails_does_not_cost_the_others(tmp_path, monkeypatch, ca
     def full(path, text, what):
         raise InputError(f"{what} cannot be written")
 
-    monkeypatch.setattr(command_line, "write_whole", full)
+    monkeypatch.setattr(command_line, "write_text", full)
     with pytest.raises(InputError, match=r"^--json cannot be written; --html cannot be written; --latex cannot be written$"):
         command_line.run(["F4"], show=False, level="float", **targets)
 

@@ -3,6 +3,7 @@
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.group_collapse import Collapse, GroupCollapse, collapse
 from ufm.analysis.prediction import Prediction, predict
+from ufm.analysis.reporting import Report, report
 from ufm.analysis.solution_geometry import geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 
@@ -12,6 +13,7 @@ __all__ = [
     "GroupCollapse",
     "Landscape",
     "Prediction",
+    "Report",
     "Threshold",
     "classify",
     "collapse",
@@ -21,5 +23,6 @@ __all__ = [
     "landscape",
     "pair_depth",
     "predict",
+    "report",
     "threshold",
 ]

@@ -36,29 +36,28 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
     InputError
         More than two distinct class sizes, or a solution that is not in block form.
     """
-    from flint import arb
-
     program = solution.program
     if not (program.penalty.nuclear and solution.problem.loss.plain_cross_entropy):
         raise InputError("enclosures of logits need plain cross-entropy and a head that is convex in singular values")
-    if not program.loss.shift_invariant:
-        raise InputError("enclosures of logits need cross-entropy")
     groups = solution.problem.counts.groups
-    if program.groups > 2 or [(m, n) for m, n in zip(program.multiplicity, program.sizes, strict=True)] != list(groups):
+    if program.groups > 2 or program.sizes != tuple(n for _, n in groups):
         raise InputError("enclosures of logits need a solution by method='symmetric' with at most two class sizes")
     proved = Optimum.of(solution.certificate.document())
     with working_precision():
         contrasts, gaps = [], []
         for h, (m, _) in enumerate(groups):
-            own = proved.own([h]).log()  # NaN where the ball reaches zero, as everywhere below
-            other = proved.other([h], [h]).log() if m > 1 else arb(0)
-            contrasts.append(own - other if m > 1 else None)
+            own = mean = proved.own([h]).log()  # NaN where the ball reaches zero, as everywhere below
+            contrast = None
+            if m > 1:
+                other = proved.other([h], [h]).log()
+                contrast, mean = own - other, own / m + other * (m - 1) / m
+            contrasts.append(contrast)
             if program.groups == 2:
-                gaps.append(own / m + other * (m - 1) / m - proved.other([1 - h], [h]).log())
-        return LogitEnclosure(contrasts, gaps, _cosines(solution, contrasts, gaps))
+                gaps.append(mean - proved.other([1 - h], [h]).log())
+        return LogitEnclosure(contrasts, gaps, classifier_cosines(solution, contrasts, gaps))
 
 
-def _cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[Any]:
+def classifier_cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[Any]:
     r"""``cos(w_j, w_k)`` within each group from ``W W' ~ sum_g x_g s_g Pi_g + sigma u u'``.
 
     ``u`` is the unit contrast between the groups, with ``u_g^2 = (1 / m_g^2) / nu^2`` per class, and
@@ -67,14 +66,15 @@ def _cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[
     from flint import arb
 
     groups = solution.problem.counts.groups
-    scales = [arb(n).sqrt() if solution.program.scale[h] != 1.0 or n == 1 else arb(1) for h, (_, n) in enumerate(groups)]
-    total = sum(m for m, _ in groups)
     if len(groups) == 1:
-        return [arb(-1) / (total - 1) if contrasts[0] > 0 else None]
-    nu_squared = sum((1 / arb(m) for m, _ in groups), arb(0))
-    sigma = sum((m * (g * s) ** 2 / nu_squared for (m, _), g, s in zip(groups, gaps, scales, strict=True)), arb(0)).sqrt()
+        return [arb(-1) / (groups[0][0] - 1) if contrasts[0] > 0 else None]
+    scales = [arb(n).sqrt() if solution.program.scale[h] != 1.0 else arb(1) for h, (_, n) in enumerate(groups)]
+    (a, _), (b, _) = groups
+    nu_squared = arb(a + b) / (a * b)
+    sigma = ((a * (gaps[0] * scales[0]) ** 2 + b * (gaps[1] * scales[1]) ** 2) / nu_squared).sqrt()
     cosines = []
-    for (m, _), x, s in zip(groups, contrasts, scales, strict=True):
+    for h, (m, _) in enumerate(groups):
+        x, s = contrasts[h], scales[h]
         if x is None or solution.program.bias_decay is not None or not x > 0:
             cosines.append(None)
             continue

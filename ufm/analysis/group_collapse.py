@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import inf
+from math import inf, nan
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     found = []
     for n, m in equal.items():
         lower, upper = _contrast(proved, [g for g, size in enumerate(sizes) if size == n])
-        found.append(GroupCollapse(n, m, _verdict(lower, upper, tolerance), lower, upper))
+        found.append(GroupCollapse(n, m, verdict_between(lower, upper, tolerance), lower, upper))
     groups = tuple(found)
     smallest, what = min(sizes), "logit contrast"
     if groups and groups[-1].size == smallest:
@@ -132,7 +132,7 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
         who = f"the two smallest classes (sizes {smallest} and {second})"
         what = "mean logit margin over each other"
         lower, upper = _margins(proved, sizes.index(smallest), sizes.index(second))
-    verdict = _verdict(lower, upper, tolerance)
+    verdict = verdict_between(lower, upper, tolerance)
     if verdict == "no":
         reason = f"{who} differ: their {what} is at least {lower:.3g}" + _others(groups)
     elif verdict == "yes":
@@ -145,7 +145,7 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     return Collapse(verdict, lower, upper, tolerance, reason, groups=groups)
 
 
-def _verdict(lower: float, upper: float, tolerance: float) -> str:
+def verdict_between(lower: float, upper: float, tolerance: float) -> str:
     return "no" if lower > 0 else "yes" if -tolerance <= lower and upper <= tolerance else "undecided"
 
 
@@ -178,11 +178,11 @@ def _beyond(solution: Solution) -> str:
 
 def _incomparable(solution: Solution) -> str | None:
     """Why the two smallest classes, of different sizes, cannot be compared; None where they can."""
-    problem = solution.problem
-    if not solution.program.loss.shift_invariant:
+    loss = solution.problem.loss
+    if not loss.shift_invariant:
         return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
-    if not problem.loss.plain_cross_entropy:
-        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {problem.loss}"
+    if not loss.plain_cross_entropy:
+        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {loss}"
     return None
 
 
@@ -192,9 +192,8 @@ def smallest_contrast(solution: Solution) -> float:
     groups = np.flatnonzero(sizes == sizes.min())
     m = logits.multiplicity[groups]
     if m.sum() < 2:
-        return float("nan")
-    block = np.where(logits.pairs()[np.ix_(groups, groups)] > 0, logits.other[np.ix_(groups, groups)], 0.0)
-    others = (m @ block - np.diag(block)) / (m.sum() - 1.0)
+        return nan
+    others = ((m[:, None] - np.eye(len(m))) * logits.other[np.ix_(groups, groups)]).sum(axis=0) / (m.sum() - 1.0)
     return float(np.min(logits.own[groups] - others))
 
 

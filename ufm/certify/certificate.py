@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._files import write_text
 from ufm._text import classes
 from ufm.certify.witness import document
 from ufm.errors import InputError
@@ -20,8 +19,6 @@ from ufm.spectral.program import Factors, LogitProgram
 
 if TYPE_CHECKING:
     from ufm.problem.problem import Problem
-
-LEVELS = ("float", "rigorous")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,31 +104,11 @@ class Certificate:
         content = self.document()
         proof = prove(content)
         content["claim"] = {"lower": proof.lower_text, "upper": proof.upper_text, "width": proof.width}
-        write_whole(path, json.dumps(content, separators=(",", ":")) + "\n", "certificate file")
+        write_text(path, json.dumps(content, separators=(",", ":")) + "\n", "certificate file")
 
     def document(self) -> dict[str, object]:
         """The problem and the witness in exact numbers, as saved (without the claim)."""
         return document(self.problem, self.program, self.factors, self.slopes)
-
-
-def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:
-    """Write a regular file whole or not at all; links are followed, devices and folders refused."""
-    partial = None
-    try:
-        target = Path(path).resolve()
-        if not target.name or (target.exists() and not target.is_file()):
-            raise InputError(f"{what} {str(path)!r} cannot be written: it is not a regular file; give another name")
-        partial = target.with_name(f".{target.name[:100]}.{os.getpid()}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
-    except (OSError, ValueError) as error:
-        if partial is not None:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{what} {str(path)!r} cannot be written: {reason}") from None
 
 
 def check_verified(problem: Problem) -> None:
@@ -148,10 +125,3 @@ def check_verified(problem: Problem) -> None:
                 f"{what} {part} is not known to the independent verifier, so it has no rigorous or saved certificate; use "
                 "level 'float', or state it in ufm/certify/verify too"
             )
-
-
-def check_level(level: str) -> str:
-    """The level, if it is one that bounds can have."""
-    if level not in LEVELS:
-        raise InputError(f"level is {level!r}; choose 'float' or 'rigorous'")
-    return level

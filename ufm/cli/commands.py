@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from ufm.cli import measure, recheck, solve, sweep, threshold, train  # noqa: F401  (each registers its commands)
-from ufm.cli.common import app
-from ufm.errors import InputError
+from ufm.cli import explain, measure, recheck, solve, sweep, threshold, train  # noqa: F401  (each registers its commands)
+from ufm.cli.common import Version, app
 
 __all__ = ["app"]
 
 
-@app.callback(invoke_without_command=True)
-def _commands(context: typer.Context) -> None:
-    """Choose a command."""
+@app.callback(
+    invoke_without_command=True,
+    epilog="The command 'ufm explain' says what the printed numbers mean; 'ufm COMMAND -h' has examples of a command.",
+)
+def _commands(context: typer.Context, version: Version = False) -> None:
+    """A laboratory for neural-collapse theory: optima with certificates, thresholds with enclosures, trained networks."""
     if context.invoked_subcommand is None:
-        raise InputError(
-            "no command given; choose solve, threshold, recheck, measure, train, compare or sweep (ufm --help says more)"
-        )
+        typer.echo(context.get_help())

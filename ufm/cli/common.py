@@ -1,44 +1,118 @@
-"""What the commands share: the application, options, parsing of numbers, JSON and tables."""
+"""What the commands share: the application, options with their help, parsing of numbers, progress, JSON and tables."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Event, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ufm.errors import InputError, brief
+from ufm.conventions import CONVENTIONS, from_convention
+from ufm.errors import InputError, brief, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ufm.problem import ClassCounts, NormBudget, Problem, WeightDecay
 
-NOTICED = 2.0
+NOTICED = 1.0
 """Seconds of silence that nobody wonders about."""
 UNCUT = 2000
 """Characters of a line that is not written to a terminal."""
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+"""What every command line of this project says when it is asked for help."""
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="A laboratory for neural-collapse theory: optima with certificates, thresholds with enclosures, trained networks.",
-)
 
-Decay = Annotated[str | None, typer.Option(help="LW,LH[,LB]: decay of weights, features and (optionally) bias.")]
-Budget = Annotated[str | None, typer.Option(help="EW,EH: norm budgets of weights and features.")]
+def application(*, completion: bool = False) -> typer.Typer:
+    """A command line in plain text whose commands all take ``-h`` and ``--help``, with completion for shells or without."""
+    return typer.Typer(
+        add_completion=completion, context_settings=CONTEXT, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text: command lines as they are typed."""
+    return "\n".join(("\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  $ {line}" for line in lines)))
+
+
+def choices(*words: str) -> Callable[[str], list[str]]:
+    """What a shell offers where one of these words belongs."""
+
+    def offered(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return offered
+
+
+def _print_version(context: typer.Context, asked: bool) -> None:
+    if asked:
+        from ufm import __version__
+
+        typer.echo(f"{context.find_root().info_name} {__version__}")
+        raise typer.Exit
+
+
+HEADS = ("explicit", "explicit:2", "deq:rho=", "deq:decay=", "deq:frobenius=", "relu", "etf", "etf:norm=", "etf:average")
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the name and the version, and stop."),
+]
+Decay = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LW,LH[,LB]",
+        help="Weight decay LW on the classifier W, LH on the features, and LB on a bias (0 is a free bias; without LB there "
+        "is no bias). Half convention beside the mean loss, features per sample: "
+        "LW/2 |W|^2 + LH/2 (sum over all samples of |h|^2) + LB/2 |b|^2. Example: 2e-3,2e-3.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EW,EH",
+        help="Norm budgets in the place of --decay: |W|^2 / K is at most EW, and the mean over the K classes of the mean |h|^2 "
+        "in a class is at most EH. Example: 1,5.",
+    ),
+]
 HeadOption = Annotated[
     str,
-    typer.Option(help="explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average]."),
+    typer.Option(
+        metavar="HEAD",
+        autocompletion=choices(*HEADS),
+        help="Architecture between features and logits. One of: explicit; explicit:L (L linear layers); "
+        "deq:rho=R (linear equilibrium z = A z + h, spectral norm of A at most R < 1); deq:decay=LA,contraction=G "
+        "(LA/2 |A|_F^2 added, spectral norm at most G < 1); deq:frobenius=E (|A|_F^2 at most E < 1); relu (features >= 0); "
+        "etf[:norm=X,average] (classifier fixed to a simplex ETF with rows of squared norm X).",
+    ),
 ]
-Level = Annotated[str, typer.Option(help="float (rounding terms added) or rigorous (ball arithmetic).")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+Level = Annotated[
+    str,
+    typer.Option(
+        metavar="LEVEL",
+        autocompletion=choices("float", "rigorous"),
+        help="Arithmetic of the bounds: float (float64 with rounding terms added) or rigorous (exact rationals and balls).",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 ConventionOption = Annotated[
-    str, typer.Option(help="How --decay is meant: mean-half, mean-full, sum-half, sum-full or fang (see the docs).")
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices(*CONVENTIONS),
+        help="How the numbers of --decay are meant: mean-half, mean-full, sum-half, sum-full or fang. "
+        "The command 'ufm explain convention' states them.",
+    ),
 ]
+
+
+app = application(completion=True)
 
 
 def numbers(name: str, text: str, least: int, most: int) -> list[float]:
@@ -65,7 +139,6 @@ def whole_pair(text: str) -> tuple[int, int]:
 
 def regularizer(decay: str | None, budget: str | None, convention: str, counts: ClassCounts | None) -> WeightDecay | NormBudget:
     """Weight decay or norm budgets from the options."""
-    from ufm.conventions import CONVENTIONS, from_convention
     from ufm.problem import NormBudget
 
     if (decay is None) == (budget is None):
@@ -82,13 +155,57 @@ def regularizer(decay: str | None, budget: str | None, convention: str, counts: 
     return from_convention(convention, *numbers("decay", decay, 2, 3), counts=counts)
 
 
-def announce(problem: Problem, method: str = "auto") -> None:
-    """Refuse a solution that would take hours; one sentence on stderr where it takes more than a moment."""
+def solving(problem: Problem, method: str = "auto") -> AbstractContextManager[None]:
+    """`working` on a solution; refuses one that would take hours.
+
+    Raises
+    ------
+    InputError
+        The route that fits would take more time or memory than a command should.
+    """
     from ufm.solvers.estimate import about, seconds_for
 
     seconds = seconds_for(problem, method)
-    if seconds > NOTICED:
-        print(f"solving for K={problem.counts.classes} classes takes about {about(seconds)}", file=sys.stderr, flush=True)
+    longer = f", which takes about {about(seconds)}" if seconds > 2 * NOTICED else ""
+    return working(f"solving for K={problem.counts.classes} classes, head {problem.head}, method {method}{longer}")
+
+
+@contextmanager
+def working(what: str) -> Generator[None, None, None]:
+    """Say on stderr what runs, where it takes longer than `NOTICED`.
+
+    On a terminal a spinner and the elapsed time, which vanish at the end; elsewhere one plain line. Stdout is left alone.
+    """
+    began, finished = monotonic(), Event()
+
+    def tell() -> None:
+        if finished.wait(NOTICED) or sys.stderr is None:
+            return
+        with suppress(OSError, ValueError):  # a stream that nobody reads any more is no reason to fail
+            if sys.stderr.isatty():
+                _spin(sentence(what), began, finished)
+            else:
+                print(sentence(what), file=sys.stderr, flush=True)
+
+    thread = Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+def _spin(what: str, began: float, finished: Event) -> None:
+    """A spinner until something has finished."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, get_time=monotonic) as progress:
+        task = progress.add_task(what, total=None)
+        progress.tasks[task].start_time = began
+        finished.wait()
 
 
 def print_json(result: dict[str, Any]) -> None:
@@ -104,16 +221,23 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=UNCUT)
 
 
-def table(title: str, rows: list[tuple[str, str]]) -> None:
-    """A titled table of names and values on stdout."""
+def table(title: str, rows: list[tuple[str, str]], *, header: tuple[str, str] | None = None) -> None:
+    """A titled table of names and values on stdout, as wide as its terminal: long names and values go on in the next line.
+
+    Parameters
+    ----------
+    title : in one line above
+    rows : names and values, shown as they are
+    header : headings of both columns
+    """
     from rich.table import Table
     from rich.text import Text
 
     out = console()
     out.print(Text(title, style="italic"), soft_wrap=True)
-    table = Table(show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = Table(*(header or ("", "")), show_header=header is not None)
+    for column, style in zip(table.columns, ("bold", ""), strict=True):
+        column.overflow, column.style = "fold", style
     for name, value in rows:
         table.add_row(Text(name), Text(value))  # as it is: names of files may look like markup
     out.print(table)

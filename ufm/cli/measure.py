@@ -7,22 +7,50 @@ from typing import Annotated
 
 import typer
 
-from ufm.cli.common import Json, announce, app, numbers, print_json, table
+from ufm.cli.common import Json, app, choices, examples, numbers, print_json, solving, table
 from ufm.errors import InputError, brief
 
 
-@app.command()
-def measure(
-    run: Annotated[str, typer.Argument(help="An .npz with features (N, d), labels (N,) and optionally weight, bias.")],
-    convention: Annotated[str, typer.Option(help="Of NC1: zhu or hong-ling.")] = "zhu",
-    predict: Annotated[bool, typer.Option("--predict", help="Compare with the certified optimum; needs --decay.")] = False,
+@app.command(
+    "measure",
+    epilog=examples("ufm measure runs/deq/run.npz", "ufm measure network.npz --predict --decay 1e-2,1e-4 --json"),
+)
+def measure_command(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="An .npz with the arrays features (N, d), labels (N,) in 0 .. K-1 and, if there are any, weight (K, d) and "
+            "bias (K,).",
+        ),
+    ],
+    convention: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=choices("zhu", "hong-ling"),
+            help="Between-class covariance of NC1: zhu (every class counts the same) or hong-ling (by class size).",
+        ),
+    ] = "zhu",
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Compare with the certified optimum for the same class sizes. Needs --decay.")
+    ] = False,
     decay: Annotated[
-        str | None, typer.Option(help="LW,LH[,LB]: decay of classifier, of features (per sample) and of a bias.")
+        str | None,
+        typer.Option(
+            metavar="LW,LH[,LB]",
+            help="Decay that the network was trained with, on classifier, features and bias. Half convention beside the mean "
+            "loss, features per sample, as in ufm solve. Needs --predict.",
+        ),
     ] = None,
-    relu: Annotated[bool, typer.Option("--relu", help="Predict for features >= 0, as after a ReLU.")] = False,
+    relu: Annotated[bool, typer.Option("--relu", help="Predict for features >= 0, as they are after a ReLU.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Collapse metrics of a network's last-layer features and classifier, and its distance to theory."""
+    """Measure the neural collapse of a network's last layer.
+
+    Prints NC1 to NC4, cosines and norm ratios of your own features and classifier; with --predict also the distance of their
+    Gram matrices to those of the certified optimum. The command 'ufm explain' says what each metric means.
+    """
     import numpy as np
 
     import ufm
@@ -48,8 +76,8 @@ def measure(
         head = ufm.ReLU() if relu else ufm.Explicit()
         regularizer = ufm.WeightDecay(decays[0], decays[1], decays[2] if len(decays) == 3 else None)
         problem = ufm.Problem(counts, regularizer=regularizer, head=head, dim=weight.shape[1])
-        announce(problem)
-        theory = ufm.predict(problem)
+        with solving(problem):
+            theory = ufm.predict(problem)
         distance = theory.distance(arrays["features"], arrays["labels"], weight)
         answer |= {name: value if np.isfinite(value) else None for name, value in distance.items()}
         answer |= {"theory_value": theory.value, "theory_lower": theory.lower, "theory_collapsed": theory.collapsed}

@@ -7,18 +7,24 @@ from typing import Annotated
 
 import typer
 
-from ufm.cli.common import Json, app, print_json, table
+from ufm.cli.common import Json, app, examples, print_json, table, working
 from ufm.errors import brief, sentence
 
 
-@app.command()
-def recheck(
-    certificate: Annotated[str, typer.Argument(help="A file written by ufm solve --save.")], as_json: Json = False
+@app.command("recheck", epilog=examples("ufm recheck c.json"))
+def recheck_command(
+    certificate: Annotated[str, typer.Argument(metavar="FILE", help="A certificate that ufm solve --save has written.")],
+    as_json: Json = False,
 ) -> None:
-    """Verify a saved certificate by exact and ball arithmetic, independently of the solvers."""
+    """Verify a saved certificate, independently of the solvers.
+
+    The bounds are proved again from the witness in the file, in exact and ball arithmetic. A file whose witness does not
+    prove its claim is rejected with exit code 2.
+    """
     import ufm
 
-    found = ufm.recheck(certificate)
+    with working("verifying the certificate"):
+        found = ufm.recheck(certificate)
     if as_json:
         print_json({"accepted": found.accepted, "reason": found.reason, "lower": found.lower, "upper": found.upper,
                      "width": found.width, "level": found.level})  # fmt: skip

@@ -11,24 +11,47 @@ from typing import Annotated, Any
 import typer
 
 from ufm._files import exists
-from ufm.cli.common import Json, app, print_json, table
+from ufm.cli.common import Json, app, application, examples, print_json, table
 from ufm.errors import InputError
 from ufm.solvers.estimate import about
 
-group = typer.Typer(help="Sweeps over parameters: a TOML file, a resumable store, any executor.", rich_markup_mode=None)
+group = application()
 app.add_typer(group, name="sweep")
-StoreArgument = Annotated[str, typer.Argument(help="A store written by ufm sweep run.")]
+StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="A store that ufm sweep run has written.")]
 
 
-@group.command()
-def run(
-    spec: Annotated[str, typer.Argument(help="A TOML file, or the name of a ready sweep (ufm sweep list).")],
-    out: Annotated[str, typer.Option(help="The store; an interrupted run there is continued.")],
-    workers: Annotated[int, typer.Option(help="Processes; 1 computes in this one.")] = 1,
-    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, or 'local'.")] = None,
+@group.callback(invoke_without_command=True, epilog=examples("ufm sweep run phase --out phase.db", "ufm sweep status phase.db"))
+def _commands(context: typer.Context) -> None:
+    """Sweep over parameters, into a file that resumes.
+
+    A spec names a task (solve, threshold or train), what is fixed, and the grid; README.md has one. Results go to one SQLite
+    file; the same command continues a run that was interrupted.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@group.command("run", epilog=examples("ufm sweep run phase --out phase.db", "ufm sweep run my.toml --out my.db --workers 2"))
+def run_command(
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="A TOML file, or the name of a ready sweep (see ufm sweep list).")
+    ],
+    out: Annotated[
+        str, typer.Option(metavar="STORE", help="File for the results. A run that was interrupted there is continued.")
+    ],
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="Processes that compute at the same time; 1 computes in this process.")
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Address of a Dask scheduler, or 'local' for a cluster on this machine."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute every point that the store does not have yet."""
+    """Compute every point that the store does not have yet.
+
+    Exit code 1 where a point failed; its reason is in the store.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -65,9 +88,9 @@ def run(
         raise typer.Exit(1)
 
 
-@group.command()
-def status(store: StoreArgument, as_json: Json = False) -> None:
-    """How far a store is, and what it was made from."""
+@group.command("status", epilog=examples("ufm sweep status phase.db --json"))
+def status_command(store: StoreArgument, as_json: Json = False) -> None:
+    """Say how far a store is, and what it was made from."""
     from ufm.sweep import Store
 
     with Store(store) as opened:
@@ -76,13 +99,15 @@ def status(store: StoreArgument, as_json: Json = False) -> None:
         _tell(store, opened.counts(), total, as_json, title=described["spec"]["title"], versions=described["versions"])
 
 
-@group.command()
-def export(
+@group.command("export", epilog=examples("ufm sweep export phase.db --csv phase.csv"))
+def export_command(
     store: StoreArgument,
-    csv: Annotated[str | None, typer.Option(help="Write this CSV file.")] = None,
-    parquet: Annotated[str | None, typer.Option(help="Write this Parquet file (extra 'table').")] = None,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write this CSV file.")] = None,
+    parquet: Annotated[
+        str | None, typer.Option(metavar="FILE", help='Write this Parquet file. Needs the extra: pip install -e ".[table]".')
+    ] = None,
 ) -> None:
-    """All rows as CSV or Parquet."""
+    """Write all rows of a store as CSV or Parquet."""
     from ufm.sweep import Store, to_csv, to_parquet
 
     if csv is None and parquet is None:
@@ -93,9 +118,9 @@ def export(
                 typer.echo(f"{write(opened, path)} rows written to {path}", err=True)
 
 
-@group.command("list")
-def listed() -> None:
-    """The sweeps that come with the package."""
+@group.command("list", epilog=examples("ufm sweep list"))
+def list_command() -> None:
+    """List the sweeps that come with the package."""
     from ufm.sweep import Spec, ready_names
 
     rows = []

@@ -9,37 +9,103 @@ from typing import Annotated
 
 import typer
 
-from ufm.cli.common import Json, app, numbers, print_json, table, whole_pair
+from ufm.cli.common import Json, app, choices, examples, numbers, print_json, table, whole_pair
 
 COLUMNS = ("objective", "accuracy", "minority", "nc1", "nc2", "nc3", "forward_calls")
-Out = Annotated[str, typer.Option(help="Folder for the results; an interrupted run there is continued.")]
-MapOption = Annotated[str, typer.Option("--map", help="Equilibrium layer: tanh, relu, linear, monotone (explicit: its match).")]
+Out = Annotated[
+    str, typer.Option(metavar="FOLDER", help="Folder for the results. A run that was interrupted there is continued.")
+]
+MapOption = Annotated[
+    str,
+    typer.Option(
+        "--map",
+        metavar="NAME",
+        autocompletion=choices("tanh", "relu", "linear", "monotone"),
+        help="Kind of equilibrium layer: tanh, relu, linear or monotone. An explicit network takes its activation and its "
+        "number of parameters.",
+    ),
+]
 
 
-@app.command()
-def train(
+@app.command(
+    "train",
+    epilog=examples(
+        "ufm train --model deq --data mixture --classes 5,5 --ratio 10 --out runs/deq",
+        "ufm train --model explicit --data digits --decay 2e-2,2.5e-4 --out runs/digits",
+    ),
+)
+def train_command(
     out: Out,
-    model: Annotated[str, typer.Option(help="deq or explicit.")] = "deq",
-    data: Annotated[str, typer.Option(help="mixture (synthetic) or digits (real).")] = "mixture",
-    classes: Annotated[str, typer.Option(help="KA,KB: numbers of majority and of minority classes.")] = "5,5",
-    ratio: Annotated[float, typer.Option(help="R, largest over smallest class size.")] = 10.0,
-    tail: Annotated[bool, typer.Option("--tail", help="Sizes falling geometrically over all classes.")] = False,
-    largest: Annotated[int | None, typer.Option(help="Samples of the largest class (500 mixture, 100 digits).")] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=choices("deq", "explicit"),
+            help="Network: deq (a deep equilibrium layer) or explicit (a stack of layers with as many parameters).",
+        ),
+    ] = "deq",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=choices("mixture", "digits"),
+            help="Samples: mixture (synthetic Gaussians) or digits (scikit-learn's handwritten digits, 10 classes).",
+        ),
+    ] = "mixture",
+    classes: Annotated[
+        str, typer.Option(metavar="KA,KB", help="Number of majority classes and number of minority classes.")
+    ] = "5,5",
+    ratio: Annotated[
+        float, typer.Option(metavar="R", help="Imbalance ratio, the largest class size over the smallest, at least 1.")
+    ] = 10.0,
+    tail: Annotated[
+        bool, typer.Option("--tail", help="Let sizes fall geometrically over all KA + KB classes instead of in one step.")
+    ] = False,
+    largest: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Training samples of the largest class. Left out: 500 for mixture, 100 for digits."),
+    ] = None,
     kind: MapOption = "tanh",
-    width: Annotated[int, typer.Option(help="Feature dimension.")] = 64,
-    contraction: Annotated[float, typer.Option(help="Bound on the norm of the equilibrium layer; 0 for none.")] = 0.9,
-    decay: Annotated[str | None, typer.Option(help="LW,LH: decay of classifier and features, as in ufm solve.")] = None,
-    body: Annotated[float, typer.Option(help="Decay of the equilibrium layer or stack.")] = 0.0,
-    encoder: Annotated[float, typer.Option(help="Decay of the encoder.")] = 0.0,
-    jacobian: Annotated[float, typer.Option(help="Weight of the Jacobian-norm penalty (deq).")] = 0.0,
-    optimizer: Annotated[str, typer.Option(help="adam or sgd (with momentum).")] = "adam",
-    rate: Annotated[float | None, typer.Option(help="Learning rate (0.01 adam, 0.1 sgd).")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training samples.")] = 100,
-    batch: Annotated[int, typer.Option(help="Samples per step.")] = 128,
-    seed: Annotated[int, typer.Option(help="Of data, initial parameters and order of samples.")] = 0,
+    width: Annotated[int, typer.Option(metavar="D", help="Feature dimension, which is also the width of every layer.")] = 64,
+    contraction: Annotated[
+        float,
+        typer.Option(metavar="G", help="Bound G < 1 on the spectral norm of the equilibrium layer's matrix; 0 means none."),
+    ] = 0.9,
+    decay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LW,LH",
+            help="Decay of classifier and features, half convention beside the mean loss, features per sample, as in ufm "
+            "solve. Left out: 1e-2,1e-4 for mixture, 2e-2,2.5e-4 for digits.",
+        ),
+    ] = None,
+    body: Annotated[
+        float,
+        typer.Option(metavar="L", help="Decay L/2 |parameters|^2 of the equilibrium layer or of the stack."),
+    ] = 0.0,
+    encoder: Annotated[float, typer.Option(metavar="L", help="Decay L/2 |parameters|^2 of the encoder.")] = 0.0,
+    jacobian: Annotated[
+        float, typer.Option(metavar="L", help="Weight L/2 of the mean squared Frobenius norm of the Jacobian, for deq only.")
+    ] = 0.0,
+    optimizer: Annotated[
+        str,
+        typer.Option(metavar="NAME", autocompletion=choices("adam", "sgd"), help="Optimiser: adam, or sgd (with momentum)."),
+    ] = "adam",
+    rate: Annotated[
+        float | None, typer.Option(metavar="X", help="Learning rate at the start. Left out: 0.01 for adam, 0.1 for sgd.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training samples.")] = 100,
+    batch: Annotated[int, typer.Option(metavar="N", help="Samples per step.")] = 128,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the data, of initial parameters and of the order of samples, at least 0.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a small network; print its accuracy, its collapse metrics and its distance to theory."""
+    """Train a small network beside its certified optimum.
+
+    Prints accuracy, neural-collapse metrics, the gap to the certified lower bound on the training objective of every network
+    with these class sizes and decays, and controls of the equilibrium. The command 'ufm explain' says what each row means.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -98,22 +164,39 @@ def train(
     table(f"{settings}: sizes {settings.counts}, {found['parameters']} parameters", rows)
 
 
-@app.command()
-def compare(
+@app.command(
+    "compare",
+    epilog=examples(
+        "ufm compare --quick --data mixture --seeds 2 --out runs/quick",
+        "ufm compare --seeds 5 --workers 2 --out runs/comparison",
+    ),
+)
+def compare_command(
     out: Out,
-    data: Annotated[str, typer.Option(help="mixture, digits or both, separated by a comma.")] = "mixture,digits",
-    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 5,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            autocompletion=choices("mixture", "digits", "mixture,digits"),
+            help="Samples: mixture, digits, or both with a comma between.",
+        ),
+    ] = "mixture,digits",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Number of seeds 0, 1, ..., at least 2.")] = 5,
     kind: MapOption = "tanh",
-    epochs: Annotated[int, typer.Option(help="Passes over the training samples.")] = 100,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Small and short, to see that everything runs.")] = False,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training samples.")] = 100,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that train at the same time, with one thread each.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="Train small and short, only to see that everything runs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """DEQ against explicit network over balanced, step-imbalanced and long-tailed classes, in pairs over seeds."""
+    """Compare DEQs with explicit networks, in pairs over seeds.
+
+    Trains both over balanced, nine step-imbalanced and one long-tailed setting, and writes summary.md into the folder: means,
+    spreads, paired intervals and controls. Runs that are finished are kept.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ufm.certify.certificate import write_whole
+    from ufm._files import write_text
     from ufm.training.comparison import Comparison
     from ufm.training.comparison import compare as run_all
     from ufm.training.settings import versions
@@ -134,7 +217,7 @@ def compare(
         failed = run_all(comparison, folder, workers=workers, report=report)
     cells = summarise(comparison, folder)
     path = folder / "summary.md"
-    write_whole(path, markdown(cells, comparison, versions()), "summary")
+    write_text(path, markdown(cells, comparison, versions()), "summary")
     for settings, reason in failed:
         print(f"{settings} failed: {reason}", file=sys.stderr)
     said = statements(cells)

@@ -37,7 +37,7 @@ def measure(
         ``nc1, nc2_means, equinorm_means, equiangular_means`` and, with a weight, ``nc2, equinorm, equiangular, nc3,
         self_duality, nc4``. For classifiers and, with the suffix ``_means``, for raw class means, ``cos_majority,
         cos_minority, cos_cross`` (mean cosine within the classes of the largest size, within those of the smallest, and
-        between both) and ``norm_ratio``, as in `ufm.geometry.geometry`. NaN where a vector vanishes or there is no such pair.
+        between both) and ``norm_ratio``, as in `ufm.geometry`. NaN where a vector vanishes or there is no such pair.
 
     Raises
     ------

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-from ufm.certify.certificate import check_level, check_verified
+from ufm._arrays import check_level
+from ufm.certify.certificate import check_verified
 from ufm.certify.primal_dual import within
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
@@ -128,7 +129,8 @@ def _with(method: Solver, tolerance: float | None) -> Solver:
     options: Any = method
     if not is_dataclass(options) or isinstance(options, type) or not hasattr(options, "tolerance"):
         raise InputError(f"tolerance is {tolerance!r}, and the solver {method!r} has no such option; leave it out")
-    return replace(options, tolerance=float(tolerance))
+    changed: Any = replace(options, tolerance=float(tolerance))
+    return changed
 
 
 def _run(method: Solver, problem: Problem, say: Callable[[str], None]) -> Solution:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ufm._arrays import Floats
 from ufm._rounding import UNIT
 from ufm._status import Ending
-from ufm._text import classes
+from ufm._tables import html_table, plain_table, rich_table
+from ufm._text import classes, sizes
 from ufm.certify.certificate import Certificate
 from ufm.certify.primal_dual import RECOVERED, Bounds, bounds, inside
 from ufm.errors import ConvergenceError, InputError
@@ -72,6 +73,10 @@ class Status(Ending):
         "best found, optimality not claimed: dim < K - 1 (< K for squared error), so the certified lower bound belongs to a "
         "relaxation that may be loose; raise dim for a certified optimum",
     )
+
+
+NEAR = 1e-4
+"""Relative distance to the best value within which a candidate counts as a hit."""
 
 
 class Candidate(NamedTuple):
@@ -175,28 +180,64 @@ class Solution:
         self.certificate.save(path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: status, value, bounds, verdicts on collapse, metrics; what ``ufm solve --json`` prints."""
-        from ufm.analysis.solution_report import to_dict
+        """Plain values for JSON: status, value, bounds, work; `ufm.report` adds verdicts on collapse and metrics."""
+        found: dict[str, Any] = {
+            "status": str(self.status),
+            "message": self.message,
+            "method": self.method,
+            "value": float(self.value),
+            "lower": float(self.lower),
+            "upper": float(self.upper),
+            "gap": float(self.gap),
+            "relative_gap": float(self.relative_gap),
+            "level": self.certificate.level,
+            "seconds": self.stats.seconds,
+        }
+        if self.candidates:
+            found["candidates"] = [candidate._asdict() for candidate in self.candidates]
+        return found
 
-        return to_dict(self)
+    @property
+    def title(self) -> str:
+        """The problem in a line that does not grow with the number of class sizes."""
+        problem = self.problem
+        dim = "" if problem.dim is None else f", dim {problem.dim}"
+        return f"counts {sizes(problem.counts)}, {problem.loss}, head {problem.head}, {problem.regularizer}{dim}"
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values of the table, each as text."""
+        certificate = self.certificate
+        return [
+            ("value", f"{self.value:.14g}"),
+            (f"bounds ({certificate.level})", f"{certificate.lower:.16g} .. {certificate.upper:.16g}"),
+            ("gap", f"{certificate.gap:.1e} (relative: {certificate.relative_gap:.1e})"),
+            *self._tried(),
+            ("status", self.message),
+            ("method", self.method + (f" ({self.choice})" if self.choice else "")),
+            ("seconds", f"{self.stats.seconds:.3f}"),
+        ]
+
+    def _tried(self) -> list[tuple[str, str]]:
+        """What was tried, where the program is not convex."""
+        if not self.candidates:
+            return []
+        best = self.candidates[0]
+        hits = sum(c.value <= best.value * (1 + NEAR) for c in self.candidates)
+        told = f"rank {best.rank}; {hits} of {len(self.candidates)} candidates within 1e-4 of it"
+        named = [c for c in self.candidates if c.name.endswith(" code")]
+        above = [(c.name, f"{c.value:.10g} (rank {c.rank}), {c.value - best.value:.1e} above the best found") for c in named]
+        return [("best found", told), *above]
 
     def summary(self) -> str:
-        """A table in plain text, in lines of at most 80 characters."""
-        from ufm.analysis.solution_report import plain_table
-
-        return plain_table(self)
+        """A table in plain text, in lines of at most 80 characters; `ufm.report` adds verdicts and metrics."""
+        return plain_table(self.title, self.rows)
 
     def _repr_html_(self) -> str:
-        """The table in a notebook."""
-        from ufm.analysis.solution_report import html_table
-
-        return html_table(self)
+        return html_table(self.title, self.rows)
 
     def __rich__(self) -> Table:
-        """The table where the library rich prints."""
-        from ufm.analysis.solution_report import rich_table
-
-        return rich_table(self)
+        return rich_table(self.title, self.rows)
 
     def __repr__(self) -> str:
         found = f"value={self.value:.14g}, gap={self.gap:.2g} ({self.certificate.level}), method={self.method!r}"

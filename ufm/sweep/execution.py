@@ -136,7 +136,7 @@ def dask(address: str, workers: int) -> Iterator[Executor]:
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise InputError("--dask needs the extra: pip install 'ufm[dask]'") from None
+        raise InputError('--dask needs the extra: pip install -e ".[dask]"') from None
     cluster = None
     try:
         if address == "local":

@@ -39,7 +39,7 @@ def to_pandas(store: Store) -> pandas.DataFrame:
     try:
         import pandas
     except ImportError:
-        raise InputError("pandas is missing; install it with: pip install 'ufm[table]'") from None
+        raise InputError('pandas is missing; install it with: pip install -e ".[table]"') from None
     return pandas.DataFrame(store.rows(), columns=columns(store))
 
 
@@ -51,7 +51,7 @@ def to_parquet(store: Store, path: str | Path) -> int:
         try:
             frame.to_parquet(stream, index=False)
         except ImportError:
-            raise InputError("pyarrow is missing; install it with: pip install 'ufm[table]'") from None
+            raise InputError('pyarrow is missing; install it with: pip install -e ".[table]"') from None
         except (ValueError, TypeError, OverflowError) as error:  # how pyarrow refuses columns of mixed kinds
             raise InputError(
                 f"{brief(str(store.path))} has rows that are no table of one kind per column ({brief(str(error))[1:-1]}); "

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ufm._files import exists, unwritten
+from ufm._files import exists, locked, unwritten
 from ufm.errors import InputError, RunError, brief
 from ufm.sweep.grid import identity
 from ufm.sweep.spec import Spec
@@ -71,13 +71,9 @@ class Store:
 
     def _claim(self) -> None:
         """Take the lock, or say who has it. It is on the database file itself; SQLite's own locks are of another kind."""
-        import fcntl
-
         self._lock = self.path.open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"store {self._name} is in use by another run; wait for it, or give another file") from None
+        if not locked(self._lock):
+            raise InputError(f"store {self._name} is in use by another run; wait for it, or give another file")
 
     def _begin(self, spec: Spec) -> None:
         """Make the tables, or check that they are for this spec."""

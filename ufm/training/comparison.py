@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ufm._files import unwritten, writing
+from ufm._files import exists, unwritten, writing
 from ufm._parallel import check_workers, processes
 from ufm.errors import ConvergenceError, InputError, RunError, brief
-from ufm.training.data import DATA
+from ufm.training.data import DATA, check_scikit_learn
 from ufm.training.saved_run import RUN, run
 from ufm.training.settings import MODELS, Settings
 
@@ -101,12 +101,14 @@ def compare(
     Raises
     ------
     InputError
-        The folder holds another comparison, or cannot be written.
+        The folder holds another comparison or cannot be written, or the digits are asked for and scikit-learn is missing.
     RunError
         A worker process died, or the disk is full; finished runs are kept.
     """
     check_workers(workers)
     todo = comparison.settings()
+    if any(s.data == "digits" and not exists(folder / str(s) / RUN, "folder") for s in todo):
+        check_scikit_learn()
     _claim(folder, comparison)
     left = [s for s in todo if not (folder / str(s) / RUN).exists()]
     done, failed = len(todo) - len(left), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from numbers import Real
 from typing import Any
 
@@ -116,10 +117,9 @@ def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, random_state: int = 
     InputError
         scikit-learn is missing, other than 10 classes, or more samples than there are.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise InputError("data 'digits' needs scikit-learn; install it with: pip install 'ufm[digits]'") from None
+    check_scikit_learn()
+    from sklearn.datasets import load_digits
+
     _whole("test", test)
     check_digits(counts, test)
     sizes = list(counts)
@@ -133,6 +133,18 @@ def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, random_state: int = 
     chosen, rest = np.concatenate(train), np.concatenate(held)
     labels = np.asarray(bunch.target, dtype=np.intp)
     return _scaled("digits", counts, bunch.data[chosen], labels[chosen], bunch.data[rest], labels[rest], None)
+
+
+def check_scikit_learn() -> None:
+    """Refuse the digits where the library that bundles them is missing; it is looked for, and not loaded.
+
+    Raises
+    ------
+    InputError
+        scikit-learn is missing.
+    """
+    if find_spec("sklearn") is None:
+        raise InputError("data 'digits' needs scikit-learn, which is missing; install it with: pip install -e \".[digits]\"")
 
 
 def check_digits(counts: ClassCounts, test: int) -> None:

@@ -12,8 +12,11 @@ from ufm._files import exists, unwritten
 from ufm.errors import InputError, brief
 from ufm.training.archive import Arrays, read_arrays, write_arrays
 from ufm.training.bodies import Equilibrium
-from ufm.training.controls_of_equilibria import controls
-from ufm.training.loop import CHECKPOINT, Row, train
+from ufm.training.checkpoint import CHECKPOINT
+from ufm.training.data import check_scikit_learn
+from ufm.training.equilibrium_controls import controls
+from ufm.training.evaluation import Row
+from ufm.training.loop import train
 from ufm.training.settings import Settings, versions
 
 RUN = "run.npz"
@@ -34,7 +37,7 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     Raises
     ------
     InputError
-        The folder holds another run, or cannot be written.
+        The folder holds another run or cannot be written, or the digits are asked for and scikit-learn is missing.
     RunError
         The disk is full or broken; the checkpoint of the last epoch that was saved stays.
     """
@@ -42,6 +45,8 @@ def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda
     found = finished(folder, described)
     if found is not None:
         return found[1]
+    if settings.data == "digits":
+        check_scikit_learn()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:

@@ -1,6 +1,8 @@
 """Verdicts on groups of equal classes: on both sides of exact thresholds, and enclosures against 50 digits."""
 
-from math import inf, nan
+import re
+from math import inf, nan, nextafter
+from types import SimpleNamespace
 
 import mpmath as mp
 import numpy as np
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 import ufm
 from tests.ufm.independent import StepProgram
 from ufm._balls import working_precision
-from ufm.analysis.enclosures import enclose_logits
-from ufm.analysis.group_collapse import smallest_contrast
+from ufm.analysis.enclosures import classifier_cosines, enclose_logits
+from ufm.analysis.group_collapse import smallest_contrast, verdict_between
 from ufm.certify.optimum import Optimum
 from ufm.solvers import Gradient, Multistart
+from ufm.spectral.blocks import BlockMatrix
 
 
 def margins(problem):
@@ -120,10 +123,13 @@ def test_at_most_two_other_groups_are_named():
     weights = ufm.CrossEntropy(weights=(1e-3, 1e-3, 1.0))
     two = ufm.Problem([400] * 2 + [300] * 2 + [100] * 2, regularizer=ufm.WeightDecay(1e-2, 1e-2), loss=weights)
     found = ufm.collapse(ufm.solve(two))
-    parts = found.reason.split("; ")
-    assert len(parts) == 3
-    assert parts[1].startswith("the 2 classes of size 400 have collapsed: ")
-    assert parts[2].startswith("the 2 classes of size 300 have collapsed: ")
+    assert found.reason == (
+        f"the smallest classes (2 of size 100) differ: their logit contrast is at least {found.lower:.3g}"
+        + "".join(
+            f"; the 2 classes of size {g.size} have collapsed: their contrast is between {g.lower:.3g} and {g.upper:.3g}"
+            for g in found.groups[:2]
+        )
+    )
 
 
 def test_verdicts_are_neither_true_nor_false():
@@ -169,7 +175,10 @@ def test_the_two_smallest_classes_are_compared_where_the_smallest_size_occurs_on
     mean = np.mean([logits[3, 3] - logits[k, 3] + logits[k, k] - logits[3, k] for k in (1, 2)]) / 2
     found = ufm.collapse(solution)
     assert found.verdict == "no"
-    assert "the two smallest classes (sizes 5 and 20)" in found.reason
+    assert found.reason == (
+        "the two smallest classes (sizes 5 and 20) differ: "
+        f"their mean logit margin over each other is at least {found.lower:.3g}"
+    )
     assert found.lower <= mean <= found.upper < found.lower + 1e-2
     assert [(g.size, g.classes, g.verdict) for g in found.groups] == [(20, 2, "no")]
     assert not found.groups[0].lower <= mean <= found.groups[0].upper
@@ -190,11 +199,15 @@ def test_two_classes_under_budgets_have_twice_the_budget_as_margin():
 
 
 def test_incomparable_smallest_classes_leave_verdicts_on_the_others():
-    for loss, said in ((ufm.CrossEntropy(weights=1.0), "ce:weights=1"), (ufm.SquaredError(), "cross-entropy only")):
+    for loss, said in (
+        (ufm.CrossEntropy(weights=1.0), "ce:weights=1"),
+        (ufm.SquaredError(), "once, and margins are enclosed for cross-entropy only"),
+    ):
         problem = ufm.Problem([1700] * 3 + [100], regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), loss=loss)
         found = ufm.collapse(ufm.solve(problem, method="symmetric"))
         assert (found.verdict, found.lower, found.upper) == ("undecided", 0.0, inf)
         assert said in found.reason
+        assert found.reason.startswith("the smallest size occurs once, and ")
         assert [(g.size, g.classes) for g in found.groups] == [(1700, 3)]
         assert found.groups[0].verdict in ("yes", "no")
         assert found.tolerance == 1e-6
@@ -205,11 +218,11 @@ def test_nothing_is_decided_beyond_convex_heads_and_wide_models():
     solution = ufm.solve(deep, method=Multistart(starts=1, effort=0))
     narrow = ufm.solve(ufm.Problem([30] * 3 + [5] * 2, regularizer=ufm.WeightDecay(1e-3, 1e-3), dim=2))
     for found, said in (
-        (ufm.collapse(solution), f"a contrast of {smallest_contrast(solution):.3g}"),
-        (ufm.collapse(narrow), "raise dim"),
+        (ufm.collapse(solution), f"^the head .* a contrast of {smallest_contrast(solution):.3g}$"),
+        (ufm.collapse(narrow), "^with dim < K - 1 the certified gap belongs to a relaxation, .*; raise dim$"),
     ):
         assert (found.verdict, found.lower, found.upper) == ("undecided", 0.0, inf)
-        assert said in found.reason
+        assert re.search(said, found.reason)
         assert found.groups
         assert all((g.verdict, g.lower, g.upper) == ("undecided", 0.0, inf) for g in found.groups)
         assert found.tolerance == 1e-6
@@ -254,6 +267,16 @@ def test_the_smallest_contrast_of_a_solution_by_brute_force(method):
         assert worst > 0.1
 
 
+def test_the_smallest_contrast_of_any_logits():
+    """Three groups of the smallest size, two of them of several classes, with logits that nothing makes symmetric."""
+    rng = np.random.default_rng(0)
+    logits = BlockMatrix(rng.standard_normal(4), rng.standard_normal((4, 4)), ((1, 2), (0, 2), (2, 1), (3, 3)))
+    dense, small = np.asarray(logits), [0, 1, 4, 5, 6, 7]
+    found = smallest_contrast(SimpleNamespace(logits=logits, program=SimpleNamespace(sizes=(9, 4, 4, 4))))
+    worst = min(dense[k, k] - np.mean([dense[j, k] for j in small if j != k]) for k in small)
+    assert found == pytest.approx(worst, rel=1e-12)
+
+
 def test_groups_agree_between_whole_and_split_programs():
     problem = ufm.Problem([4, 60, 4, 60, 4], regularizer=ufm.WeightDecay(1e-2, 1e-2))
     whole, split = (ufm.collapse(ufm.solve(problem, method=m)) for m in ("symmetric", "factored"))
@@ -262,7 +285,14 @@ def test_groups_agree_between_whole_and_split_programs():
         assert max(one.lower, other.lower) <= min(one.upper, other.upper)
 
 
-STEPS = [(2, 3, 40, 10, 6e-3), (1, 4, 300, 20, 4e-3), (3, 1, 50, 7, 8e-3), (5, 5, 1000, 100, 1e-3), (1, 1, 9, 3, 2e-2)]
+STEPS = [
+    (2, 2, 9, 1, 5e-3),
+    (2, 3, 40, 10, 6e-3),
+    (1, 4, 300, 20, 4e-3),
+    (3, 1, 50, 7, 8e-3),
+    (5, 5, 1000, 100, 1e-3),
+    (1, 1, 9, 3, 2e-2),
+]
 
 
 @pytest.mark.parametrize(("a", "b", "na", "nb", "mu"), STEPS)
@@ -355,14 +385,30 @@ def test_ends_of_enclosures_are_outside_what_is_proved(iterations):
                 assert found.upper >= exact.lower
 
 
-@pytest.mark.parametrize(("classes", "mu"), [(2, 1e-2), (4, 5e-3), (7, 0.04)])
+@pytest.mark.parametrize(("classes", "mu"), [(2, 1e-2), (4, 5e-3), (7, 0.055)])
 def test_balanced_classifiers_have_the_cosine_of_the_simplex(classes, mu):
-    """The last case has a contrast below one nat: log(1/(sqrt(5) mu) - 6)."""
+    """The last case has a contrast below one nat: log(1/(sqrt(5) mu) - 6) = 0.76."""
     (found,) = enclose_logits(ufm.solve(ufm.Problem([5] * classes, regularizer=ufm.WeightDecay(mu, mu)))).weight_cosines
     assert abs(float(found.mid()) + 1 / (classes - 1)) < 1e-15
     assert float(found.rad()) < 1e-15
     dead = enclose_logits(ufm.solve(ufm.Problem([5] * classes, regularizer=ufm.WeightDecay(1.0, 1.0))))
     assert dead.weight_cosines == [None]
+
+
+def test_a_contrast_that_is_not_proved_positive_has_no_cosine():
+    """Not even one of exactly zero, whose classifiers vanish or agree."""
+    decay = ufm.WeightDecay(1e-2, 1e-2)
+    balanced = ufm.solve(ufm.Problem([9] * 3, regularizer=decay))
+    assert classifier_cosines(balanced, [arb(0)], []) == [None]
+    stepped = ufm.solve(ufm.Problem([9, 9, 3, 3], regularizer=decay))
+    assert classifier_cosines(stepped, [arb(0), arb("0 +/- 1")], [arb(1), arb(1)]) == [None, None]
+
+
+def test_the_verdict_at_the_ends_of_the_tolerance():
+    """Collapsed where |contrast| is at most the tolerance; apart only where it is proved to be more than zero."""
+    assert verdict_between(-0.5, 0.5, 0.5) == verdict_between(0.0, 0.0, 0.5) == "yes"
+    assert verdict_between(nextafter(-0.5, -1), 0.5, 0.5) == verdict_between(-0.5, nextafter(0.5, 1), 0.5) == "undecided"
+    assert verdict_between(nextafter(0.0, 1.0), 0.5, 0.5) == "no"
 
 
 def test_cosines_of_small_contrasts_and_none_under_a_bias():

@@ -14,7 +14,7 @@ import ufm
 from tests.ufm.independent import critical_norm
 from ufm._balls import ball, outward, working_precision
 from ufm.analysis.thresholds import budget
-from ufm.analysis.thresholds.budget import critical_budget, find_root
+from ufm.analysis.thresholds.budget import LARGEST, ROUNDING, critical_budget, find_root, step_out
 from ufm.analysis.thresholds.decay import decay_threshold
 
 decays = st.floats(1e-9, 0.5)
@@ -41,6 +41,16 @@ def test_decay_encloses_the_closed_form(majority, minority, count, lw, lh, rho):
         assert found.upper - found.lower <= ulps * 2.0**-52 * (abs(float(exact)) + 2 * minority / majority)
         assert ("every ratio" in found.note) == (found.upper < 1)
         assert (found.level, found.transition, found.quantity) == (level, "continuous", "ratio")
+
+
+@given(st.integers(1, 50), st.integers(2, 50), st.integers(1, 10**9), decays, st.floats(0, 0.99))
+def test_float_ends_of_decay_allow_for_every_rounding(majority, minority, count, decay, rho):
+    """At most ten: gain, mu and its root, root of the count, product, quotient, difference, quotient, and the end itself."""
+    found = ufm.threshold(
+        classes=(majority, minority), regularizer=ufm.WeightDecay(decay, decay), minority_count=count, head=ufm.LinearDEQ(rho)
+    )
+    size = (float(exact_decay(majority, minority, count, decay, decay, rho)) * majority + 2 * minority) / majority
+    assert min(found.upper - found.value, found.value - found.lower) >= 10 * 2.0**-53 * size
 
 
 def test_decay_per_class_counts_one_sample_and_explicit_is_the_default():
@@ -130,6 +140,61 @@ def test_roots_need_few_evaluations():
     calls.clear()
     assert find_root(lambda x: (calls.append(x), sin(x))[1], 2.0, 4.0) == pytest.approx(pi, rel=1e-15)
     assert len(calls) < 20
+
+
+def sides(majority, minority, ratio, radius):
+    """Both decisions between a ratio and the threshold of a nuclear-norm radius."""
+    height = radius / (majority + minority)
+    arguments = (majority, minority, ufm.NormBudget(height, height), Fraction(1), ratio)
+    return budget.float_side(*arguments), budget.rigorous_side(*arguments)
+
+
+@pytest.mark.parametrize(("majority", "minority", "ratio"), RATIOS)
+def test_sides_of_the_threshold(majority, minority, ratio, monkeypatch):
+    """1 where C* is more than the radius, -1 where it is less, 0 where rounding may hide which."""
+    norm = critical_budget(majority, minority, ratio)
+    unit = 2.0**-53 * (norm + majority * (1 + mp.log(ratio)))
+    assert sides(majority, minority, ratio, float(norm - 1.1 * ROUNDING * unit)) == (1, 1)
+    assert sides(majority, minority, ratio, float(norm + 1.1 * ROUNDING * unit)) == (-1, -1)
+    for within in (-0.9, 0.0, 0.9):
+        assert sides(majority, minority, ratio, float(norm + within * ROUNDING * unit))[0] == 0
+
+    # A gain that is known to a relative 1e-6 only hides what is nearer.
+    monkeypatch.setattr(budget, "ball", lambda _: arb(1, 1e-6))
+    assert [sides(majority, minority, ratio, norm * (1 + away))[1] for away in (-3e-6, -3e-7, 0.0, 3e-7, 3e-6)] == [
+        1,
+        0,
+        0,
+        0,
+        -1,
+    ]
+
+
+@given(st.floats(1.5, 1e6), st.floats(1e-15, 1.0), st.sampled_from([-1, 1]))
+def test_enclosures_step_out_no_more_than_twice_as_far_as_needed(value, needed, sign):
+    needed = min(needed, 0.1) if sign < 0 else needed
+    end = value * (1 + sign * needed)
+    found = step_out(value, sign, lambda point: sign * (point - end) >= 0)
+    assert needed * (1 - 1e-12) - 2.0**-52 <= abs(found / value - 1) <= 2 * needed + 2.0**-52
+    assert sign * (found - end) >= 0
+
+
+def test_an_end_is_no_further_than_the_nearest_ratio_that_is_decided(monkeypatch):
+    for level, name in (("float", "float_side"), ("rigorous", "rigorous_side")):
+        known = critical_budget(5, 5, 8.0) / 10
+        regularizer = ufm.NormBudget(known, known)
+        value = ufm.threshold(classes=(5, 5), regularizer=regularizer, level=level).value
+        monkeypatch.setattr(budget, name, lambda *given, value=value: (given[-1] > value) - (given[-1] < value))
+        found = ufm.threshold(classes=(5, 5), regularizer=regularizer, level=level)
+        assert (found.lower, found.value, found.upper) == (value * (1 - 2.0**-52), value, value * (1 + 2.0**-52))
+
+
+def test_the_largest_budget_is_attempted():
+    height = critical_budget(1, 3, exp(LARGEST)) / 4
+    found = ufm.threshold(classes=(1, 3), regularizer=ufm.NormBudget(height, height))
+    assert found.value == pytest.approx(exp(LARGEST), rel=1e-9)
+    with pytest.raises(ufm.InputError, match="lower the budget"):
+        ufm.threshold(classes=(1, 3), regularizer=ufm.NormBudget(nextafter(height, inf), nextafter(height, inf)))
 
 
 @given(st.fractions(), st.integers(-200, 200))
@@ -228,12 +293,24 @@ def test_a_bad_start_costs_an_answer_and_never_its_truth(majority, minority, rat
         assert found.upper - found.lower < 1e-14 * ratio
 
 
+@pytest.mark.parametrize(
+    ("majority", "minority", "factor"), [(1, 2, 1.01), (5, 5, 1.1), (5, 5, 0.9), (40, 3, 1.001), (1000, 2, 1.0001)]
+)
+def test_an_angle_of_which_too_little_is_known_proves_nothing(majority, minority, factor, monkeypatch):
+    """Next to R = 1 the logits between the groups are of the order 1e-16: after a bad start their balls contain zero."""
+    monkeypatch.setattr(budget, "find_root", lambda *given: find_root(*given) * factor)
+    arguments = (majority, minority, ufm.NormBudget(1.0, 1.0), Fraction(1), nextafter(1.0, 2.0))
+    assert budget.rigorous_side(*arguments) == 0
+    monkeypatch.undo()
+    assert budget.rigorous_side(*arguments) == -1
+
+
 def test_heads_that_are_not_convex_are_handed_on_whole():
-    """A large decay on A is the explicit head's threshold, ``sqrt(n_B) = N mu``: 7 at mu = .0025, n_B = 100."""
-    for classes, count, ratio in (((5, 5), 100, 7.0), ((5, 5), 400, 3.0)):
-        head, decay = ufm.DecayedDEQ(10.0, 0.5), ufm.WeightDecay(2.5e-3, 2.5e-3)
+    """A large decay on A is the explicit head's threshold, ``sqrt(n_B) = N mu``."""
+    for classes, count in (((1, 2), 10), ((1, 3), 40)):
+        head, decay = ufm.DecayedDEQ(10.0, 0.5), ufm.WeightDecay(2.5e-2, 2.5e-2)
         found = ufm.threshold(classes=classes, regularizer=decay, minority_count=count, head=head)
-        assert found.value == pytest.approx(ratio, rel=1e-14)
+        assert found.value == pytest.approx(float(exact_decay(*classes, count, 2.5e-2, 2.5e-2)), rel=1e-14)
         assert (found.level, found.transition, found.quantity) == ("numeric", "continuous", "ratio")
         assert "best found" in found.note
 

@@ -88,7 +88,7 @@ def test_decay_per_class_against_the_solver():
 def test_collapsed_at_every_ratio_is_said():
     found = ufm.threshold(classes=(5, 5), regularizer=ufm.WeightDecay(0.1, 0.1), minority_count=100)
     assert found.upper < 1
-    assert "every ratio" in found.note
+    assert found.note == "below 1: the classes are collapsed at every ratio R >= 1, and at R = 1 all logits are zero"
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ class Model:
                         if sum(Y[i][j] * Y[i][k] for i in range(K)) > 0:
                             raise WitnessError("columns attract each other")
             else:
-                norm = mpmath.svd_r(mpmath.matrix(G), compute_uv=False)[0]
+                norm = largest_singular_value(mpmath.matrix(G))
             if self.decay:
                 allowed = self.slope_from_below(upper)
                 limit = min(limit, allowed / norm) if norm else limit
@@ -354,3 +354,12 @@ def dyadic(data: Mapping[str, Any]) -> Any:
         return [exact(v) for v in value] if isinstance(value, list) else int(value) * unit
 
     return exact(data["integers"])
+
+
+def largest_singular_value(matrix: mpmath.matrix) -> Number:
+    """``||G||_2``; where the iteration for singular values does not settle, by the eigenvalues of G'G at twice the digits."""
+    try:
+        return mpmath.svd_r(matrix, compute_uv=False)[0]
+    except RuntimeError:
+        with mpmath.workdps(2 * mpmath.mp.dps):
+            return mpmath.sqrt(max(mpmath.eigsy(matrix.T * matrix, eigvals_only=True)))

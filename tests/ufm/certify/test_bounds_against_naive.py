@@ -215,3 +215,16 @@ def apart_factors(primal: dict[str, Any], order: list[int]) -> dict[str, Any]:
         "right": {"exponent": primal["right"]["exponent"], "integers": right},
         "bias": {"exponent": primal["bias"]["exponent"], "integers": bias},
     }
+
+
+def test_the_naive_norm_has_a_second_way(monkeypatch):
+    """Where mpmath's iteration for singular values gives up, eigenvalues of G'G say the same."""
+    matrix = naive.mpmath.matrix([[3, 1, 0], [1, -2, 5], [0, 0, 1]])
+    with naive.mpmath.workdps(60):
+        direct = naive.largest_singular_value(matrix)
+
+        def gives_up(*args, **kwargs):
+            raise RuntimeError("svd: no convergence")
+
+        monkeypatch.setattr(naive.mpmath, "svd_r", gives_up)
+        assert abs(naive.largest_singular_value(matrix) - direct) < direct * naive.mpmath.mpf(10) ** -50

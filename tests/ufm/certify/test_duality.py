@@ -12,7 +12,6 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from ufm.certify.bounds import _loss_above, within
 
 import ufm
 from tests.ufm.certify import naive
@@ -20,6 +19,7 @@ from tests.ufm.certify.adversary import problem_data
 from ufm.certify import bounds as level_float
 from ufm.certify import duality
 from ufm.certify.duality import dual_bound, dual_norms, zero_bound
+from ufm.certify.primal_dual import _loss_above, within
 from ufm.certify.witness import dyadic
 from ufm.spectral.program import LogitProgram
 
@@ -60,7 +60,7 @@ def programs(name: str) -> list[tuple[ufm.Problem, LogitProgram]]:
 
 def random_slopes(program: LogitProgram, rng: np.random.Generator, spread: float) -> Any:
     """Slopes in the domain: probabilities near those of zero logits (cross-entropy), any numbers (squares)."""
-    others, groups = program.others, program.groups
+    others, groups = program.logit_counts, program.groups
     if not program.loss.shift_invariant:
         return spread * rng.standard_normal((groups + 1, groups)) * (others > 0) - 0.2
     floor = program.loss.floor  # type: ignore[attr-defined]
@@ -138,7 +138,7 @@ def test_the_bound_is_that_of_exact_arithmetic(name):
                 assert lower >= value - mpmath.mpf("1e-12") * size
                 # Scaled down only where the norm asks for it, and by no more than that.
                 if model.lambda_b != 0:
-                    alive = np.where(program.others > 0, given, 0.0)
+                    alive = np.where(program.logit_counts > 0, given, 0.0)
                     fraction = float(np.vdot(alive, slopes) / np.vdot(alive, alive))
                     np.testing.assert_allclose(slopes, fraction * alive, rtol=1e-12, atol=1e-15)
                     assert fraction == pytest.approx(1.0, abs=1e-12) or used > 1 - mpmath.mpf("1e-12")
@@ -165,7 +165,7 @@ def test_norms_hold_wherever_rows_are_moved_to(name, size):
     """At least the norm of all matrices within the moves, by at most three times the largest Frobenius norm of a move."""
     rng = np.random.default_rng(3)
     for _, program in programs(name):
-        invariant, alive = program.loss.shift_invariant, program.others > 0
+        invariant, alive = program.loss.shift_invariant, program.logit_counts > 0
         for trial in range(12):
             slopes = random_slopes(program, rng, 0.5)
             # Either all rows move, or those of one group.
@@ -174,7 +174,7 @@ def test_norms_hold_wherever_rows_are_moved_to(name, size):
                 slopes = np.where(alive, 1e-12 * slopes, 0.0)
             slopes = np.where(alive, slopes, 0.0)
             if invariant:
-                slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+                slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
             bound = dual_norms(program, slopes, moved)
 
             def norms(table: Any) -> Any:
@@ -186,14 +186,16 @@ def test_norms_hold_wherever_rows_are_moved_to(name, size):
 
             widest = np.zeros_like(slopes)
             widest[:-1] = np.where(alive[:-1], moved[:, None], 0.0)
-            widest[-1] = (program.others[:-1] * widest[:-1]).sum(axis=0) if invariant else moved
+            widest[-1] = (program.logit_counts[:-1] * widest[:-1]).sum(axis=0) if invariant else moved
             reach = np.linalg.norm(priced(program, widest))
             assert np.all(bound >= norms(slopes) * (1 - 1e-14))
             assert np.all(bound <= norms(slopes) * (1 + 1e-12) + 3 * reach + 1e-16)
             for _ in range(6):
                 signs = rng.choice([-1.0, 1.0], slopes.shape) if rng.random() < 0.5 else -np.sign(slopes + 1e-300)
                 table = slopes + signs * np.where(alive, np.append(moved, [0.0])[:, None], 0.0)
-                table[-1] = -(program.others[:-1] * table[:-1]).sum(axis=0) if invariant else table[-1] + signs[-1] * moved
+                table[-1] = (
+                    -(program.logit_counts[:-1] * table[:-1]).sum(axis=0) if invariant else table[-1] + signs[-1] * moved
+                )
                 assert np.all(norms(table) <= bound * (1 + 1e-14))
 
 
@@ -202,7 +204,7 @@ def test_how_far_the_dual_falls_when_rows_move(name):
     """At most by the tilt, which is no more than a small multiple of the slopes' sizes times the moves."""
     rng = np.random.default_rng(4)
     for _, program in programs(name):
-        loss, others = program.loss, program.others
+        loss, others = program.loss, program.logit_counts
         for trial in range(8):
             slopes = np.where(others > 0, random_slopes(program, rng, 0.4), 0.0)
             moved = 10.0 ** rng.uniform(-8, -4) * rng.uniform(0.5, 1.0, program.groups)
@@ -237,8 +239,8 @@ def test_how_far_the_dual_falls_when_rows_move(name):
 def test_nothing_is_said_where_a_move_may_leave_the_domain():
     """A probability below four times its row's move, or a class of its own below four times the sum of all."""
     _, program = programs("plain")[1]
-    m = program.others[:-1]
-    slopes = np.zeros_like(program.others)
+    m = program.logit_counts[:-1]
+    slopes = np.zeros_like(program.logit_counts)
     slopes[:-1] = np.where(m > 0, 0.3, 0.0)
     slopes[-1] = -(m * slopes[:-1]).sum(axis=0)
     assert np.isfinite(duality._tilt(program, slopes, np.full(3, 0.03))).all()
@@ -256,9 +258,9 @@ def test_residuals_against_exact_sums():
     rng = np.random.default_rng(6)
     for name in ("bias", "bias, squares", "free bias, everything"):
         for problem, program in programs(name):
-            slopes = np.where(program.others > 0, random_slopes(program, rng, 0.7), 0.0)
+            slopes = np.where(program.logit_counts > 0, random_slopes(program, rng, 0.7), 0.0)
             if program.loss.shift_invariant:
-                slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+                slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
             found, error = duality._residual(program, slopes)
             model = naive.Model(problem_data(problem))
             K, group = range(model.K), model.group
@@ -281,17 +283,17 @@ def test_balancing_moves_whole_rows():
     for name in ("free bias", "free bias, everything", "free bias, squares"):
         for _, program in programs(name):
             for spread in (0.1, 0.3, 0.6, 0.95):
-                slopes = np.where(program.others > 0, random_slopes(program, rng, spread), 0.0)
+                slopes = np.where(program.logit_counts > 0, random_slopes(program, rng, spread), 0.0)
                 if spread == 0.3 and program.loss.shift_invariant:
                     slopes[0, -1] = 0.0  # a class that gets nothing in one column cannot give it back
-                    slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+                    slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
                 residual, _ = duality._residual(program, slopes)
                 found = duality._balanced(program, slopes, residual)
-                shift = residual / program.loss.temperature / program.weight.sum()
-                moved = np.where(program.others[:-1] > 0, slopes[:-1] - shift[:, None], 0.0)
+                shift = residual / program.loss.temperature / program.mass.sum()
+                moved = np.where(program.logit_counts[:-1] > 0, slopes[:-1] - shift[:, None], 0.0)
                 if program.loss.shift_invariant:
-                    p = np.where(program.others[:-1] > 0, program.loss.probabilities(moved_rows(moved)), 0.0)  # type: ignore[attr-defined]
-                    fits = p.min() >= 0 and (program.others[:-1] * p).sum(axis=0).max() <= 1
+                    p = np.where(program.logit_counts[:-1] > 0, program.loss.probabilities(moved_rows(moved)), 0.0)  # type: ignore[attr-defined]
+                    fits = p.min() >= 0 and (program.logit_counts[:-1] * p).sum(axis=0).max() <= 1
                     seen.add(fits)
                     assert (found is not None) == fits
                 if found is not None:
@@ -317,8 +319,8 @@ def test_columns_that_repel_in_floats():
         program = ufm.Problem(counts, regularizer=W(4e-3, 1e-2), head=ufm.ReLU()).program()
         slopes = np.zeros((len(m) + 1, len(m)))
         low = int(rng.choice([0, 6, 12]))
-        slopes[:-1] = np.where(program.others[:-1] > 0, rng.integers(low, 17, (len(m), len(m))) / 256, 0.0)
-        slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+        slopes[:-1] = np.where(program.logit_counts[:-1] > 0, rng.integers(low, 17, (len(m), len(m))) / 256, 0.0)
+        slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
         inner = written_out(program, slopes).T @ written_out(program, slopes)  # exact: integers over 2**16
         largest = inner[~np.eye(len(inner), dtype=bool)].max()
         found = duality._repelling(program, slopes)
@@ -382,15 +384,15 @@ def test_slopes_that_are_no_numbers(name):
         # Scaled down where a norm is allowed, too large for any budget.
         assert huge[0] == zero if name == "budget" else zero <= huge[0] < 1
         # Slopes of classes that are not there do not matter.
-        spoilt = np.where(program.others > 0, slopes, 0.7)
+        spoilt = np.where(program.logit_counts > 0, slopes, 0.7)
         assert dual_bound(program, spoilt, 1.0)[0] == dual_bound(program, slopes, 1.0)[0]
 
 
 def test_columns_that_leave_nothing_for_the_class_itself():
     """All probability on others: scaled down by a few units, the bound is that of the entropy of the others."""
     for _, program in programs("budget"):
-        slopes = np.zeros_like(program.others)
-        slopes[:-1] = np.where(program.others[:-1] > 0, 1.0 / (program.classes - 1), 0.0)
+        slopes = np.zeros_like(program.logit_counts)
+        slopes[:-1] = np.where(program.logit_counts[:-1] > 0, 1.0 / (program.classes - 1), 0.0)
         tiny = ufm.Problem(COUNTS[1], regularizer=B(1e-9, 1e-9)).program()
         lower, kept = dual_bound(program if program.groups != 3 else tiny, slopes, 1.0)
         if program.groups == 3:
@@ -421,7 +423,7 @@ def moved_factors(program: LogitProgram, rng: np.random.Generator, size: float) 
     groups, rank = program.groups, int(rng.integers(0, program.groups + 2))
     bias = rng.standard_normal(groups) if program.bias_decay is not None else np.zeros(groups)
     return ufm.spectral.program.Factors(
-        size * rng.standard_normal(groups) * (program.copies > 0),
+        size * rng.standard_normal(groups) * (program.contrast_counts > 0),
         np.sqrt(size) * rng.standard_normal((groups, rank)),
         np.sqrt(size) * rng.standard_normal((rank, groups)),
         size * bias,
@@ -445,7 +447,7 @@ def test_both_bounds_at_any_factors(name):
                     assert exact <= found.upper
                     assert abs(found.value / exact - 1) <= 1e-13
             assert found.lower <= found.value <= found.upper
-            assert found.slopes.shape == program.others.shape
+            assert found.slopes.shape == program.logit_counts.shape
 
 
 def test_values_are_moved_between_their_bounds_and_bounds_that_cross_are_refused():
@@ -471,16 +473,16 @@ def test_factors_beyond_float64_bound_nothing_from_above(name):
 
 def test_logits_that_parameters_may_have_are_below_the_upper_bound():
     """Factors are recovered by parameters up to 24 units of each logit's terms: losses there stay below the bound."""
-    from ufm.certify.bounds import RECOVERED
+    from ufm.certify.primal_dual import RECOVERED
 
     rng = np.random.default_rng(12)
     for name in ("everything", "squares", "bias"):
         for _, program in programs(name):
             factors = moved_factors(program, rng, 20.0)
             logits = program.spread(program.point(factors))
-            columns = program.loss.columns(logits, program.others)
+            columns = program.loss.columns(logits, program.logit_counts)
             above = _loss_above(program, factors, logits, columns.values, columns.gradient)
-            assert above <= float(program.weight @ columns.values) * (1 + 1e-11)
+            assert above <= float(program.mass @ columns.values) * (1 + 1e-11)
             # All terms of a logit at their largest: its own size times the relative error.
             warm = program.loss.temperature
             size = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
@@ -489,5 +491,5 @@ def test_logits_that_parameters_may_have_are_below_the_upper_bound():
             signs[-1] = -1.0
             if not program.loss.shift_invariant:
                 signs = np.sign(columns.gradient)
-            there = program.loss.columns(logits + signs * reach, program.others).values
-            assert float(program.weight @ there) <= above
+            there = program.loss.columns(logits + signs * reach, program.logit_counts).values
+            assert float(program.mass @ there) <= above

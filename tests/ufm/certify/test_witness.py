@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 import ufm
 from tests.ufm.certify import naive
+from ufm._arrays import check_level
+from ufm._files import write_text
 from ufm.certify import Certificate, bounds
-from ufm.certify.certificate import check_level, write_whole
 from ufm.certify.verify import prove
 from ufm.certify.witness import dyadic
 from ufm.spectral.program import Factors
@@ -201,27 +202,27 @@ def test_what_is_saved_is_what_is_proved(tmp_path):
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.json"
-    write_whole(path, "é", "thing")
+    write_text(path, "é", "thing")
     assert path.read_bytes() == "é".encode()
-    write_whole(path, "new", "thing")
+    write_text(path, "new", "thing")
     assert path.read_text() == "new"
     link = tmp_path / "link.json"
     link.symlink_to(path)
-    write_whole(link, "through", "thing")
+    write_text(link, "through", "thing")
     assert path.read_text() == "through"
     assert link.is_symlink()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "link.json"]
-    write_whole(tmp_path / ("n" * 220), "long", "thing")
+    write_text(tmp_path / ("n" * 220), "long", "thing")
     for target in (tmp_path, tmp_path / "no" / "a.json", tmp_path / ("x" * 300), "a\0b", Path("/")):
         with pytest.raises(ufm.InputError, match=r"thing .* cannot be written: ") as caught:
-            write_whole(target, "x", "thing")
+            write_text(target, "x", "thing")
         assert "None" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "link.json", "n" * 220]
     # A pipe of our own: a version that replaces devices must not find one of the machine's.
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(ufm.InputError, match="not a regular file"):
-        write_whole(pipe, "x", "thing")
+        write_text(pipe, "x", "thing")
     assert pipe.is_fifo()
 
 
@@ -237,7 +238,7 @@ def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", broken)
     with pytest.raises(ufm.InputError, match=r"'.*a\.json' cannot be written: No space left on device$"):
-        write_whole(path, "new", "thing")
+        write_text(path, "new", "thing")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from tests.ufm.cli.files import Files, templates
 from ufm.cli import outcome
 from ufm.cli.commands import app
+from ufm.glossary import names
 
 PATIENCE = 10
 """Seconds for one line; what is slow is left out of the pools below, so that this is a hang."""
@@ -89,6 +90,10 @@ COUNTS = (
 )  # fmt: skip
 CONVENTIONS = ("mean-half", "mean-full", "sum-half", "sum-full", "fang", "half", "", "x" * 3000)
 METHODS = ("auto", "separable", "symmetric", "factored", "magic", "", "z" * 9000, "multistart")
+TERMS = (
+    "nc1", "NC2", "control: moved", "bounds (float)", "theory_nc3", "theory_", "nc11", "cos minority", "(", ")", "a(b)", "[bold]",
+    "explicit", "n" * 20000, "undefined", "_", "theory_nothing", "status", "collapsed",
+)  # fmt: skip
 LEVELS = ("float", "float", "rigorous", "exact", "", "r" * 9000)
 
 
@@ -117,12 +122,14 @@ class Generator(Files):
             self.train,
             self.compare,
             self.sweep,
+            self.explain,
             self.noise,
         )
         words, asked = self.random.choice(kinds)()
         if self.random.random() < 0.06:
             words.insert(
-                self.random.randrange(len(words) + 1), self.random.choice((*NUMBERS, "--bogus", "-x", "--json", "-", "--help"))
+                self.random.randrange(len(words) + 1),
+                self.random.choice((*NUMBERS, "--bogus", "-x", "--json", "-", "--help", "-h", "--version")),
             )
         if words and words[0] != "compare" and self.random.random() < 0.03:  # a comparison without its mistake would run
             words.pop(self.random.randrange(len(words)))
@@ -260,6 +267,12 @@ class Generator(Files):
             return words, asked
         return ["sweep", what], []
 
+    def explain(self) -> tuple[list[str], list[str]]:
+        words = ["explain"]
+        if self.random.random() < 0.9:
+            words.append(self.pick(*TERMS, *names(), *NUMBERS) if self.random.random() < 0.5 else self.pick(*TERMS))
+        return words + self.json(), []
+
     def noise(self) -> tuple[list[str], list[str]]:
         pool = (
             "solve",
@@ -272,6 +285,8 @@ class Generator(Files):
             "1,1",
             "--help",
             "-h",
+            "--version",
+            "explain",
             "--",
             "=",
             "--counts=",
@@ -321,7 +336,7 @@ def judged(line: Line, folder: Path) -> tuple[int | None, list[str]]:
     lines = said.splitlines()
     if code == 2 and (not lines or not lines[-1].startswith("ufm: ") or len(lines[-1]) >= 500 or len(lines) > 2):
         troubles.append(f"not one sentence: {said[:300]!r} ({len(said)} characters, {len(lines)} lines)")
-    helped = "--help" in line.words
+    helped = bool({"--help", "-h", "--version"} & {*line.words})
     # Where a value is missing, --json is the value of the option before it.
     flags = ("--json", "--predict", "--relu", "--tail", "--quick")
     asked_json = any(

@@ -21,7 +21,7 @@ def run(*arguments, module="ufm"):
 def answer(*arguments):
     done = run(*arguments, "--json")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert len(done.stderr.splitlines()) <= 1  # what runs, where it takes more than a second
     return json.loads(done.stdout)
 
 
@@ -161,7 +161,9 @@ def test_certificates_travel(tmp_path):
         "recheck /nonexistent/c.json",
         "recheck pyproject.toml",
         "nonsense",
-        "",
+        "explain nonsense",
+        "explain --bogus",
+        "solve --version",
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments):

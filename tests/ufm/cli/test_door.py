@@ -305,3 +305,13 @@ def test_commands_load_lightly_before_the_guard():
     assert shown.stdout.strip() == "True"
     plain = subprocess.run([sys.executable, "-c", code.replace("'-m'", "'-c'")], capture_output=True, text=True, check=True)
     assert plain.stdout.strip() == "False"  # a library leaves signals alone
+
+
+def test_digits_without_scikit_learn_are_refused_before_anything_runs(capsys, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    out = ["--out", str(tmp_path / "out")]
+    for words in (["compare", "--quick", *out], ["compare", "--data", "digits", *out], ["train", "--data", "digits", *out]):
+        assert 'pip install -e ".[digits]"' in refused(capsys, *words)
+        assert not list(tmp_path.iterdir())

@@ -190,7 +190,7 @@ def test_parameters_of_another_head_are_refused():
     [
         (lambda: ufm.Explicit(0), "depth"),
         (lambda: ufm.Explicit(2.5), "depth"),
-        (lambda: ufm.DecayedDEQ(0.1), "not attained"),
+        (lambda: ufm.DecayedDEQ(0.1), "not be attained"),
         (lambda: ufm.DecayedDEQ(0.1, 1.0), "contraction"),
         (lambda: ufm.DecayedDEQ(0.1, 0.0), "contraction"),
         (lambda: ufm.DecayedDEQ(float("nan"), 0.5), "decay on A"),

@@ -13,7 +13,7 @@ import pytest
 import ufm
 from ufm.training import SGD, Adam, Dataset, Decay, Equilibrium, Network, Settings, Stack, digits, mixture, run, train
 from ufm.training.archive import read_arrays, write_arrays
-from ufm.training.loop import CHECKPOINT
+from ufm.training.checkpoint import CHECKPOINT
 from ufm.training.saved_run import RUN, history
 
 SMALL = {"largest": 30, "width": 12, "epochs": 6, "batch": 32}

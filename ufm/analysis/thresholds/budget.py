@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import cos, exp, inf, isfinite, log, log1p, nextafter, pi, sin, sqrt
+from math import cos, exp, inf, log, log1p, nextafter, pi, sin, sqrt
 
 from ufm._balls import ball, working_precision
 from ufm.analysis.thresholds.enclosed import Threshold
@@ -32,6 +32,8 @@ from ufm.problem.regularizers import NormBudget
 
 LARGEST = 600.0
 """Largest ``log R0`` that is attempted."""
+ROUNDING = 200
+"""Rounding errors that the floats of a critical budget may add up; generous."""
 
 
 def budget_threshold(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, level: str) -> Threshold:
@@ -43,9 +45,9 @@ def budget_threshold(majority: int, minority: int, regularizer: NormBudget, gain
         )
     root = find_root(lambda t: critical_budget(majority, minority, exp(t)) - budget, 0.0, LARGEST)
     value = max(exp(root), nextafter(1.0, inf))
-    proves = _rigorous_side if level == "rigorous" else _float_side
-    lower = _step_out(value, -1, lambda r: proves(majority, minority, regularizer, gain, r) < 0)
-    upper = _step_out(value, +1, lambda r: proves(majority, minority, regularizer, gain, r) > 0)
+    proves = rigorous_side if level == "rigorous" else float_side
+    lower = step_out(value, -1, lambda r: proves(majority, minority, regularizer, gain, r) < 0)
+    upper = step_out(value, +1, lambda r: proves(majority, minority, regularizer, gain, r) > 0)
     return Threshold("ratio", min(max(value, lower), upper), lower, upper, level, "continuous")
 
 
@@ -68,9 +70,8 @@ def find_root(function: Callable[[float], float], low: float, high: float) -> fl
         return low
     side = 0
     for _ in range(300):
-        middle = 0.5 * (low + high)
-        if isfinite(f_low) and isfinite(f_high) and f_low != f_high:
-            middle = (low * f_high - high * f_low) / (f_high - f_low)
+        # NaN where an end is infinite.
+        middle = (low * f_high - high * f_low) / (f_high - f_low) if f_low != f_high else low
         if not low < middle < high:
             middle = 0.5 * (low + high)
         if not low < middle < high:
@@ -82,8 +83,6 @@ def find_root(function: Callable[[float], float], low: float, high: float) -> fl
             low, f_low, f_high, side = middle, value, f_high * (0.5 if side == -1 else 1.0), -1
         else:
             high, f_high, f_low, side = middle, value, f_low * (0.5 if side == 1 else 1.0), 1
-        if high - low <= 2e-16 * abs(high):
-            break
     return 0.5 * (low + high)
 
 
@@ -102,15 +101,15 @@ def _balance(majority: int, minority: int, ratio: float, theta: float) -> tuple[
     return b * c - a * s, (majority - 1) * contrast + sqrt(a * a + b * b)
 
 
-def _float_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
-    """Sign of ``C*(R) - C`` where rounding (a generous 200 units in the last place of the sums) cannot change it; R > 1."""
+def float_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
+    """Sign of ``C*(R) - C`` where rounding (ROUNDING half units in the last place of the sums) cannot change it; R > 1."""
     budget = (majority + minority) * regularizer.c * float(gain)
     difference = critical_budget(majority, minority, ratio) - budget
-    slack = 200 * 2.0**-53 * (budget + majority * (1.0 + abs(log(ratio))))
+    slack = ROUNDING * 2.0**-53 * (budget + majority * (1.0 + abs(log(ratio))))
     return 0 if abs(difference) <= slack else (1 if difference > 0 else -1)
 
 
-def _rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
+def rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
     """Sign of ``C*(R) - C`` in ball arithmetic; 0 where the balls overlap. R > 1 is taken exactly."""
     from flint import arb
 
@@ -150,7 +149,7 @@ def _rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: 
         return 1 if total > budget else -1 if total < budget else 0
 
 
-def _step_out(value: float, sign: int, proved: Callable[[float], bool]) -> float:
+def step_out(value: float, sign: int, proved: Callable[[float], bool]) -> float:
     """The closest point on that side of ``value`` where ``proved`` holds."""
     for power in range(60):
         point = value + sign * value * 2.0 ** (power - 52)

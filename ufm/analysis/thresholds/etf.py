@@ -25,12 +25,20 @@ from ufm.problem.regularizers import WeightDecay
 from ufm.solvers.nonconvex.codes import best_scale, blocks, names
 from ufm.solvers.nonconvex.descent import Descent
 from ufm.solvers.solution import check_options
-from ufm.spectral.program import Point
+from ufm.spectral.program import LogitProgram, Point
 from ufm.targets.counts import balanced
 
 RELATIVE = 5e-7
 MAX_CLASSES = 20
+STEPS = 1500
+"""Iterations of one descent."""
 STARTS = 12
+"""Random starts, of every rank, with a largest singular value drawn from HEIGHTS."""
+HEIGHTS = (3.0, 20.0)
+KEPT = 2
+"""Rough descents that are taken to the end, and codes from which the next decay starts."""
+BETTER = 1 - 1e-10
+"""Multiple of the ETF's value below which another code is better."""
 
 
 def etf_window(
@@ -71,7 +79,7 @@ def etf_window(
     check_options(0.5, random_state=random_state)
     from threadpoolctl import threadpool_limits
 
-    rivals = _Rivals(n_classes, size, regularizer, contraction, random_state)
+    rivals = Rivals(n_classes, size, regularizer, contraction, random_state)
     # All singular values stay below the knee, and the loss's curvature outweighs the penalty's, far above this.
     grid = np.geomspace(1e3, 1e-9, 49) * max(regularizer.mu * sqrt(size), 1e-12)
     with threadpool_limits(limits=1):
@@ -88,14 +96,12 @@ def pair_depth(n_classes: int) -> int | None:
     """
     if not isinstance(n_classes, Integral) or n_classes < 2 or n_classes % 2:
         raise InputError(f"n_classes is {n_classes!r}; pairs need an even whole number of classes")
-    # K 2^{2/(L+1)} < 2 (K-1) iff 2^2 K^{L+1} < (2 (K-1))^{L+1}, in whole numbers.
-    for layers in range(1, 60):
-        if 4 * n_classes ** (layers + 1) < (2 * (n_classes - 1)) ** (layers + 1):
-            return layers
-    return None
+    # K 2^{2/(L+1)} < 2 (K-1) iff 4 < (2 - 2/K)^{L+1}: never for K = 2, where the base is 1; never for L = 1, where the base is
+    # less than 2; for L = 2 iff K > 4.85; and for K = 4 from L = 3, since 1.5^4 > 4.
+    return {2: None, 4: 3}.get(int(n_classes), 2)
 
 
-class _Rivals:
+class Rivals:
     """Codes that may beat the ETF, warm-started from those that did at other decays."""
 
     def __init__(self, n_classes: int, size: int, regularizer: WeightDecay, contraction: float, random_state: int) -> None:
@@ -109,24 +115,28 @@ class _Rivals:
         problem = Problem(self.counts, regularizer=self.regularizer, head=DecayedDEQ(decay, self.contraction))
         program = problem.program().split()
         k = program.groups
-        zero = np.zeros(k)
         etf = min(best_scale(program, blocks(k, k))[0], program.smooth(program.zero()).value)
         descent = Descent(program, k)
-        found = [descent.run(point, 1500) for point in self.pool]
+        found = [descent.run(point, STEPS) for point in self.pool]
         if search:
             starts = [best_scale(program, code)[1] for name, code in names(k) if name != "etf"]
-            for rank in (1 + i % (k - 1) for i in range(STARTS)):
-                left = self.rng.standard_normal((k, rank))
-                core = left @ left.T * program.scale
-                height = float(self.rng.uniform(3.0, 20.0)) * float(program.scale.mean())
-                starts.append(Point(zero, core * (height / np.linalg.norm(core, 2)), zero))
-            found += [descent.run(start, 1500, rough=True) for start in starts if start.core.any()]
+            found += [descent.run(start, STEPS, rough=True) for start in (*starts, *self.starts(program))]
             found.sort(key=lambda f: f.value)
-            found[:2] = [descent.run(f.point, 1500) for f in found[:2]]
-        better = sorted((f for f in found if f.value < etf * (1 - 1e-10)), key=lambda f: f.value)
+            found[:KEPT] = [descent.run(f.point, STEPS) for f in found[:KEPT]]
+        better = sorted((f for f in found if f.value < etf * BETTER), key=lambda f: f.value)
         if better:
-            self.pool = [f.point for f in better[:2]]
+            self.pool = [f.point for f in better[:KEPT]]
         return bool(better)
+
+    def starts(self, program: LogitProgram) -> list[Point]:
+        """Random symmetric codes of ranks 1, 2, ..., K - 1, 1, ..."""
+        k, zero, starts = program.groups, np.zeros(program.groups), []
+        for i in range(STARTS):
+            left = self.rng.standard_normal((k, 1 + i % (k - 1)))
+            core = left @ left.T
+            height = float(self.rng.uniform(*HEIGHTS)) * float(program.scale.max())
+            starts.append(Point(zero, core * (height / np.linalg.norm(core, 2)), zero))
+        return starts
 
     def edge(self, high: float, low: float) -> Threshold:
         """Where winning changes between two decays."""

@@ -19,24 +19,44 @@ from math import sqrt
 
 import numpy as np
 
+from ufm._arrays import Floats
 from ufm.analysis.thresholds.decay import decay_threshold
 from ufm.analysis.thresholds.enclosed import Threshold
 from ufm.errors import InputError
 from ufm.problem.heads import Head
 from ufm.problem.losses.cross_entropy import BoundCrossEntropy
 from ufm.problem.regularizers import WeightDecay
-from ufm.solvers.nonconvex.descent import Descent
+from ufm.solvers.nonconvex.descent import Descent, Found
 from ufm.spectral.program import LogitProgram, Point
 
 SEPARATED = 1e-3
 """Logit contrast (nats) from which minority classes count as separated."""
 MAX_CLASSES = 20
 RELATIVE = 5e-7
+STEPS = 1500
+"""Iterations of one descent."""
+CONTRASTS = (3.0, 8.0)
+"""Logits (nats) of structured starts."""
+PARTIAL = 5.0
+"""Those of starts that separate some of the minority classes."""
+SMALL = 0.3
+"""The smaller of two starts of a minority contrast, relative to the gap between the groups."""
 STARTS = 4
+"""Random starts, with a largest singular value drawn from HEIGHTS, and SKEW the part of theirs that is not symmetric."""
+HEIGHTS = (2.0, 9.0)
+SKEW = 0.3
+POLISHED = 3
+"""Rough descents that are taken to the end."""
+KEPT = 2
+"""Solutions of either kind from which the next ratio starts."""
+SAME = 1e-9
+"""Relative difference up to which values belong to one solution."""
 SEARCHES = 4
 """Bisections that look for new solutions; after them known ones are followed."""
 NOISE = 1e-11
 """Differences of values below this mean nothing."""
+GROWTH = 4.0
+"""Step by which ratios grow until collapse wins, where no ratio is known at which it must."""
 MAX_RATIO = 1e5
 
 
@@ -57,13 +77,13 @@ def jump_threshold(
     import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
     from threadpoolctl import threadpool_limits
 
-    family = _Family(majority, minority, count, regularizer, head)
+    family = Family(majority, minority, count, regularizer, head)
     with threadpool_limits(limits=1):
-        return _search(family, random_state)
+        return search_exchange(family, random_state)
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     """Programs of all ratios, sizes not rounded to whole samples."""
 
     majority: int
@@ -105,18 +125,23 @@ class _Family:
     def first(self) -> float:
         """Ratio below which the collapsed solution is not even a local minimum; 0 where it always is one."""
         slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])
-        return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority if slope < 1e50 else 0.0
+        # That of several linear layers has an infinite slope at zero.
+        return self.balanced(slope) if slope < 1e50 else 0.0
 
     def last(self) -> float | None:
         """Ratio above which collapse is proved, or None."""
         least = self.program(1.0).penalty.least_slope
-        return (1.0 / (sqrt(self.count) * least) - self.minority) / self.majority if least > 0 else None
+        return self.balanced(least) if least > 0 else None
+
+    def balanced(self, slope: float) -> float:
+        """Ratio at which a penalty of that slope balances what the loss gains by the contrast of collapsed classes."""
+        return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority
 
 
-class _Tracker:
+class Tracker:
     """Best collapsed and separated solutions at a ratio, warm-started from those of other ratios."""
 
-    def __init__(self, family: _Family, random_state: int) -> None:
+    def __init__(self, family: Family, random_state: int) -> None:
         self.family = family
         self.rng = np.random.default_rng(random_state)
         # Starts from the last ratio, and from the largest ratio so far at which separation won: a solution that is lost
@@ -126,86 +151,94 @@ class _Tracker:
 
     def excess(self, ratio: float, search: bool) -> float:
         """Separated minus collapsed value: positive where collapse wins (infinite where nothing separated exists)."""
-        apart = self._best("separated", self.family.program(ratio).split(), search)
-        together = self._best("collapsed", self.family.one_minority(ratio), search)
+        apart = self.best("separated", self.family.program(ratio).split(), search)
+        together = self.best("collapsed", self.family.one_minority(ratio), search)
         if apart < together - NOISE:
             self.anchors = {kind: list(points) for kind, points in self.pools.items()}
         return apart - together
 
-    def _best(self, kind: str, program: LogitProgram, search: bool) -> float:
-        """Best value of a kind: from its pool, and from random starts where ``search`` is set."""
+    def best(self, kind: str, program: LogitProgram, search: bool) -> float:
+        """Best value of a kind: from its pool, and from fresh starts where ``search`` is set."""
         descent = Descent(program, program.classes)
         adapt = kind == "separated"
-        groups, m = program.groups, program.multiplicity
-        zero = np.zeros(groups)
-        found = [descent.run(point, 1500, adapt=adapt) for point in (*self.pools[kind], *self.anchors[kind])]
-        starts = []
+
+        def sort(found: list[Found]) -> list[Found]:
+            return sorted((f for f in found if not adapt or self.apart(program, f.point)), key=lambda f: f.value)
+
+        found = [descent.run(point, STEPS, adapt=adapt) for point in (*self.pools[kind], *self.anchors[kind])]
         if search:
-            starts = [Point(zero, program.core(h * (np.diag(1.0 / m) - 1.0 / m.sum())), zero) for h in (3.0, 8.0)]
-            starts.append(Point(zero, np.zeros((groups, groups)), zero))
-            if adapt:
-                starts += self._partial(program)
-            for _ in range(STARTS):
-                left = self.rng.standard_normal((groups, groups - 1))
-                core = left @ (left.T + 0.3 * self.rng.standard_normal((groups - 1, groups))) * program.scale
-                height = float(self.rng.uniform(2.0, 9.0)) * float(program.scale.max())
-                starts.append(Point(zero, core * (height / np.linalg.norm(core, 2)), zero))
-        rough = [descent.run(start, 1500, rough=True) for start in starts]
-        rough = sorted((f for f in rough if kind == "collapsed" or self._apart(program, f.point)), key=lambda f: f.value)
-        found += [descent.run(f.point, 1500, adapt=adapt) for f in rough[:3]]
-        found = sorted((f for f in found if kind == "collapsed" or self._apart(program, f.point)), key=lambda f: f.value)
-        distinct = [f for i, f in enumerate(found) if i == 0 or f.value > found[i - 1].value * (1 + 1e-9)]
+            starts = self.starts(program) + (self.partial(program) if adapt else [])
+            rough = sort([descent.run(start, STEPS, rough=True) for start in starts])
+            found += [descent.run(f.point, STEPS, adapt=adapt) for f in rough[:POLISHED]]
+        found = sort(found)
+        distinct = [f for i, f in enumerate(found) if i == 0 or f.value > found[i - 1].value * (1 + SAME)]
         if distinct:
-            self.pools[kind] = [f.point for f in distinct[:2]]
+            self.pools[kind] = [f.point for f in distinct[:KEPT]]
         return distinct[0].value if distinct else np.inf
 
-    def _partial(self, program: LogitProgram) -> list[Point]:
+    def starts(self, program: LogitProgram) -> list[Point]:
+        """Zero, all groups apart, and random cores of full rank."""
+        groups, zero = program.groups, np.zeros(program.groups)
+        starts = [Point(zero, _apart_groups(program, x), zero) for x in (0.0, *CONTRASTS)]
+        for _ in range(STARTS):
+            left = self.rng.standard_normal((groups, groups - 1))
+            core = left @ (left.T + SKEW * self.rng.standard_normal((groups - 1, groups))) * program.scale
+            height = float(self.rng.uniform(*HEIGHTS)) * float(program.scale.max())
+            starts.append(Point(zero, core * (height / np.linalg.norm(core, 2)), zero))
+        return starts
+
+    def partial(self, program: LogitProgram) -> list[Point]:
         """Majority separated, j of the minority classes separated, the others collapsed onto one classifier."""
         first, classes = self.family.majority, program.groups
         zero = np.zeros(classes)
         starts = []
         for kept in range(2, self.family.minority):
             block = np.eye(classes)
-            rest = slice(first + kept, classes)
+            rest = slice(first + kept, None)
             block[rest, rest] = 1.0 / (self.family.minority - kept)
-            starts.append(Point(zero, 5.0 * (block - 1.0 / classes) * program.scale, zero))
+            starts.append(Point(zero, PARTIAL * (block - 1.0 / classes) * program.scale, zero))
         return starts
 
-    def _apart(self, program: LogitProgram, point: Point) -> bool:
-        """Whether some minority class is told from another."""
+    def apart(self, program: LogitProgram, point: Point) -> bool:
+        """Whether some minority class is told from another, on the full program."""
         first = self.family.majority
-        spread = program.spread(point)
-        inner = spread[:-1][first:, first:].copy()
-        np.fill_diagonal(inner, spread[-1][first:])
+        inner = program.spread(point)[first:-1, first:]
         return bool(np.ptp(inner, axis=0).max() > SEPARATED)
 
     def symmetric_excess(self, ratio: float) -> float:
         """The same among solutions that treat equal classes alike."""
         program = self.family.program(ratio)
         descent = Descent(program, program.classes)
-        m, zero = program.multiplicity, np.zeros(2)
+        zero = np.zeros(2)
         apart, together = np.inf, np.inf
-        for height in (3.0, 8.0):
-            core = program.core(height * (np.diag(1.0 / m) - 1.0 / m.sum()))
-            for x in (height * program.scale[0], 0.0) if m[0] > 1 else (0.0,):
-                together = min(together, descent.run(Point(np.array([x, 0.0]), core, zero), 1500, adapt=False).value)
-                for y in (0.3 * height, height):
-                    found = descent.run(Point(np.array([x, y * program.scale[1]]), core, zero), 1500)
+        # Where the penalty has an infinite slope at zero, solutions without a gap between the groups are minima of their own.
+        for height, gap in ((x, gap) for x in CONTRASTS for gap in (x, 0.0)):
+            core = _apart_groups(program, gap)
+            for x in (height * program.scale[0], 0.0):
+                together = min(together, descent.run(Point(np.array([x, 0.0]), core, zero), STEPS, adapt=False).value)
+                for y in (SMALL * height, height):
+                    found = descent.run(Point(np.array([x, y * program.scale[1]]), core, zero), STEPS)
                     if found.point.contrast[1] / program.scale[1] > SEPARATED:
                         apart = min(apart, found.value)
         return apart - together
 
 
-def _search(family: _Family, random_state: int) -> Threshold:
-    tracker = _Tracker(family, random_state)
+def _apart_groups(program: LogitProgram, height: float) -> Floats:
+    """Core of the logits ``height / m_g`` of each class of a group for all of the group, less the column's mean."""
+    m = program.multiplicity
+    return program.core(height * (np.diag(1.0 / m) - 1.0 / m.sum()))
+
+
+def search_exchange(family: Family, random_state: int) -> Threshold:
+    tracker = Tracker(family, random_state)
     first, last = max(family.first(), 0.0), family.last()
     at = max(first * (1 + 1e-4), 1.0)
     if tracker.excess(at, True) >= -NOISE:
         return _continuous(family)
-    low, high = at, last if last is not None else 4.0 * at
+    low, high = at, last if last is not None else GROWTH
     while last is None and tracker.excess(high, True) < -NOISE:
-        low, high = high, 4.0 * high
-        if high > MAX_RATIO:
+        low, high = high, min(GROWTH * high, MAX_RATIO)
+        if low == high:
             raise InputError(
                 f"head is {family.head}: separated solutions stay better up to a ratio of {high:.3g}, "
                 "so no collapse was found; raise the decay"
@@ -213,8 +246,8 @@ def _search(family: _Family, random_state: int) -> Threshold:
     for _ in range(SEARCHES):
         middle = sqrt(low * high)
         low, high = (middle, high) if tracker.excess(middle, True) < -NOISE else (low, middle)
-    low, high = _narrowed(tracker, low, high)
-    symmetric = _exchange(tracker, at, high)
+    low, high = narrowed(tracker, low, high)
+    symmetric = exchange(tracker, at, high)
     shown = f"the exchange is at R = {symmetric:.4g}" if symmetric is not None else "collapse is best from the start"
     note = f"best found, not proved: the program is not convex; among solutions that treat equal classes alike {shown}"
     if last is not None:
@@ -222,29 +255,29 @@ def _search(family: _Family, random_state: int) -> Threshold:
     return Threshold("ratio", 0.5 * (low + high), low, high, "numeric", "jump", note)
 
 
-def _narrowed(tracker: _Tracker, low: float, high: float) -> tuple[float, float]:
+def narrowed(tracker: Tracker, low: float, high: float) -> tuple[float, float]:
     """The bracket down to the wanted width, by secants between warm-started values."""
     a, b = tracker.excess(low, False), tracker.excess(high, False)
     while high / low > 1 + 2 * RELATIVE:
-        middle = _secant(low, high, a, b)
+        middle = secant(low, high, a, b)
         value = tracker.excess(middle, False)
         low, high, a, b = (middle, high, value, b) if value < -NOISE else (low, middle, a, value)
     return low, high
 
 
-def _secant(low: float, high: float, a: float, b: float) -> float:
-    """Next ratio: where the chord of the excess crosses zero, moved past it so that the bracket closes from both ends."""
-    middle = 0.5 * (low + high)
-    if np.isfinite(a) and np.isfinite(b) and a < 0 < b:
-        crossing = low - a * (high - low) / (b - a)
-        nudge = max(0.4 * RELATIVE * crossing, 0.01 * (high - low))
-        middle = crossing + nudge if crossing - low < high - crossing else crossing - nudge
-        if not low * (1 + 1e-9) < middle < high * (1 - 1e-9):
-            middle = 0.5 * (low + high)
-    return middle
+def secant(low: float, high: float, a: float, b: float) -> float:
+    """Next ratio, where the bracket is wider than RELATIVE: where the chord of the excess crosses zero, moved past it.
+
+    So the bracket closes from both ends.
+    """
+    if not (np.isfinite(a) and np.isfinite(b) and a < 0 < b):
+        return 0.5 * (low + high)
+    crossing = low - a * (high - low) / (b - a)
+    nudge = max(0.4 * RELATIVE * crossing, 0.01 * (high - low))
+    return crossing + nudge if crossing - low < high - crossing else crossing - nudge
 
 
-def _exchange(tracker: _Tracker, low: float, high: float) -> float | None:
+def exchange(tracker: Tracker, low: float, high: float) -> float | None:
     """Where symmetric separated solutions stop being better than collapsed ones, to four digits; None if at no ratio."""
     if tracker.symmetric_excess(low) >= -NOISE:
         return None
@@ -254,7 +287,7 @@ def _exchange(tracker: _Tracker, low: float, high: float) -> float | None:
     return sqrt(low * high)
 
 
-def _continuous(family: _Family) -> Threshold:
+def _continuous(family: Family) -> Threshold:
     if family.first() <= 0:
         raise InputError(
             f"head is {family.head}: collapsed minority classes were best at R = 1 already, so there is no threshold above it; "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import index
 
+from ufm._arrays import check_level
 from ufm.analysis.thresholds.enclosed import Threshold
-from ufm.certify.certificate import check_level
 from ufm.errors import InputError
 from ufm.problem.heads import Head
 from ufm.problem.regularizers import NormBudget, WeightDecay

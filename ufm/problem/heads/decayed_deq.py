@@ -23,18 +23,16 @@ from ufm.targets.counts import ClassCounts
 class DecayedDEQ(Equilibrium):
     r"""Equilibria ``z = A z + h`` with ``decay/2 ||A||_F^2`` added to the objective and ``||A||_2 <= contraction < 1``.
 
-    The penalty is minimax concave, ``mu s (1 - a) + decay a^2 / 2`` with ``a = min(mu s / decay, contraction)``: the
-    singular values of ``(I - A)^{-1}`` are those of ``I - A`` inverted, and ``sum (1 - sigma_i(I - A))^2 <= ||A||_F^2``
-    (Mirsky), with equality for A aligned with the logits. That no other arrangement is cheaper follows from
-    ``sum_i s_i (1 - a_i) <= sum_i w_i h_i`` for the singular values of W and H, the Gelfand-Naimark inequalities applied to
-    ``W (I - A)^{-1} H = Z`` on every set of indices. Not convex. As decay grows it becomes the explicit head.
+    The penalty is minimax concave, ``mu s (1 - a) + decay a^2 / 2`` with ``a = min(mu s / decay, contraction)``, and exact for
+    every width (docs/theory, Proposition 5.4). Not convex. As decay grows it becomes the explicit head.
 
     Parameters
     ----------
     decay : float > 0
         ``lambda_A``, half convention.
     contraction : float in (0, 1)
-        Without it the infimum is not attained: ``||A||_2 -> 1`` buys logits of any size for at most ``decay / 2`` each.
+        Required. Without it a direction costs at most ``decay / 2`` however large its logits are, and for small decay the
+        infimum is not attained (docs/theory, Proposition 5.5).
 
     Examples
     --------
@@ -53,7 +51,7 @@ class DecayedDEQ(Equilibrium):
             raise InputError(f"decay on A is {self.decay!r}: give a positive number such as 0.05 (1e-100 to 1e100)")
         if self.contraction is None:
             raise InputError(
-                "contraction is missing: with decay on A alone the infimum is not attained (as ||A||_2 -> 1 the logits grow "
+                "contraction is missing: with decay on A alone the infimum need not be attained (as ||A||_2 -> 1 logits grow "
                 "without end for at most decay/2 each); give contraction=G with 0 < G < 1"
             )
         if not (isinstance(self.contraction, Real) and 0 < self.contraction < 1):

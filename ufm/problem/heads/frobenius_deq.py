@@ -23,9 +23,8 @@ from ufm.spectral.penalties import NuclearMinusFrobenius, NuclearMinusFrobeniusB
 class FrobeniusDEQ(Equilibrium):
     r"""Equilibria ``z = A z + h`` with ``||A||_F^2 <= budget < 1``.
 
-    An A aligned with the logits makes their cost ``||Z||_* - sqrt(budget) ||Z||_F``. This is what can be *attained*;
-    whether an unaligned A can do better is open, so lower bounds use only ``||A||_2 <= ||A||_F``, the spectral head with
-    ``rho = sqrt(budget)``. Not convex.
+    The cost of logits is exactly ``||Z S||_* - sqrt(budget) ||Z S||_F``, attained by an A aligned with them (docs/theory,
+    Proposition 5.6). Not convex; lower bounds use ``(1 - sqrt(budget)) ||Z S||_*`` (Proposition 2.5).
 
     Parameters
     ----------

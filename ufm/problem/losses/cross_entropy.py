@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite, log
+from math import fsum, isfinite, log
 from numbers import Real
 from typing import Any
 
@@ -99,8 +99,9 @@ class CrossEntropy(Loss):
 
     def bind(self, counts: ClassCounts) -> BoundCrossEntropy:
         weights, offsets, temperatures = self._by_group(counts)
-        mass = [m * n * w for (m, n), w in zip(counts.groups, weights, strict=True)]
-        share = np.array([n * w / sum(mass) for (_, n), w in zip(counts.groups, weights, strict=True)])
+        # Exactly rounded, so that a share is off by a few units however many groups there are.
+        total = fsum(m * n * w for (m, n), w in zip(counts.groups, weights, strict=True))
+        share = np.array([n * w / total for (_, n), w in zip(counts.groups, weights, strict=True)])
         if not self.weights:
             share = np.array([n / counts.total for _, n in counts.groups])
         tables = (np.array(temperatures), np.array(offsets))

@@ -55,10 +55,7 @@ class Symmetric:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
         if not program.penalty.nuclear:
-            return (
-                "the reduction by symmetry needs a multiple of the nuclear norm or a bound on it, "
-                f"and the head is {problem.head}"
-            )
+            return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
         if not problem.wide:
             return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
         if program.groups > MAX_GROUPS:

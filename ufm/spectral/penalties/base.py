@@ -103,7 +103,7 @@ class Penalty(ABC):
         return None
 
     def priced(self, multiplier: float) -> tuple[Penalty, float] | None:
-        """Of a ball, a price and an offset with ``price(s) - offset <= 0`` for all s inside (Lagrange); None where unknown."""
+        """Of a ball, a price and an offset with ``price(s) <= offset`` for every s inside (Lagrange); None where unknown."""
         return None
 
     def support(self, norms: Floats, copies: Floats) -> float:

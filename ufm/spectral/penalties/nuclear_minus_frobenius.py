@@ -45,7 +45,10 @@ def _slope(singular: Floats, copies: Floats, kept: float) -> Floats:
 
 
 def _shrink(singular: Floats, copies: Floats, weight: float, kept: float) -> Floats:
-    """Minimiser of ``|s - sigma|^2 / 2 + weight (sum s - e ||s||)`` (Lou & Yan, J. Sci. Comput. 2018)."""
+    """Minimiser of ``|s - sigma|^2 / 2 + weight (sum s - e ||s||)`` (Lou & Yan, J. Sci. Comput. 2018), each value once.
+
+    Of values that occur more than once and are all at most ``weight`` it returns zero, which need not be the minimiser.
+    """
     thresholded = np.maximum(singular - weight, 0.0)
     largest = float(thresholded.max(initial=0.0))
     if largest > 0:

@@ -9,7 +9,7 @@ from ufm.deq.fixed_point import Anderson, PeacemanRachford
 from ufm.deq.maps.base import Gradients
 from ufm.training.bodies import Equilibrium
 from ufm.training.data import Dataset
-from ufm.training.loop import accuracy
+from ufm.training.evaluation import accuracy
 from ufm.training.network import Network
 
 PROBED = 200

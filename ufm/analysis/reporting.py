@@ -1,0 +1,96 @@
+"""A solution with what it says: bounds, verdicts on collapse and metrics, as plain values and as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ufm._tables import html_table, plain_table, rich_table
+from ufm._text import finite
+from ufm.analysis.group_collapse import Collapse, collapse
+from ufm.analysis.solution_geometry import geometry
+from ufm.solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What `report` returns; prints as a table, in notebooks as HTML.
+
+    Attributes
+    ----------
+    solution : Solution
+    collapse : Collapse, verdicts on every group of equal classes
+    metrics : dict of float or None, as from `ufm.geometry`
+    """
+
+    solution: Solution
+
+    @cached_property
+    def collapse(self) -> Collapse:
+        """Verdicts on every group of equal classes."""
+        return collapse(self.solution)
+
+    @cached_property
+    def metrics(self) -> dict[str, float | None]:
+        """Neural-collapse metrics, as from `ufm.geometry`."""
+        return geometry(self.solution)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: what ``ufm solve --json`` prints; `seconds` are those of the solver."""
+        facts = self.solution.to_dict()
+        seconds, candidates = facts.pop("seconds"), facts.pop("candidates", None)
+        facts |= {
+            "collapsed": self.collapse.verdict,
+            "groups": [
+                {
+                    "size": group.size,
+                    "classes": group.classes,
+                    "collapsed": group.verdict,
+                    "contrast": [float(group.lower), finite(group.upper)],
+                }
+                for group in self.collapse.groups
+            ],
+            "metrics": {name: finite(value) for name, value in self.metrics.items()},
+            "seconds": seconds,
+        }
+        return facts if candidates is None else facts | {"candidates": candidates}
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values of the table, each as text."""
+        *facts, seconds = self.solution.rows
+        return [
+            *facts,
+            ("smallest classes collapsed", f"{self.collapse.verdict}: {self.collapse.reason}"),
+            *((name, "undefined" if value is None else f"{value:.10g}") for name, value in self.metrics.items()),
+            seconds,
+        ]
+
+    def __str__(self) -> str:
+        return plain_table(self.solution.title, self.rows)
+
+    def __repr__(self) -> str:
+        return f"Report(collapsed={self.collapse.verdict!r}, {self.solution!r})"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.solution.title, self.rows)
+
+    def __rich__(self) -> Table:
+        return rich_table(self.solution.title, self.rows)
+
+
+def report(solution: Solution) -> Report:
+    """A solution with verdicts on collapse and metrics.
+
+    Examples
+    --------
+    >>> import ufm
+    >>> found = ufm.report(ufm.solve(ufm.Problem("100*5,10*5", regularizer=ufm.WeightDecay(5e-4, 5e-4))))
+    >>> found.to_dict()["collapsed"], round(found.metrics["cos_minority"], 4)
+    ('no', 0.0287)
+    """
+    return Report(solution)

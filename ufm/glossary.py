@@ -1,0 +1,737 @@
+"""What every printed name means: metrics, rows of tables, keys of JSON, values of a status.
+
+The text lives here once: ``ufm explain`` shows it, and docs/glossary.md is `markdown` of it
+(``python -m ufm.glossary > docs/glossary.md``).
+
+Notation: K classes, N samples, class sizes n_k, classifier W with rows w_k, features h of samples, class means m_k (raw), and
+M for the class means minus their own mean (each class counts the same). ``|.|`` is the Frobenius norm of matrices and the
+Euclidean norm of vectors, ``S = I - 11'/K``.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from ufm.errors import InputError, brief
+
+PAPYAN = "Papyan, Han & Donoho, PNAS 117(40), 2020"
+ZHU = "Zhu et al., arXiv 2105.02375, 2021"
+HONG_LING = "Hong & Ling, arXiv 2309.09725, 2023"
+FANG = "Fang, He, Long & Su, PNAS 118(43), 2021"
+
+
+class Term(NamedTuple):
+    """A printed name.
+
+    name : str, as it is printed
+    meaning : str, one or two sentences
+    formula : str, or ""
+    range : str, values that it can take, with their unit; or ""
+    source : str, a paper or a file of this project; or ""
+    also : tuple of str, other names of the same thing, as rows of tables and keys of JSON have them
+    """
+
+    name: str
+    meaning: str
+    formula: str = ""
+    range: str = ""
+    source: str = ""
+    also: tuple[str, ...] = ()
+
+
+COSINE = "-1 to 1; undefined where there is no such pair, or a vector is zero"
+UNIT_PSD = "0 (simplex ETF) to sqrt(2); undefined where the matrix is zero"
+BOUND = "docs/theory/2-dual-certificates.md"
+VERDICTS = "docs/theory/8-verdicts.md"
+RATIO = "docs/theory/7-thresholds.md"
+LOGITS = "docs/theory/1-logit-program.md"
+POINTS = "docs/theory/10-fixed-points.md"
+
+GLOSSARY: dict[str, tuple[Term, ...]] = {
+    "Neural-collapse metrics": (
+        Term(
+            "nc1",
+            "Variability of features within their classes, relative to the distances between class means; 0 is complete "
+            "collapse. In the convention zhu every class counts the same in Sigma_B, in hong-ling by its share of samples.",
+            "tr(Sigma_W Sigma_B^+) / K, Sigma_W over all samples about their class means, Sigma_B over class means",
+            "0 or more; undefined where all class means coincide",
+            f"{ZHU}; {HONG_LING}",
+        ),
+        Term(
+            "nc2",
+            "Distance of the classifier's Gram matrix from that of a simplex equiangular tight frame, both at norm 1.",
+            "|G/|G| - S/sqrt(K-1)| with G = W W'",
+            UNIT_PSD,
+            ZHU,
+        ),
+        Term(
+            "nc2_means",
+            "Distance of the Gram matrix of centred class means from that of a simplex equiangular tight frame, both at "
+            "norm 1.",
+            "|G/|G| - S/sqrt(K-1)| with G = M M'",
+            UNIT_PSD,
+            ZHU,
+        ),
+        Term(
+            "nc3",
+            "Distance of the product of classifier and centred class means from the simplex, both at norm 1.",
+            "|W M'/|W M'| - S/sqrt(K-1)|",
+            "0 to 2; undefined where the product is zero",
+            ZHU,
+        ),
+        Term(
+            "self_duality",
+            "Distance between the classifier and the centred class means, both at norm 1; 0 where they are proportional.",
+            "|W/|W| - M/|M||",
+            "0 to 2; undefined where one of them is zero",
+            PAPYAN,
+        ),
+        Term(
+            "nc4",
+            "Share of samples on which the classifier, with its bias, and the nearest raw class mean decide differently.",
+            "mean over samples of [argmax_k (w_k h + b_k) differs from argmin_k |h - m_k|]",
+            "0 to 1",
+            PAPYAN,
+        ),
+        Term(
+            "equinorm",
+            "Spread of the norms of the classifiers: standard deviation over mean.",
+            "std_k |w_k| / mean_k |w_k|",
+            "0 (all norms equal) to sqrt(K-1)",
+            PAPYAN,
+        ),
+        Term(
+            "equinorm_means",
+            "Spread of the norms of the centred class means: standard deviation over mean.",
+            "std_k |M_k| / mean_k |M_k|",
+            "0 (all norms equal) to sqrt(K-1)",
+            PAPYAN,
+        ),
+        Term(
+            "equiangular",
+            "Mean distance of the cosines between classifiers from that of a simplex equiangular tight frame.",
+            "mean over pairs of |cos(w_j, w_k) + 1/(K-1)|",
+            "0 to 1 + 1/(K-1)",
+            PAPYAN,
+        ),
+        Term(
+            "equiangular_means",
+            "Mean distance of the cosines between centred class means from that of a simplex equiangular tight frame.",
+            "mean over pairs of |cos(M_j, M_k) + 1/(K-1)|",
+            "0 to 1 + 1/(K-1)",
+            PAPYAN,
+        ),
+        Term(
+            "cos_majority",
+            "Mean cosine between the classifiers of two classes of the largest size.",
+            "mean of cos(w_j, w_k) over pairs with n_j = n_k = n_max",
+            COSINE,
+            FANG,
+        ),
+        Term(
+            "cos_majority_means",
+            "Mean cosine between the raw class means of two classes of the largest size.",
+            "mean of cos(m_j, m_k) over pairs with n_j = n_k = n_max",
+            COSINE,
+            FANG,
+        ),
+        Term(
+            "cos_minority",
+            "Mean cosine between the classifiers of two classes of the smallest size; 1 where the minority has collapsed onto "
+            "one classifier.",
+            "mean of cos(w_j, w_k) over pairs with n_j = n_k = n_min",
+            COSINE,
+            FANG,
+        ),
+        Term(
+            "cos_minority_means",
+            "Mean cosine between the raw class means of two classes of the smallest size.",
+            "mean of cos(m_j, m_k) over pairs with n_j = n_k = n_min",
+            COSINE,
+            FANG,
+        ),
+        Term(
+            "cos_cross",
+            "Mean cosine between the classifier of a class of the largest size and that of a class of the smallest.",
+            "mean of cos(w_j, w_k) with n_j = n_max > n_k = n_min",
+            COSINE,
+            FANG,
+        ),
+        Term(
+            "cos_cross_means",
+            "Mean cosine between the raw mean of a class of the largest size and that of a class of the smallest.",
+            "mean of cos(m_j, m_k) with n_j = n_max > n_k = n_min",
+            COSINE,
+            FANG,
+        ),
+        Term(
+            "norm_ratio",
+            "Mean norm of the classifiers of the largest classes over that of the smallest classes.",
+            "mean of |w_k| with n_k = n_max, over the mean of |w_k| with n_k = n_min",
+            "0 or more, 1 on balanced classes; undefined where the smallest classes vanish",
+            "ufm/metrics",
+        ),
+        Term(
+            "norm_ratio_means",
+            "Mean norm of the raw class means of the largest classes over that of the smallest classes.",
+            "mean of |m_k| with n_k = n_max, over the mean of |m_k| with n_k = n_min",
+            "0 or more, 1 on balanced classes; undefined where the smallest classes vanish",
+            "ufm/metrics",
+        ),
+        Term("metrics", "The metrics above, by name, of a solution or of a predicted optimum; null where undefined."),
+    ),
+    "Value and bounds": (
+        Term(
+            "value",
+            "Of ufm solve: the objective at the solution that was found. Of ufm threshold: the critical ratio.",
+            "",
+            "nats, or a ratio of class sizes",
+            LOGITS,
+        ),
+        Term(
+            "objective",
+            "Regularised training objective over all training samples: mean cross-entropy plus half the decays.",
+            "loss + LW/2 |W|^2 + LH/2 sum_i |h_i|^2 + the decays of body, encoder and Jacobian",
+            "0 or more, in nats",
+            "ufm/training",
+        ),
+        Term("loss", "Loss without decays, mean over the samples; option --loss chooses it.", "", "nats for cross-entropy"),
+        Term(
+            "lower",
+            "Certified lower bound: the optimum is not below it, for any feature dimension. For a critical ratio, the lower "
+            "end of its enclosure; in a prediction, a bound on the training objective of every network with these class sizes "
+            "and decays.",
+            "weak duality at a witness of column-stochastic probabilities",
+            "at most upper",
+            BOUND,
+            ("certified lower bound", "proved"),
+        ),
+        Term(
+            "upper",
+            "Certified upper bound: the objective at explicit factors, with all rounding included. For a critical ratio, the "
+            "upper end of its enclosure.",
+            "",
+            "at least lower",
+            BOUND,
+        ),
+        Term("bounds", "The certified bounds lower .. upper of the optimum, and their level.", "", "", BOUND),
+        Term(
+            "gap",
+            "How far the optimum may be from what was found. Of ufm solve the distance of both bounds; of ufm train the "
+            "objective minus the certified lower bound on every network with these class sizes and decays.",
+            "upper - lower; objective - lower",
+            "0 or more, in nats",
+            BOUND,
+        ),
+        Term(
+            "relative_gap",
+            "The gap over the upper bound; 0 where both bounds are 0.",
+            "(upper - lower) / upper",
+            "0 or more",
+            BOUND,
+        ),
+        Term(
+            "level",
+            "How the bounds were computed: numeric (computed, not proved), float (float64 with a-priori rounding terms) or "
+            "rigorous (exact rationals and ball arithmetic).",
+            "",
+            "numeric, float, rigorous",
+            BOUND,
+            ("numeric", "float", "rigorous", "level_found"),
+        ),
+        Term(
+            "accepted",
+            "Whether the witness of a certificate proves its claim, in exact and ball arithmetic.",
+            "",
+            "true or false; the row verdict says it in words",
+            BOUND,
+            ("verdict",),
+        ),
+        Term("reason", "Why a certificate was accepted or rejected, or why a point of a sweep failed, in one sentence."),
+        Term(
+            "width",
+            "Feature dimension that attains the upper bound of a certificate.",
+            "",
+            "a whole number",
+            BOUND,
+            ("valid for",),
+        ),
+        Term("seconds", "Wall-clock time of the command.", "", "seconds"),
+    ),
+    "Status and method": (
+        Term(
+            "status",
+            "What a solution may be used for: optimal, zero, open, best or loose. The key message has it as a sentence.",
+            "",
+            "optimal, zero, open, best, loose",
+            "ufm/solvers",
+            ("message",),
+        ),
+        Term(
+            "optimal",
+            "Status of a solution whose certified gap is within the tolerance of its method.",
+            source="ufm/solvers",
+        ),
+        Term(
+            "zero",
+            "Status of a certified optimum that is zero, because the decay outweighs the data.",
+            "N mu >= sqrt(n_max) with mu = sqrt(LW LH), for decay per sample and an explicit head",
+            "",
+            RATIO,
+        ),
+        Term(
+            "open",
+            "Status of a solution that is not certified to the tolerance; its gap says how far it may be from the optimum.",
+            source="ufm/solvers",
+        ),
+        Term(
+            "best",
+            "Status of the best solution found where the program is not convex; the certified bounds still enclose the global "
+            "optimum.",
+            "",
+            "",
+            "ufm/solvers",
+            ("best found",),
+        ),
+        Term(
+            "loose",
+            "Status of the best solution found where the features are too narrow: the lower bound then belongs to a "
+            "relaxation that may be loose.",
+            "dim < K - 1, or dim < K for squared error",
+            "",
+            LOGITS,
+        ),
+        Term(
+            "method",
+            "The solver that ran, and why it was chosen. separable: closed forms; symmetric: exact reduction by equal class "
+            "sizes, second order; factored: L-BFGS, then Newton-CG, on factors of the logits; proximal: accelerated proximal "
+            "gradient; multistart: descent from structured codes and random starts; gradient: gradient descent on W and H, "
+            "sample by sample; convex: a convex program through cvxpy; step (in sweeps): a root in one angle.",
+            "",
+            "auto, separable, symmetric, factored, proximal, multistart, gradient, convex",
+            "README.md, section What is solved",
+            ("route", "auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex", "step"),
+        ),
+        Term(
+            "candidates",
+            "Local solutions that were tried where the program is not convex, best first: the name of the start, the value, "
+            "and the rank of the logits.",
+            "",
+            "",
+            "ufm/solvers",
+            ("name", "candidate"),
+        ),
+        Term("rank", "Rank of the logits of a candidate; the simplex ETF has rank K - 1.", "", "0 to K"),
+        Term(
+            "etf code",
+            "The candidate whose logits are a simplex ETF; it has the full rank K - 1.",
+            source="Garrod & Keating, deep linear unconstrained-feature models, 2025",
+        ),
+        Term(
+            "pair code",
+            "The candidate that contrasts classes in pairs and nothing else; it has rank K/2 (for even K).",
+            source="Garrod & Keating, deep linear unconstrained-feature models, 2025",
+            also=("triple code", "half code"),
+        ),
+    ),
+    "Collapse": (
+        Term(
+            "collapsed",
+            "Whether the smallest classes of the optimum share one classifier: yes and no are theorems about the optimum, from "
+            "the certified gap, and anything else is undecided. A tolerance of 1e-6 nats counts as collapsed.",
+            "yes where upper <= 1e-6, no where lower > 0, for the enclosure of the contrast",
+            "yes, no, undecided",
+            VERDICTS,
+            ("smallest classes collapsed", "theory: minority collapsed", "yes", "no", "undecided", "theory_collapsed"),
+        ),
+        Term(
+            "contrast",
+            "Enclosure of the optimum's logit contrast within classes of one size: logit of a class minus that of another of "
+            "them, in its column. 0 is collapse.",
+            "z_kk - z_jk with n_j = n_k",
+            "0 or more, in nats; null as the upper end means no bound",
+            VERDICTS,
+        ),
+        Term(
+            "contrast_minority",
+            "Logit contrast of the smallest classes of the solution found: own logit minus the mean of the others of that "
+            "size.",
+            "",
+            "nats",
+            VERDICTS,
+        ),
+        Term(
+            "groups",
+            "A verdict for every size that at least two classes have, largest first: size, classes, collapsed, contrast.",
+            "",
+            "",
+            VERDICTS,
+        ),
+        Term("size", "Samples of each class in a group of equally large classes.", "", "a whole number"),
+        Term(
+            "classes",
+            "Number of classes of one size; as the option --classes KA,KB, the numbers of majority and of minority classes.",
+            "",
+            "a whole number",
+        ),
+    ),
+    "Critical ratio": (
+        Term(
+            "critical ratio",
+            "Imbalance ratio R0 from which the minority classes of the optimum share one classifier.",
+            "R = n_majority / n_minority",
+            "1 or more",
+            RATIO,
+            ("R0", "ratio", "meaning"),
+        ),
+        Term("quantity", "What a threshold is a value of: the imbalance ratio, or the decay on A.", "", "ratio, decay on A"),
+        Term(
+            "enclosure",
+            "Bounds of the critical ratio, and their level. At level numeric they enclose where the best solution found "
+            "changes.",
+            "lower .. upper",
+            "",
+            RATIO,
+            ("ratio_lower", "ratio_upper"),
+        ),
+        Term(
+            "transition",
+            "How the contrast of the minority vanishes at the critical ratio: continuous, or in a jump.",
+            "",
+            "continuous, jump",
+            RATIO,
+            ("continuous", "jump"),
+        ),
+        Term("note", "What else a reader of the answer must know."),
+    ),
+    "Distance to theory": (
+        Term(
+            "to_theory_weight",
+            "Distance of the classifier's Gram matrix from that of the certified optimum, both at norm 1.",
+            "|G/|G| - G*/|G*|| with G = W W'",
+            "0 to sqrt(2); undefined where one vanishes, or where the network is too narrow for the optimum",
+            "ufm/analysis",
+        ),
+        Term(
+            "to_theory_means",
+            "Distance of the Gram matrix of the raw class means from that of the certified optimum, both at norm 1.",
+            "|G/|G| - G*/|G*|| with G_jk = m_j'm_k",
+            "0 to sqrt(2); undefined where one vanishes, or where the network is too narrow for the optimum",
+            "ufm/analysis",
+        ),
+        Term(
+            "to_theory_logits",
+            "Distance of the logits of the class means from those of the certified optimum, both at norm 1.",
+            "|Z/|Z| - Z*/|Z*|| with z_jk = w_j'm_k",
+            "0 to 2; undefined where one vanishes, or where the network is too narrow for the optimum",
+            "ufm/analysis",
+        ),
+        Term(
+            "theory",
+            "The certified optimum of the unconstrained-feature model with the network's class sizes and decays. theory_NAME "
+            "is its value of the metric NAME, theory_value its objective, theory_lower its certified lower bound.",
+            "",
+            "",
+            "ufm/analysis",
+            ("prediction", "problem", "theory_value", "theory_lower"),
+        ),
+        Term(
+            "certified",
+            "Whether a prediction's geometry is that of a certified optimum that a network of this width can attain.",
+            "",
+            "true or false",
+            "ufm/training",
+        ),
+        Term(
+            "theory_bias",
+            "What the prediction does with a bias in the file: none (there is none), modelled (as --decay LW,LH,LB says) or "
+            "ignored.",
+            "",
+            "none, modelled, ignored",
+            "ufm/cli",
+            ("modelled", "ignored"),
+        ),
+    ),
+    "Training": (
+        Term(
+            "accuracy",
+            "Share of the test samples whose largest logit is that of their class; the test samples are balanced.",
+            "",
+            "0 to 1",
+            "ufm/training",
+            ("test accuracy",),
+        ),
+        Term(
+            "train_accuracy",
+            "Share of the training samples whose largest logit is that of their class.",
+            "",
+            "0 to 1",
+            "ufm/training",
+        ),
+        Term(
+            "majority",
+            "Accuracy on the test samples of the classes that are largest in training.",
+            "",
+            "0 to 1",
+            "ufm/training",
+        ),
+        Term(
+            "minority",
+            "Accuracy on the test samples of the classes that are smallest in training.",
+            "",
+            "0 to 1",
+            "ufm/training",
+        ),
+        Term(
+            "ceiling",
+            "Accuracy of the Bayes rule with equal priors on the same test samples; known for mixtures only.",
+            "",
+            "0 to 1; null for digits",
+            "ufm/training",
+            ("Bayes accuracy",),
+        ),
+        Term(
+            "forward_calls",
+            "Calls of the equilibrium map for each batch, mean over the epoch; for an explicit stack its number of layers.",
+            "",
+            "1 or more",
+            "ufm/training",
+        ),
+        Term(
+            "backward_calls",
+            "Calls of the map's vector-Jacobian product for each batch, mean over the epoch; for an explicit stack its number "
+            "of layers.",
+            "",
+            "1 or more",
+            "ufm/training",
+        ),
+        Term(
+            "unsolved",
+            "Samples of the epoch whose equilibrium or adjoint missed its tolerance.",
+            "",
+            "0 or more",
+            "ufm/training",
+        ),
+        Term("epoch", "Passes over the training samples so far.", "", "a whole number"),
+        Term("results", "The last row of a run's history: objective, accuracies, metrics, distances to theory, work."),
+        Term("parameters", "Number of the network's parameters; a DEQ and its explicit match have equally many."),
+        Term("settings", "The options of a run, as its file keeps them; a folder is continued only with the same ones."),
+        Term("versions", "Versions of this package, Python and the libraries that computed a file."),
+        Term(
+            "counts",
+            "Class sizes as SIZE*CLASSES items: 100*3,10*7 is 3 classes of 100 samples each and 7 classes of 10.",
+            also=("sizes",),
+        ),
+        Term(
+            "file", "Where the run is: an .npz with features, labels, classifier, history and description.", also=("summary",)
+        ),
+        Term(
+            "statements",
+            "What the data of a comparison support, as sentences from paired intervals over seeds.",
+            "",
+            "",
+            "docs/deq-against-explicit.md",
+        ),
+        Term("missing", "Runs of a comparison that are not finished, or whose file is damaged.", "", "0 or more"),
+    ),
+    "Controls of a trained equilibrium": (
+        Term(
+            "control: error",
+            "Certified bound on the largest distance of a test sample's features from its equilibrium (level float).",
+            "max_i |z_i - z_i*|",
+            "0 or more; undefined (infinite) where the layer is not known to be a contraction",
+            POINTS,
+            ("error",),
+        ),
+        Term(
+            "control: spectral_radius",
+            "Largest spectral radius of a Jacobian at the equilibria of some 200 test samples, by growth rates (level "
+            "numeric); below 1 iteration near an equilibrium converges to it.",
+            "max_i rho(J_i)",
+            "0 or more",
+            "ufm/deq",
+            ("spectral_radius",),
+        ),
+        Term(
+            "control: distinct",
+            "Most fixed points that were found for one test sample from 5 random starts. A probe: 1 proves nothing, the "
+            "contraction does.",
+            "",
+            "a whole number from 0 (none converged) to 5",
+            "ufm/deq",
+            ("distinct",),
+        ),
+        Term(
+            "control: moved",
+            "What solving adds to one application of the layer, as the median over test samples; near 0 the equilibrium does "
+            "nothing.",
+            "median_i |z_i* - f(0)| / |z_i*|",
+            "0 or more",
+            "ufm/deq",
+            ("moved",),
+        ),
+        Term(
+            "control: accuracy",
+            "Test accuracy of the equilibria, solved anew to a relative 1e-8.",
+            "",
+            "0 to 1",
+            "ufm/training",
+        ),
+        Term(
+            "control: accuracy_one_step",
+            "Test accuracy with the same classifier on the features f(0): one application of the layer in the place of its "
+            "equilibrium.",
+            "",
+            "0 to 1",
+            "ufm/training",
+            ("accuracy_one_step",),
+        ),
+        Term(
+            "control: accuracy_encoder",
+            "Test accuracy with the same classifier on the output of the encoder: no layer at all.",
+            "",
+            "0 to 1",
+            "ufm/training",
+            ("accuracy_encoder",),
+        ),
+        Term("controls", "The controls above, by name; empty for an explicit network."),
+    ),
+    "Sweeps": (
+        Term("points", "Points of a sweep's grid.", "", "a whole number"),
+        Term("done", "Points that are computed and stored.", "", "a whole number"),
+        Term("failed", "Points that could not be computed; the store keeps the reason of each.", "", "a whole number"),
+        Term(
+            "interrupted",
+            "Points that were under way when a run was stopped; the same command computes them.",
+            "",
+            "a whole number",
+        ),
+        Term("left", "Points that are neither done nor failed yet.", "", "a whole number"),
+        Term("store", "The SQLite file of a sweep: spec, versions, and one row for each point."),
+        Term("title", "The title that a spec gives its sweep."),
+    ),
+    "Conventions": (
+        Term(
+            "decay",
+            "Weight decay LW,LH[,LB] of classifier, features and bias: half convention beside the mean loss, features per "
+            "sample.",
+            "loss + LW/2 |W|^2 + LH/2 sum over all samples of |h_i|^2 [+ LB/2 |b|^2]",
+            "positive; LB = 0 is a free bias, no LB is no bias",
+            "ufm/problem",
+        ),
+        Term(
+            "budget",
+            "Norm budgets EW,EH of classifier and features; every class counts the same, whatever its size.",
+            "|W|^2 / K <= EW, (1/K) sum_k (1/n_k) sum_i |h_ki|^2 <= EH",
+            "positive",
+            FANG,
+        ),
+        Term(
+            "convention",
+            "How the numbers of --decay are meant. mean-half is what this package uses: the mean loss beside half the decays, "
+            "features per sample; the others are converted to it.",
+            "mean-half: LW, LH, LB; mean-full: 2 LW, 2 LH, 2 LB; sum-half: LW/N, LH/N, LB/N; sum-full: 2 LW/N, 2 LH/N, 2 LB/N; "
+            "fang: 2 LW/K, 2 LH/K with features per class",
+            "mean-half, mean-full, sum-half, sum-full, fang",
+            "ufm/conventions.py",
+            ("mean-half", "mean-full", "sum-half", "sum-full", "fang"),
+        ),
+        Term(
+            "head",
+            "Architecture between free features and logits. It enters only through what it charges for a singular value of the "
+            "logits.",
+            "",
+            "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average]",
+            "README.md, section What is solved",
+            ("explicit", "deq", "relu", "etf"),
+        ),
+        Term(
+            "undefined",
+            "In the place of a number: there is no such pair of classes, or a vector or matrix is zero. JSON has null.",
+            also=("null",),
+        ),
+    ),
+}
+"""All terms, by section."""
+
+
+def _key(name: str) -> str:
+    """A name as it is compared: small letters, one kind of space, without a remark in brackets at its end."""
+    name = name.strip()
+    if name.endswith(")"):
+        name = name.rpartition("(")[0]
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
+_FOUND: dict[str, Term] = {}
+for _terms in GLOSSARY.values():
+    for _term in _terms:
+        for _name in (_term.name, *_term.also):
+            _FOUND.setdefault(_key(_name), _term)
+for _terms in GLOSSARY.values():
+    for _term in _terms:
+        _FOUND[_key(_term.name)] = _term
+
+
+def explained(name: str) -> Term:
+    """The term of a printed name: a metric, a row of a table, a key of JSON, a status.
+
+    Raises
+    ------
+    InputError
+        There is no such term; close ones are named.
+
+    Examples
+    --------
+    >>> explained("NC1").range
+    '0 or more; undefined where all class means coincide'
+    >>> explained("bounds (float)").name
+    'bounds'
+    """
+    key = _key(name[:200])
+    found = _FOUND.get(key) or (_FOUND["theory"] if key.startswith("theory ") and key[7:] in _FOUND else None)
+    if found is None:
+        close = list(dict.fromkeys(_FOUND[match].name for match in get_close_matches(key, _FOUND, 5)))[:3]
+        remedy = f"did you mean {' or '.join(close)}" if close else "choose one of those that 'ufm explain' lists"
+        raise InputError(f"TERM is {brief(name)}, which nothing here is called; {remedy}")
+    return found
+
+
+def names() -> list[str]:
+    """Names of all terms, in the order of the glossary."""
+    return [term.name for terms in GLOSSARY.values() for term in terms]
+
+
+def markdown() -> str:
+    """The glossary as docs/glossary.md."""
+    lines = [
+        "# Glossary",
+        "",
+        "What the commands print, as `ufm explain TERM` says it. Written by `python -m ufm.glossary > docs/glossary.md` from",
+        "ufm/glossary.py; change it there.",
+        "",
+        "Notation: $K$ classes, $N$ samples, class sizes $n_k$, classifier `W` with rows `w_k`, features `h` of samples, class",
+        "means `m_k` (raw), and `M` for the class means minus their own mean, in which every class counts the same. `|.|` is",
+        "the Frobenius norm of matrices and the Euclidean norm of vectors, and `S = I - 11'/K`.",
+    ]
+    for section, terms in GLOSSARY.items():
+        lines += ["", f"## {section}"]
+        for term in terms:
+            lines += ["", f"### {term.name}", "", term.meaning]
+            more = [
+                f"- {what}: {text}"
+                for what, text in (
+                    ("Formula", f"`{term.formula}`" if term.formula else ""),
+                    ("Range", term.range),
+                    ("Also", ", ".join(f"`{name}`" for name in term.also)),
+                    ("Source", term.source),
+                )
+                if text
+            ]
+            lines += ["", *more] if more else []
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
