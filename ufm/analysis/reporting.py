@@ -91,6 +91,6 @@ def report(solution: Solution) -> Report:
     >>> import ufm
     >>> found = ufm.report(ufm.solve(ufm.Problem("100*5,10*5", regularizer=ufm.WeightDecay(5e-4, 5e-4))))
     >>> found.to_dict()["collapsed"], round(found.metrics["cos_minority"], 4)
-    ('no', 0.1184)
+    ('no', 0.0287)
     """
     return Report(solution)

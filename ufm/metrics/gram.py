@@ -43,6 +43,7 @@ def centred_columns(matrix: BlockMatrix) -> BlockMatrix:
 
 
 def to_simplex(matrix: BlockMatrix) -> float | None:
+    """Distance of a matrix from the multiples of the simplex ETF's, both of Frobenius norm 1; None for the zero matrix."""
     classes = matrix.multiplicity.sum()
     size = matrix.frobenius()
     if not size > 0:

@@ -30,7 +30,7 @@ class State(NamedTuple):
 def fingerprint(
     data: Dataset, network: Network, optimizer: Optimizer, epochs: int, batch: int, random_state: int
 ) -> dict[str, Any]:
-    """What a checkpoint must agree with: the network, the optimiser, its options, and a digest of the samples."""
+    """What a checkpoint must agree with: the network, the optimizer, its options, and a digest of the samples."""
     digest = hashlib.sha256()
     for array in (data.x, data.y, data.x_test, data.y_test):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.training import SGD, Dataset, Decay, Equilibrium, Network, Settings, Stack, digits, mixture, run, train
+from ufm.training import SGD, Adam, Dataset, Decay, Equilibrium, Network, Settings, Stack, digits, mixture, run, train
 from ufm.training.archive import read_arrays, write_arrays
 from ufm.training.checkpoint import CHECKPOINT
 from ufm.training.saved_run import RUN, history
@@ -364,3 +364,18 @@ def test_a_width_below_the_classes_claims_no_geometry(tmp_path):
     assert not found["prediction"]["certified"]
     assert found["results"]["to_theory_weight"] is None
     assert found["results"]["gap"] > 0
+
+
+def test_options_have_their_short_names_in_files_and_on_the_command_line():
+    settings = Settings.from_options(seed=3, rate=0.5, epochs=2)
+    assert settings == Settings(random_state=3, learning_rate=0.5, epochs=2)
+    described = settings.describe()
+    assert (described["seed"], described["rate"]) == (3, 0.5)
+    assert not {"random_state", "learning_rate"} & set(described)
+    assert Settings.from_options(**described) == settings
+    assert settings.make_optimizer() == Adam(learning_rate=0.5)
+    for option, name in (("seed", "random_state"), ("rate", "learning_rate")):
+        with pytest.raises(ufm.InputError, match=f"^{name} is -1"):
+            Settings(**{name: -1})
+        with pytest.raises(ufm.InputError, match=f"^{option} is -1"):
+            Settings.from_options(**{option: -1})

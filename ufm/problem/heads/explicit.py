@@ -36,7 +36,7 @@ class Explicit(Head):
     Examples
     --------
     >>> Explicit().penalty(WeightDecay(1e-3, 4e-3), 10)
-    Nuclear(weight=0.002)
+    Nuclear(strength=0.002)
     """
 
     layers: int = 1

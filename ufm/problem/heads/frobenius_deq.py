@@ -34,7 +34,7 @@ class FrobeniusDEQ(Equilibrium):
     Examples
     --------
     >>> FrobeniusDEQ(0.25).penalty(WeightDecay(1.0, 1.0), 10)
-    NuclearMinusFrobenius(weight=1.0, budget=0.25)
+    NuclearMinusFrobenius(strength=1.0, budget=0.25)
     """
 
     budget: float

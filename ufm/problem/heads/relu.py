@@ -23,7 +23,7 @@ class ReLU(Head):
     scaled centred means; the problem splits into one scalar for each class size (Dang et al., arXiv 2401.02058, for
     decay). Why nothing beats it: see `ufm.spectral.penalties.columns`.
 
-    >>> ReLU().penalty(WeightDecay(1e-3, 4e-3), 10).weight
+    >>> ReLU().penalty(WeightDecay(1e-3, 4e-3), 10).strength
     0.002
     """
 
