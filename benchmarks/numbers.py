@@ -97,6 +97,13 @@ def differences(one: Any, other: Any, place: str = "") -> list[tuple[float, str]
     return [] if a == b or (a != a and b != b) else [(abs(a - b) / max(abs(a), abs(b)), f"{place}: {a!r} / {b!r}")]
 
 
+def leaves(answer: Any) -> int:
+    """How many numbers and words an answer has."""
+    if isinstance(answer, dict):
+        return sum(leaves(entry) for name, entry in answer.items() if name not in LEFT_OUT)
+    return sum(map(leaves, answer)) if isinstance(answer, list) else 1
+
+
 def main() -> int:
     """Print the differences, largest first, and how many leaves of which size differ."""
     other = Path(sys.argv[1]).resolve()
@@ -105,6 +112,8 @@ def main() -> int:
     for size, where in found[:40]:
         print(f"{size:.1e}  {where}")
     sizes = [size for size, _ in found]
+    refused = sum(isinstance(answer, str) for answer in ours.values())
+    print(f"{leaves(ours)} numbers and words in {len(ours)} answers, {refused} of them refusals")
     for limit in (1e-14, 1e-12, 1e-9, 1e-6):
         print(f"{sum(size > limit for size in sizes)} numbers differ by more than {limit:g} relative")
     return 0
