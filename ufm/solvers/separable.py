@@ -118,21 +118,23 @@ def _heights(share: Floats, unit: Floats, price: float, power: float, classes: i
             return np.where(
                 wrong < (classes - 1.0) / classes, np.log((classes - 1.0) * np.maximum(1.0 / wrong - 1.0, 1e-300)), 0.0
             )
-    low, high = np.zeros_like(unit), np.full_like(unit, 700.0)
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        wrong = (classes - 1.0) / (classes - 1.0 + np.exp(middle))
-        up = share * wrong > price * unit**2 * middle
-        low, high = np.where(up, middle, low), np.where(up, high, middle)
-    return 0.5 * (low + high)
+    from scipy.optimize.elementwise import find_root
+
+    def slope(a: Floats, share: Floats, bend: Floats) -> Floats:
+        return bend * a - share * (classes - 1.0) / (classes - 1.0 + np.exp(a))
+
+    ends = np.zeros_like(unit), np.full_like(unit, 700.0)
+    return np.asarray(find_root(slope, ends, args=(share, price * unit**2)).x, dtype=np.float64)
 
 
 def _budgeted(program: LogitProgram, unit: Floats, penalty: Penalty, classes: int) -> Floats:
     """Heights that use a budget up, from the multiplier that prices it."""
-    low, high = -700.0, 700.0
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        heights = _heights(program.share, unit, float(np.exp(middle)), penalty.power, classes)
-        inside = penalty.gauge(unit * heights, program.multiplicity) <= 1.0
-        low, high = (low, middle) if inside else (middle, high)
-    return _heights(program.share, unit, float(np.exp(high)), penalty.power, classes)
+    from scipy.optimize import brentq
+
+    def heights(log_price: float) -> Floats:
+        return _heights(program.share, unit, float(np.exp(log_price)), penalty.power, classes)
+
+    def excess(log_price: float) -> float:
+        return float(np.log(max(penalty.gauge(unit * heights(log_price), program.multiplicity), 1e-300)))
+
+    return heights(brentq(excess, -700.0, 700.0, xtol=1e-15, rtol=1e-15))
