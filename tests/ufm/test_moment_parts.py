@@ -1,0 +1,511 @@
+"""The parts of the moment bound, one by one: prices of lengths, cells of columns and of spectra, deflation, programs."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ufm
+from tests.ufm.test_moments import losses, mcp, pairs, random_logits, schatten, simplex
+from ufm.certify.moments import balanced_bound, branches, moment_bound
+from ufm.certify.moments import columns as parts
+from ufm.certify.moments.branches import _Branch, _Cut, _Setting
+from ufm.certify.moments.columns import Columns, Multipliers, column_loss, column_min, length_price, spread_loss
+from ufm.certify.moments.deflation import Deflation, deflation
+from ufm.spectral.program import Factors
+
+# Columns
+
+
+def test_prices_of_lengths_are_the_least_over_b():
+    """``min over B >= q / b`` of ``tA d^2 / B + tB B`` on a fine grid of B, with its derivatives by differences."""
+    rng = np.random.default_rng(1)
+    grid = np.geomspace(1e-4, 1e5, 40_001)
+    for _ in range(40):
+        multipliers = Multipliers(*(10.0 ** rng.uniform(-2, 1, 2)).tolist(), 0.3)
+        largest = float(rng.uniform(0.5, 5.0))
+        own, square = float(rng.normal()), float(10.0 ** rng.uniform(-3, 1))
+        value, by_own, by_square = length_price(np.array(own), np.array(square), multipliers, largest)
+        allowed = np.append(grid[grid > square / largest], square / largest)
+        least = (multipliers.left * own**2 / allowed + multipliers.right * allowed).min()
+        assert value == pytest.approx(least, rel=1e-6)
+        step = 1e-6 * max(abs(own), 1e-3)
+        up, down = (length_price(np.array(own + s), np.array(square), multipliers, largest)[0] for s in (step, -step))
+        assert by_own == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-9)
+        step = 1e-6 * square
+        up, down = (length_price(np.array(own), np.array(square + s), multipliers, largest)[0] for s in (step, -step))
+        assert by_square == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-9)
+    nothing = length_price(np.zeros(1), np.zeros(1), Multipliers(0.5, 2.0, 0.0), 3.0)
+    assert [float(v[0]) for v in nothing] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("classes", [3, 4, 9])
+def test_least_sums_of_exponentials(classes):
+    """h(V) is attained by one low outlier, and below the log-sum-exp of all other numbers with these moments."""
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        numbers = rng.standard_normal(classes - 1) * rng.choice([0.1, 1.0, 5.0])
+        numbers -= numbers.mean()
+        spread = float(numbers @ numbers)
+        assert spread_loss(classes, np.array(spread)) <= np.log(np.exp(numbers).sum()) + 1e-12
+        outlier = np.ones(classes - 1)
+        outlier[0] = 2.0 - classes
+        outlier *= np.sqrt(spread / (outlier @ outlier))
+        assert spread_loss(classes, np.array(spread)) == pytest.approx(np.log(np.exp(outlier).sum()), rel=1e-12)
+    assert spread_loss(classes, np.array([-1e-9, 0.0])).tolist() == [np.log(classes - 1)] * 2 or np.allclose(
+        spread_loss(classes, np.array([-1e-9, 0.0])), np.log(classes - 1), rtol=1e-15
+    )
+    assert spread_loss(2, np.array([0.0, 5.0])).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("square", [-0.05, 0.0, 0.1])
+def test_cells_of_columns(classes, square):
+    """A cell's bound is below the function all over the cell, at the centre by no more than its size allows."""
+    rng = np.random.default_rng(3)
+    inside = Columns(classes=classes, largest=6.0, loss=2.0)
+    multipliers = Multipliers(0.2, 0.05, square)
+    c = inside.ratio
+
+    def function(own: Any, spread: Any) -> Any:
+        length = spread + c * own**2
+        return column_loss(classes, own, spread) + length_price(own, length, multipliers, 6.0)[0] - square * length
+
+    for width in (1.0, 1e-2):
+        low = rng.uniform(-4.0, 5.0, 200)
+        least = rng.uniform(0.0, 20.0, 200) * (classes > 2)
+        cells = np.stack([low, low + width * rng.uniform(0.1, 1.0, 200), least, least + width * (classes > 2)])
+        lower, value = parts._cell_bounds(inside, multipliers, cells, spread_loss(classes, cells[2]))
+        for a, b in itertools.product(np.linspace(0.0, 1.0, 6), repeat=2):
+            there = function(cells[0] + a * (cells[1] - cells[0]), cells[2] + b * (cells[3] - cells[2]))
+            assert np.all(lower <= there + 1e-12)
+        own, spread = 0.5 * (cells[0] + cells[1]), 0.5 * (cells[2] + cells[3])
+        there = function(own, spread)
+        # The slope is at most 4 in d and 1 in V here; what is not linear is of the order of the square of the width.
+        corner = np.min([function(cells[i], cells[j]) for i in (0, 1) for j in (2, 3)], axis=0)
+        assert np.all(lower >= np.minimum(corner, there) - 2.0 * width**2 - 0.02 * width)
+        attained = (spread + c * own**2 <= 36.0) & (column_loss(classes, own, spread) <= 2.0)
+        assert attained.any()
+        assert not attained.all()
+        np.testing.assert_allclose(value[attained], there[attained], rtol=1e-12)
+        assert np.isinf(value[~attained]).all()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_first_cells_cover_all_columns_and_quarters_their_cell(classes):
+    inside = Columns(classes=classes, largest=3.0, loss=2.0)
+    cells = parts._first_cells(inside)
+    area = (cells[1] - cells[0]) * (cells[3] - cells[2] if classes > 2 else 1.0)
+    whole = (inside.highest - inside.lowest) * (9.0 if classes > 2 else 1.0)
+    assert area.sum() == pytest.approx(whole, rel=1e-11)
+    assert (cells[0].min(), cells[1].max()) == (inside.lowest, inside.highest)
+    assert cells[2].min() == 0.0
+    assert cells[3].max() >= (9.0 if classes > 2 else 0.0)
+    assert np.all(cells[0] < cells[1])
+    for spread in (True, False):
+        parted = parts._quartered(cells, spread)
+        count = 4 if spread else 2
+        assert parted.shape == (4, count * cells.shape[1])
+        split = [parted[:, i * cells.shape[1] : (i + 1) * cells.shape[1]] for i in range(count)]
+        np.testing.assert_allclose(sum(p[1] - p[0] for p in split), count / 2 * (cells[1] - cells[0]), rtol=1e-12)
+        np.testing.assert_allclose(np.min([p[0] for p in split], axis=0), cells[0])
+        np.testing.assert_allclose(np.max([p[1] for p in split], axis=0), cells[1])
+        np.testing.assert_allclose(np.min([p[2] for p in split], axis=0), cells[2])
+        np.testing.assert_allclose(np.max([p[3] for p in split], axis=0), cells[3])
+        for p in split:
+            np.testing.assert_allclose(2 * (p[1] - p[0]), cells[1] - cells[0], atol=1e-12)
+            np.testing.assert_allclose((2 if spread else 1) * (p[3] - p[2]), cells[3] - cells[2], atol=1e-12)
+        if spread and classes > 2:
+            corners = {(float(p[0][9]), float(p[2][9])) for p in split}
+            assert len(corners) == 4
+
+
+@pytest.mark.parametrize("classes", [2, 3, 8])
+@pytest.mark.parametrize("square", [-0.05, 0.0, 0.03])
+def test_least_values_over_columns_to_the_tolerance(classes, square):
+    """Below a dense grid of columns, within the tolerance of its least value, and points are columns of falling value."""
+    inside = Columns(classes=classes, largest=5.0, loss=1.5)
+    multipliers = Multipliers(0.1, 0.04, square)
+    own = np.linspace(inside.lowest, 5.0 / np.sqrt(inside.ratio) * (1 - 1e-12), 1500)[:, None]
+    spread = np.linspace(0.0, 1.0, 600)[None] ** 2 * 25.0 * (classes > 2)
+    length, loss = spread + inside.ratio * own**2, column_loss(classes, own, spread)
+    value = np.where(
+        (length <= 25.0) & (loss <= 1.5), loss + length_price(own, length, multipliers, 5.0)[0] - square * length, 9.0
+    )
+    for tolerance in (1e-2, 1e-4):
+        found = column_min(inside, multipliers, tolerance)
+        assert found.value <= value.min()
+        assert found.value >= value.min() - tolerance - 2e-4
+        d, v = found.points.T
+        there = column_loss(classes, d, v) + length_price(d, v + inside.ratio * d**2, multipliers, 5.0)[0]
+        there -= square * (v + inside.ratio * d**2)
+        assert np.all(np.diff(there) < 0)
+        assert there[-1] >= found.value
+        assert there[-1] <= found.value + tolerance + 1e-12
+        assert np.all(v + inside.ratio * d**2 <= 25.0)
+    assert np.isneginf(column_min(inside, Multipliers(0.1, 0.04, np.nan), 1e-2).value)
+
+
+def test_few_rounds_give_a_weaker_bound(monkeypatch):
+    """Where rounds or cells run out, the lowest bound so far counts."""
+    inside, multipliers = Columns(classes=5, largest=20.0, loss=1.5), Multipliers(0.02, 0.01, 0.004)
+    best = column_min(inside, multipliers, 1e-6).value
+    previous = -np.inf
+    for rounds in (1, 2, 4, 8):
+        monkeypatch.setattr(parts, "ROUNDS", rounds)
+        found = column_min(inside, multipliers, 1e-6).value
+        assert previous <= found <= best + 1e-12
+        previous = found
+    assert previous > best - 1e-3
+    monkeypatch.setattr(parts, "ROUNDS", 14)
+    for cells in (1, 30):
+        monkeypatch.setattr(parts, "MAX_CELLS", cells)
+        assert -np.inf < column_min(inside, multipliers, 1e-6).value <= best + 1e-12
+
+
+# Deflation
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+def test_deflation_by_its_formula(classes):
+    """Every pattern of signs, every p, written out: W with columns ``e_k - mean_J e_j``."""
+    found = deflation(classes, 30.0)
+    assert (found.rest[0], found.rest[-1]) == (0.0, 30.0)
+    assert np.all(np.diff(found.rest) > 0)
+    worst = np.full(len(found.rest), np.inf)
+    for signs in itertools.product((False, True), repeat=classes):
+        best = np.full(len(found.rest), -np.inf)
+        for p in range(1, 5):
+            W, numbers = np.zeros((classes, classes)), []
+            for k, above in enumerate(signs):
+                J = [j for j in (range(k + 1, k + p + 1) if above else range(k - p, k)) if 0 <= j < classes]
+                if J:
+                    W[k, k] = 1.0
+                    W[J, k] = -1.0 / len(J)
+                    numbers.append(len(J))
+            size = len(numbers)
+            if size:
+                mean = np.mean(np.log(numbers)) - np.linalg.norm(W, 2) * found.rest / size
+                best = np.maximum(best, size / classes * np.logaddexp(0.0, mean))
+            else:
+                best = np.maximum(best, 0.0)
+        worst = np.minimum(worst, best)
+    assert np.all(found.loss <= worst * (1 + 1e-14))
+    np.testing.assert_allclose(found.loss, worst, rtol=1e-10)
+
+
+@pytest.mark.parametrize("classes", [13, 20, 100])
+def test_deflation_of_many_classes(classes):
+    """One partner each, all but two classes, ``|W| <= 1 + sqrt 2``."""
+    found = deflation(classes, 500.0)
+    size = classes - 2.0
+    np.testing.assert_allclose(
+        found.loss, size / classes * np.log1p(np.exp(-(1 + np.sqrt(2.0)) * found.rest / size)), rtol=1e-9
+    )
+
+
+def test_deflation_is_a_step_function():
+    steps = Deflation(np.array([0.0, 1.0, 4.0]), np.array([3.0, 2.0, 1.0]))
+    np.testing.assert_array_equal(steps(np.array([0.0, 0.5, 1.0, 1.1, 4.0, 4.1, np.inf, np.nan])), [3, 2, 2, 1, 1, 0, 0, 0])
+
+
+# Spectra
+
+
+def setting(classes: int, price: Any = None, upper: float = 0.5, most: float = 20.0, scale: float = 2.0) -> _Setting:
+    return _Setting(
+        classes=classes, scale=scale, price=price or schatten(2, 2.0**-7)[0], upper=upper, most=most,
+        deflation=deflation(classes, 3.0 * most),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 6, 40])
+def test_first_cells_cover_all_spectra(classes):
+    """n times x and one y with ``y <= x <= most``: n up to K - 3; without x where there are three classes."""
+    rng = np.random.default_rng(4)
+    n, x1, x2, y1, y2 = branches._first_cells(classes, 7.0)
+    if classes == 2:
+        assert [v.tolist() for v in (n, x1, x2, y1, y2)] == [[0.0]] * 5
+        return
+    assert set(n.tolist()) == ({0.0} if classes == 3 else {float(v) for v in range(1, classes - 2)})
+    for _ in range(200):
+        x = 7.0 * rng.uniform() ** 2
+        y = x * rng.uniform() ** 2
+        for count in set(n.tolist()):
+            here = (n == count) & (y1 <= y) & (y <= y2)
+            if classes > 3:
+                here &= (x1 <= x) & (x <= x2)
+            else:
+                assert not x1.any()
+                assert not x2.any()
+            assert here.sum() >= 1
+    assert np.all((x1 <= x2) & (y1 < y2) & (y2 <= (x2 if classes > 3 else 7.0)))
+    assert len(n) < 20_000
+
+
+def spectrum(cells: Any, i: int, a: float, b: float) -> tuple[float, float, float]:
+    n, x1, x2, y1, y2 = cells[:, i]
+    x = x1 + a * (x2 - x1)
+    y = y1 + b * (y2 - y1)
+    return n, x, y if n == 0 else min(y, x)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 7])
+@pytest.mark.parametrize("price", [schatten(2, 2.0**-7)[0], mcp(0.02, 0.05, 0.5)[0]])
+@pytest.mark.parametrize("square", [-0.02, 0.03])
+def test_values_of_cells_of_spectra(classes, price, square):
+    """Cuts and the bound without them lie below what they state for every spectrum of the cell, at points they are equal."""
+    rng = np.random.default_rng(5)
+    shared = setting(classes, price)
+    b1, b2 = 4.0, 5.0
+    cells = branches._first_cells(classes, b2)
+    branch = _Branch(shared, b1, b2, cells, np.zeros(cells.shape[1]), np.zeros((0, 2)))
+    cut = _Cut(Multipliers(0.04, 0.01, square), 0.2)
+
+    def phi(x: float) -> float:
+        return float(price(np.array(2.0 * x)))
+
+    def stated(top: float, n: float, x: float, y: float) -> float:
+        def f(v: float) -> float:
+            return phi(v) - 0.05 * v / classes + square * v * v / classes
+
+        return 0.2 + f(top) + n * f(x) + f(y)
+
+    def plain(top: float, n: float, x: float, y: float) -> float:
+        rest = n * x + y
+        trace = np.log1p((classes - 1) * np.exp(-(top + rest) / (classes - 1)))
+        step = shared.deflation(rest * (1 + 1e-12))
+        return phi(top) + n * phi(x) + phi(y) + max(float(trace), float(step))
+
+    values, base = branch._cut_value(cells, cut), branch._base(cells)
+    chosen = rng.integers(0, cells.shape[1], 60)
+    for i in chosen:
+        for a, b, top in ((0, 0, b1), (1, 1, b2), (1, 0, b1), (0.3, 0.7, 4.4), (0.5, 0.5, 4.5), (0, 1, b2)):
+            n, x, y = spectrum(cells, i, a, b)
+            assert values[i] <= stated(top, n, x, y) + 1e-12
+            assert base[i] <= plain(top, n, x, y) + 1e-12
+    # Cells and intervals that are points.
+    point = _Branch(shared, b2, b2, cells, np.zeros(cells.shape[1]), np.zeros((0, 2)))
+    n = 0.0 if classes <= 3 else 1.0
+    x, y = (0.0 if classes <= 3 else 3.0), (0.0 if classes == 2 else 1.5)
+    cell = np.array([[n], [x], [x], [y], [y]])
+    assert point._cut_value(cell, cut)[0] == pytest.approx(stated(b2, n, x, y), rel=1e-12)
+    assert point._base(cell)[0] == pytest.approx(plain(b2, n, x, y), rel=2e-3)
+
+
+def test_shares_of_intervals():
+    """Chords: exact for ends where f is concave, lower by ``ka (r - l)^2 / 4 K`` where ``ka x^2`` is convex."""
+    shared = setting(5)
+    branch = _Branch(
+        shared, 4.0, 5.0, branches._first_cells(5, 5.0), np.zeros(branches._first_cells(5, 5.0).shape[1]), np.zeros((0, 2))
+    )
+    for square in (-0.3, 0.0, 0.3):
+        multipliers = Multipliers(0.2, 0.1, square)
+
+        def f(x: float) -> float:
+            return float(shared.phi(x)) - 0.3 * x / 5 + square * x * x / 5  # noqa: B023
+
+        for low, high in ((0.0, 1.0), (1.0, 3.0), (2.0, 2.0)):
+            found = float(branch._share(low, high, multipliers))
+            assert found == pytest.approx(min(f(low), f(high)) - max(square, 0.0) / 5 * (high - low) ** 2 / 4, rel=1e-12)
+            assert all(found <= f(v) + 1e-12 for v in np.linspace(low, high, 9))
+
+
+def whole(classes: int = 5, b1: float = 4.0, b2: float = 5.0, **parts: Any) -> _Branch:
+    shared = setting(classes, **parts)
+    cells = branches._first_cells(classes, b2)
+    return _Branch(shared, b1, b2, cells, np.zeros(cells.shape[1]), np.zeros((0, 2)))
+
+
+def holds(branch: _Branch, n: float, x: float, y: float) -> Any:
+    return (
+        (branch.cells[0] == n)
+        & (branch.cells[1] <= x)
+        & (x <= branch.cells[2])
+        & (branch.cells[3] <= y)
+        & (y <= branch.cells[4])
+    )
+
+
+def test_splitting_and_halving_lose_no_spectrum():
+    """Whatever a branch holds that may cost less than ``upper`` its parts hold, at values that are no lower."""
+    rng = np.random.default_rng(6)
+    for classes in (3, 5):
+        branch = whole(classes)
+        branch.add(Multipliers(0.05, 0.05, 0.004))
+        points = []
+        for _ in range(300):
+            i = int(rng.integers(0, branch.cells.shape[1]))
+            n, x, y = spectrum(branch.cells, i, rng.uniform(), rng.uniform())
+            if y > branch.cells[3, i]:
+                points.append((n, x, y, float(branch.value[holds(branch, n, x, y)].min())))
+        both = branch.halves()
+        assert both[0].b1 == branch.b1
+        assert both[0].b2 == both[1].b1 == pytest.approx(np.sqrt(20.0))
+        assert both[1].b2 == branch.b2
+        assert [len(child.cuts) for child in both] == [1, 1]
+        before, count = branch.lower, branch.cells.shape[1]
+        for _ in range(3):
+            branch.split()
+        assert branch.cells.shape[1] != count
+        assert branch.lower > before
+        for part in (branch, *both):
+            for n, x, y, value in points:
+                here = holds(part, n, x, y)
+                inside = x <= part.b2 and y <= part.b2
+                if here.any():
+                    assert part.value[here].min() >= value - 1e-12
+                elif inside:
+                    # Gone only because its bound has reached ``upper``: so has the cost of the spectrum with any sigma_1.
+                    shared = part.setting
+                    rest = n * x + y
+                    trace = np.log1p((classes - 1) * np.exp(-(part.b1 + rest) / (classes - 1)))
+                    price = shared.phi(part.b2) + n * shared.phi(x) + shared.phi(y)
+                    assert price + trace + 0.2 >= shared.upper
+    # Far ends: the middle is no lower than a fraction of the upper end.
+    low = whole(5, 0.0, 8.0)
+    assert low.halves()[0].b2 == pytest.approx(8.0 * np.sqrt(0.125))
+
+
+def test_branches_that_hold_nothing():
+    branch = whole(5)
+    branch.cells, count = branch.cells, branch.cells.shape[1]
+    branch._keep(np.full(branch.cells.shape[1], branch.setting.upper))
+    assert branch.dead
+    assert branch.lower == branch.setting.upper
+    assert branch.cells.shape == (5, 0)
+    assert count > 0
+    # A largest singular value that alone costs as much as ``upper``.
+    dear = whole(5, price=lambda t: 0.3 * t)
+    assert dear.dead
+    alive = whole(5)
+    value = np.full(alive.cells.shape[1], 0.3)
+    value[3] = 0.1
+    alive._keep(value)
+    assert (alive.lowest, alive.lower, alive.dead) == (3, 0.1, False)
+    assert alive.columns.loss == pytest.approx(5 * (0.5 - float(alive.setting.phi(4.0))))
+    assert (alive.columns.classes, alive.columns.largest) == (5, 5.0)
+
+
+def test_which_part_of_a_branch_is_wide():
+    branch = whole(5, 4.0, 5.0)
+    for x, y, expected in ((0.8, 0.1, True), (0.1, 0.8, True), (0.6, 0.6, False)):
+        branch.cells = np.array([[1.0], [1.0], [1.0 + x], [0.5], [0.5 + y]])
+        branch.lowest = 0
+        assert branch.coarse() == expected
+    branch.b1 = branch.b2
+    branch.cells = np.array([[1.0], [1.0], [1.0 + 1e-6], [0.5], [0.5]])
+    assert not branch.coarse()
+    for b1, b2, narrow in ((4.0, 4.01, True), (4.0, 4.1, False), (0.0, 1e-3, True), (0.0, 1e-2, False)):
+        assert whole(5, b1, b2).narrow() == narrow
+
+
+def test_prices_that_are_no_numbers_count_as_zero():
+    bad = setting(3, lambda t: np.where(t > 1, np.nan, np.where(t > 0.5, np.inf, t)))
+    np.testing.assert_array_equal(bad.phi(np.array([0.1, 0.3, 5.0])), [0.2, 0.0, 0.0])
+    assert setting(3, lambda t: np.full_like(t, -np.inf)).phi(1.0) == 0.0
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_proposed_multipliers_are_nearly_the_best(classes):
+    """Cuts at the lowest cell and smaller cells raise the bound of a branch; a cut is what `column_min` proves."""
+    branch = whole(classes, 4.9, 5.0)
+    first = branch.lower
+    for _ in range(30):
+        if branch.dead:
+            break
+        if not branch.improve():
+            if not branch.coarse():
+                break
+            branch.split()
+    assert branch.dead or branch.lower > first + 0.002
+    assert len(branch.cuts) >= 1
+    for cut in branch.cuts:
+        assert min(cut.multipliers.left, cut.multipliers.right) > 0
+        again = column_min(branch.columns, cut.multipliers, 1e-4 * branch.setting.upper)
+        assert cut.constant == again.value
+    assert len(branch.points) > 0
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_bounds_that_are_tight(classes):
+    """Simplices are optimal for three classes and small decays: the bound comes near in a few steps."""
+    price, inverse = schatten(2, 2.0**-10)
+    scale = float(np.sqrt(5.0))
+    values = [
+        float(losses(a * simplex(classes)).mean() + (classes - 1) * price(np.array(scale * a))) for a in np.linspace(1, 20, 400)
+    ]
+    best = min(values)
+    found = moment_bound(classes, scale, price, best, inverse(best), effort=40)
+    assert (0.97 if classes == 3 else 0.6) * best <= found <= best
+
+
+def program_of(head: Any, regularizer: Any, counts: Any = (20, 20, 20), loss: Any = None) -> Any:
+    return ufm.Problem(list(counts), regularizer=regularizer, head=head, loss=loss or ufm.CrossEntropy()).program()
+
+
+def some_factors(program: Any, size: float) -> Factors:
+    g = program.groups
+    return Factors(np.full(g, size), np.zeros((g, 0)), np.zeros((0, g)), np.zeros(g))
+
+
+@pytest.mark.parametrize("head", [ufm.Explicit(2), ufm.DecayedDEQ(0.05, 0.5)], ids=str)
+def test_programs_that_have_a_moment_bound(head):
+    """The bound of the program's own price, scale and range."""
+    program = program_of(head, ufm.WeightDecay(3e-3, 3e-3))
+    upper = 0.4
+    found = balanced_bound(program, some_factors(program, 4.0), upper, 12)
+    penalty = program.penalty
+    expected = moment_bound(3, float(np.sqrt(20.0)), penalty.each, upper, penalty.range(upper) * (1 + 1e-12), effort=12)
+    assert found == expected > 0
+    assert balanced_bound(program, some_factors(program, 4.0), upper, 0) == 0.0
+
+
+def test_programs_that_have_none():
+    decay, two = ufm.WeightDecay(3e-3, 3e-3), ufm.Explicit(2)
+    good = program_of(two, decay)
+    assert balanced_bound(good, some_factors(good, 4.0), 0.4, 3) > 0
+    for program in (
+        program_of(ufm.Explicit(1), decay),
+        program_of(two, decay, (20, 20, 10)),
+        program_of(two, ufm.WeightDecay(3e-3, 3e-3, 0.1)),
+        program_of(two, ufm.WeightDecay(3e-3, 3e-3, 0.0)),
+        program_of(two, decay, loss=ufm.CrossEntropy(smoothing=0.1)),
+        program_of(two, decay, loss=ufm.SquaredError()),
+        program_of(two, decay, loss=ufm.CrossEntropy(temperatures=(2.0,))),
+        program_of(two, decay, [20] * 65),
+    ):
+        assert balanced_bound(program, some_factors(program, 4.0), 0.4, 3) == 0.0
+    assert balanced_bound(program_of(two, decay, [20] * 64), some_factors(good, 4.0), 0.4, 1) >= 0.0
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("c", [1.5, 3.0])
+def test_budgets_of_several_layers(c, split):
+    """Below every point inside the budget, above zero, and best near a multiplier that makes the point stationary."""
+    program = program_of(ufm.Explicit(2), ufm.NormBudget(c, c))
+    penalty = program.penalty
+    inside = []
+    rng = np.random.default_rng(7)
+    for code in [simplex(3), pairs(3), *(random_logits(rng, 3) for _ in range(30))]:
+        sigma = np.linalg.svd(code, compute_uv=False)
+        sigma = sigma[sigma > 1e-12 * sigma[0]]
+        inside.append(float(losses(code / penalty.gauge(float(program.scale[0]) * sigma, np.ones(len(sigma)))).mean()))
+    best = min(inside)
+    size = 1.0 / penalty.gauge(program.scale * 1.0, np.array([2.0]))
+    point = some_factors(program, float(size))
+    if split:
+        logits = float(size) * simplex(3)
+        point = Factors(np.zeros(3), logits, np.eye(3), np.zeros(3))
+    found = balanced_bound(program, point, best, 60)
+    assert 0.0 < found <= best
+    assert found > 0.5 * best
+    assert balanced_bound(program, some_factors(program, 0.0), best, 6) == 0.0
+    assert replace(program).groups == 1
