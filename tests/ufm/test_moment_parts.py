@@ -223,7 +223,7 @@ def setting(classes: int, price: Any = None, upper: float = 0.5, most: float = 2
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("classes", [2, 3, 4, 6, 40])
+@pytest.mark.parametrize("classes", [2, 3, 4, 6, 15])
 def test_first_cells_cover_all_spectra(classes):
     """n times x and one y with ``y <= x <= most``: n up to K - 3; without x where there are three classes."""
     rng = np.random.default_rng(4)
@@ -434,17 +434,17 @@ def test_proposed_multipliers_are_nearly_the_best(classes):
 # Bounds
 
 
-@pytest.mark.parametrize("classes", [3, 5])
-def test_bounds_that_are_tight(classes):
+def test_a_bound_that_is_tight():
     """Simplices are optimal for three classes and small decays: the bound comes near in a few steps."""
+    classes = 3
     price, inverse = schatten(2, 2.0**-10)
     scale = float(np.sqrt(5.0))
     values = [
         float(losses(a * simplex(classes)).mean() + (classes - 1) * price(np.array(scale * a))) for a in np.linspace(1, 20, 400)
     ]
     best = min(values)
-    found = moment_bound(classes, scale, price, best, inverse(best), effort=40)
-    assert (0.97 if classes == 3 else 0.6) * best <= found <= best
+    found = moment_bound(classes, scale, price, best, inverse(best), effort=30)
+    assert 0.97 * best <= found <= best
 
 
 def program_of(head: Any, regularizer: Any, counts: Any = (20, 20, 20), loss: Any = None) -> Any:
@@ -461,9 +461,9 @@ def test_programs_that_have_a_moment_bound(head):
     """The bound of the program's own price, scale and range."""
     program = program_of(head, ufm.WeightDecay(3e-3, 3e-3))
     upper = 0.4
-    found = balanced_bound(program, some_factors(program, 4.0), upper, 12)
+    found = balanced_bound(program, some_factors(program, 4.0), upper, 4)
     penalty = program.penalty
-    expected = moment_bound(3, float(np.sqrt(20.0)), penalty.each, upper, penalty.range(upper) * (1 + 1e-12), effort=12)
+    expected = moment_bound(3, float(np.sqrt(20.0)), penalty.each, upper, penalty.range(upper) * (1 + 1e-12), effort=4)
     assert found == expected > 0
     assert balanced_bound(program, some_factors(program, 4.0), upper, 0) == 0.0
 
@@ -486,8 +486,7 @@ def test_programs_that_have_none():
     assert balanced_bound(program_of(two, decay, [20] * 64), some_factors(good, 4.0), 0.4, 1) >= 0.0
 
 
-@pytest.mark.parametrize("split", [False, True])
-@pytest.mark.parametrize("c", [1.5, 3.0])
+@pytest.mark.parametrize(("split", "c"), [(False, 1.5), (True, 3.0)])
 def test_budgets_of_several_layers(c, split):
     """Below every point inside the budget, above zero, and best near a multiplier that makes the point stationary."""
     program = program_of(ufm.Explicit(2), ufm.NormBudget(c, c))
@@ -504,7 +503,7 @@ def test_budgets_of_several_layers(c, split):
     if split:
         logits = float(size) * simplex(3)
         point = Factors(np.zeros(3), logits, np.eye(3), np.zeros(3))
-    found = balanced_bound(program, point, best, 60)
+    found = balanced_bound(program, point, best, 24)
     assert 0.0 < found <= best
     assert found > 0.5 * best
     assert balanced_bound(program, some_factors(program, 0.0), best, 6) == 0.0
