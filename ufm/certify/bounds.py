@@ -101,7 +101,7 @@ def _loss_above(program: LogitProgram, factors: Factors, logits: Floats, values:
     warm = program.loss.temperature
     bias = np.abs(factors.bias)[:, None]
     contrast = np.abs(factors.contrast)
-    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(np.where(program.copies > 0, contrast, 0.0))
+    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(contrast)
     others = warm[:, None] * size
     radius = gamma(terms) * np.vstack([others, np.diag(others) + warm * contrast])
     if isinstance(program.loss, Enclosed):

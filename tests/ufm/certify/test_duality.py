@@ -19,7 +19,7 @@ from tests.ufm.certify import naive
 from tests.ufm.certify.adversary import problem_data
 from ufm.certify import bounds as level_float
 from ufm.certify import duality
-from ufm.certify.bounds import _loss_above, within
+from ufm.certify.bounds import _loss_above, inside, within
 from ufm.certify.duality import dual_bound, dual_norms, zero_bound
 from ufm.certify.witness import dyadic
 from ufm.spectral.program import LogitProgram
@@ -295,7 +295,7 @@ def test_balancing_moves_whole_rows():
     seen = set()
     for name in ("free bias", "free bias, everything", "free bias, squares"):
         for _, program in programs(name):
-            for spread in (0.1, 0.3, 0.6, 0.95):
+            for spread in (0.1, 0.3, 0.6, 0.95, 0.9999):
                 slopes = np.where(program.others > 0, random_slopes(program, rng, spread), 0.0)
                 if spread == 0.3 and program.loss.shift_invariant:
                     slopes[0, -1] = 0.0  # a class that gets nothing in one column cannot give it back
@@ -512,6 +512,73 @@ def test_both_bounds_at_any_factors(name):
             assert found.slopes.shape == program.others.shape
 
 
+@pytest.mark.parametrize("what", ["contrast", "left", "bias"])
+@pytest.mark.parametrize("name", ["bias", "bias, squares", "plain", "squares"])
+def test_the_upper_bound_has_room_for_rounding_in_every_term(name, what):
+    """Where one term is all that there is, the bound is at least twenty units above it, and at most some thousands."""
+    rng = np.random.default_rng(14)
+    for problem, program in programs(name):
+        if (what == "bias") > (program.bias_decay is not None):
+            continue
+        factors = moved_factors(program, rng, 1.0)
+        factors = factors._replace(
+            **{part: 0 * getattr(factors, part) for part in ("contrast", "left", "bias") if part != what}
+        )
+        factors = factors._replace(**{what: 1e3 * getattr(factors, what)})
+        found = level_float(program, factors)
+        with mpmath.workdps(40):
+            model = naive.Model(problem_data(problem))
+            exact = model.objective({part: dyadic(getattr(factors, part)) for part in factors._fields})
+            unit = mpmath.mpf(2) ** -53
+            assert exact * (1 + 20 * unit) <= found.upper <= exact * (1 + 10000 * unit)
+
+
+@pytest.mark.parametrize(
+    "name", ["budget", "squares, budget", "layers, budget", "Frobenius DEQ", "etf, budget", "etf on average"]
+)
+def test_factors_are_scaled_into_their_ball(name):
+    """Factors beyond it end inside, in exact arithmetic, and by no more than some hundred units."""
+    rng = np.random.default_rng(15)
+    for problem, program in programs(name):
+        for _ in range(4):
+            factors = inside(program, moved_factors(program, rng, 300.0))
+            with mpmath.workdps(40):
+                model = naive.Model(problem_data(problem))
+                lengths = exact_lengths(model, program, factors)
+                size = model.charge().total(lengths)
+                assert 1 - mpmath.mpf("1e-12") <= size <= 1 - 10 * mpmath.mpf(2) ** -53
+
+
+def exact_lengths(model: naive.Model, program: LogitProgram, factors: Any) -> list[Any]:
+    """What the charge acts on, class by class."""
+    x, left, right, _ = (dyadic_values(getattr(factors, part)) for part in factors._fields)
+    group, K = model.group, range(model.K)
+    m = [group.count(g) for g in group]
+    if model.columns:
+        Z = [
+            [
+                sum((left[group[j]][i] * right[i][group[k]] for i in range(len(right))), Fraction(0))
+                + (x[group[k]] * ((j == k) - Fraction(1, m[k])) if group[j] == group[k] else 0)
+                for k in K
+            ]
+            for j in K
+        ]
+        return [model.s[k] * mpmath.sqrt(number(sum(Z[j][k] ** 2 for j in K))) for k in K]
+    lengths = []
+    for g in range(program.groups):
+        k = group.index(g)
+        lengths += [model.s[k] * abs(number(x[g]))] * (m[k] - 1)
+    for i in range(len(right)):
+        w = sum(left[group[j]][i] ** 2 for j in K)
+        h = sum(model.s_squared[k] * right[i][group[k]] ** 2 for k in K)
+        lengths.append(mpmath.sqrt(number(w * h)))
+    return lengths
+
+
+def dyadic_values(array: Any) -> Any:
+    return [dyadic_values(v) for v in array] if np.ndim(array) else Fraction(float(array))
+
+
 def test_values_are_moved_between_their_bounds_and_bounds_that_cross_are_refused():
     assert within(1.0, 1.5, 2.0) == 1.5
     assert within(1.0, 0.5, 2.0) == 1.0
@@ -541,6 +608,8 @@ def test_logits_that_parameters_may_have_are_below_the_upper_bound():
     for name in ("everything", "squares", "bias"):
         for _, program in programs(name):
             factors = moved_factors(program, rng, 20.0)
+            if name == "squares" or program.groups == 2:
+                factors = factors._replace(left=factors.left[:, :0], right=factors.right[:0])  # contrasts alone
             logits = program.spread(program.point(factors))
             columns = program.loss.columns(logits, program.others)
             above = _loss_above(program, factors, logits, columns.values, columns.gradient)

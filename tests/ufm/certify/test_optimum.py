@@ -314,6 +314,22 @@ def test_enclosures_in_closed_form(of, m, n):
         assert float(even.contrast([0])[0].mid()) == 0
 
 
+def test_means_over_groups_count_classes_and_pairs_of_classes():
+    """Groups of 2 and of 3 classes: 2 + 3 classes; 2 pairs within, 6 across each way, 6 within."""
+    with working_precision():
+        document = documents.document("explicit", "decay", "plain", [(2, 5), (3, 5)], 0)
+        zero = [[0, 0], [0, 0]]
+        low = Lower(arb(1), arb(1), arb(1), [0, 0], zero, 1)
+        other = [[arb("0.01"), arb("0.02")], [arb("0.03"), arb("0.05")]]
+        proved = Optimum(
+            ExactProblem(document["problem"]), low, Upper(arb(1) + arb("1e-18"), 1, [arb("0.9"), arb("0.8")], other)
+        )
+        assert float(proved.own([0, 1]).mid()) == pytest.approx((2 * 0.9 + 3 * 0.8) / 5, rel=1e-12)
+        mean = (2 * 0.01 + 6 * 0.02 + 6 * 0.03 + 6 * 0.05) / 20
+        assert float(proved.other([0, 1], [0, 1]).mid()) == pytest.approx(mean, rel=1e-12)
+        assert float(proved.other([0, 1], [1]).mid()) == pytest.approx((6 * 0.02 + 6 * 0.05) / 12, rel=1e-12)
+
+
 def test_margins_in_closed_form():
     """Logarithms of ratios, each end by the ends that make it widest."""
     with working_precision():

@@ -52,7 +52,7 @@ PROBLEMS = {
     "free bias, weights": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(weights=0.7)),
     "free bias, everything": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=ALL),
     "free bias, smoothing": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(smoothing=0.3)),
-    "free bias, five classes": ufm.Problem([40] * 2 + [10] * 2 + [1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(smoothing=0.3)),
+    "free bias, five classes": ufm.Problem([40] * 2 + [10] * 2 + [1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(smoothing=0.1)),
     "budget": ufm.Problem([20] * 2 + [5], regularizer=B(1, 2)),
     "per class": ufm.Problem([20] * 2 + [5], regularizer=W(5e-2, 5e-2, per_class=True), dim=7),
     "squares": ufm.Problem([20] * 2 + [5], regularizer=W(1e-2, 1e-2), loss=ufm.SquaredError()),
@@ -152,6 +152,17 @@ def test_slopes_of_any_kind_are_balanced_exactly(certificates, name):
         found = prove(json.loads(json.dumps(replace(certificate, slopes=slopes).document())))
         assert found.lower_float <= certificate.upper
         assert found.lower_float >= certificate.lower - 100 * size
+
+
+def test_a_class_that_keeps_nothing_is_written_as_it_is():
+    """Others with 1/2 each: probabilities of the class itself are exactly zero, and the entropy is log 2."""
+    certificate = ufm.solve(ufm.Problem([5, 5, 2], regularizer=B(1e-12, 1e-12))).certificate
+    apart = ufm.solve(certificate.problem, method="factored").certificate
+    slopes = np.where(apart.program.others > 0, 0.5, 0.0)
+    document: Any = replace(apart, slopes=slopes).document()
+    assert document["dual"]["own"] == ["0"] * apart.program.groups
+    if apart.program.groups == 3:
+        assert prove(document).lower_float == pytest.approx(math.log(2.0), rel=1e-9)
 
 
 def test_small_probabilities_keep_their_digits():
