@@ -624,3 +624,41 @@ def test_logits_that_parameters_may_have_are_below_the_upper_bound():
                 signs = np.sign(columns.gradient)
             there = program.loss.columns(logits + signs * reach, program.others).values
             assert float(program.weight @ there) <= above
+
+
+@pytest.mark.parametrize("name", ["budget", "per class", "relu, budget", "etf", "etf, budget", "etf on average", "bias"])
+def test_every_part_of_a_lower_bound_has_room_for_rounding(monkeypatch, name):
+    """With a unit of 2^-30 the room can be seen: n units of a sum of n terms for values, prices and norms.
+
+    Sums over G groups have G + 16 units, the sum of value and price four; a largest singular value has 4 G + 32, the
+    factors of G have 2 G + 16, and slopes 8 of their own.
+    """
+    unit = 2.0**-30
+    rng = np.random.default_rng(16)
+    for problem, program in programs(name):
+        G = program.groups
+        given = random_slopes(program, rng, 1e-3 if name == "per class" else 0.5)
+        with monkeypatch.context() as patched:
+            patched.setattr(duality, "UNIT", unit)
+            patched.setattr(duality, "gamma", lambda n: n * unit / (1 - n * unit))
+            found = duality._priced(program, given, 1.0)
+        assert found is not None
+        with mpmath.workdps(30):
+            model = naive.Model(problem_data(problem))
+            Y = exact_slopes(model, program, found[1])
+            lower, used, _ = exact_bound(model, Y, mpmath.mpf(1))
+            value = sum(number(model.pi[k]) * model.conjugate(Y, k) for k in range(model.K))
+        price, room = float(value - lower), float(lower) - found[0]
+        if name == "bias":
+            # The residual of the bias has its own error; the norm is scaled to what is allowed, with room.
+            assert room >= (G + 20) * unit * (price + float(value)) * 0.99
+            if not np.array_equal(found[1], np.where(program.others > 0, given, 0.0)):
+                assert 1 - 40 * (G + 16) * unit <= used <= 1 - (3 * G + 32) * unit
+            continue
+        columns = model.columns
+        # One group alone has no core: what columns keep is a contrast, which is no singular value that LAPACK computes.
+        norm = (2 * G + 16) + (0 if columns or G == 1 else 4 * G + 32)
+        squared = 2 if name == "etf" else 1
+        least = (squared * norm + (G + 16) + 4) * price + (G + 20) * float(value)
+        most = least + squared * (8 + 8 + 2 * (G + 8) + 8 * G) * price * (1 if columns else 3 * np.sqrt(G))
+        assert 0.999 * least * unit <= room <= 1.01 * most * unit
