@@ -656,8 +656,11 @@ def test_every_part_of_a_lower_bound_has_room_for_rounding(monkeypatch, name):
                 assert 1 - 40 * (G + 16) * unit <= used <= 1 - (3 * G + 32) * unit
             continue
         columns = model.columns
-        # One group alone has no core: what columns keep is a contrast, which is no singular value that LAPACK computes.
-        norm = (2 * G + 16) + (0 if columns or G == 1 else 4 * G + 32)
+        # Contrasts are written out; only where the core has the larger norm is it one that LAPACK computes.
+        spread = np.abs(found[1][-1] - np.diag(found[1][:-1])) * program.loss.temperature * program.share / program.scale
+        largest = np.linalg.norm(priced(program, found[1]), 2)
+        core = not columns and largest > np.where(program.copies > 0, spread, 0.0).max() * (1 + 1e-12)
+        norm = (2 * G + 16) + (4 * G + 32 if core else 0)
         squared = 2 if name == "etf" else 1
         least = (squared * norm + (G + 16) + 4) * price + (G + 20) * float(value)
         most = least + squared * (8 + 8 + 2 * (G + 8) + 8 * G) * price * (1 if columns else 3 * np.sqrt(G))
