@@ -188,13 +188,13 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
     column = program.share / program.scale
     warm, m = program.loss.temperature, program.multiplicity
     size = np.abs(slopes[:-1]) + 2.0 * floor(program)
-    size = np.where(program.others[:-1] > 0, size, 0.0)
-    error = 8 * UNIT * size + np.where(program.others[:-1] > 0, shift[:, None], 0.0)
+    # Entries of classes that are not there have errors, too, but nothing below reads them.
+    error = 8 * UNIT * size + shift[:, None]
     wide = 1.0 + gamma(2 * program.groups + 2 * PARAMETERS)
-    sums = gamma(program.groups + 8)
+    summed = gamma(program.groups + 8)
     own, within = slopes[-1], np.diag(slopes[:-1])
     if program.loss.shift_invariant:
-        own_error = (program.others[:-1] * (error + sums * size)).sum(axis=0)
+        own_error = (program.others[:-1] * (error + summed * size)).sum(axis=0)
     else:
         own_error = 8 * UNIT * np.abs(own) + shift
     if isinstance(program.penalty, ColumnPenalty):
@@ -205,7 +205,7 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
         # Columns sum to zero: what the diagonal block keeps is what goes to the other groups.
         away = m[:, None] * slopes[:-1]
         np.fill_diagonal(away, 0.0)
-        block, across = -away.sum(axis=0), m[:, None] * (error + sums * size)
+        block, across = -away.sum(axis=0), m[:, None] * (error + summed * size)
         np.fill_diagonal(across, 0.0)
         block_error = across.sum(axis=0)
         spread = own - within
