@@ -12,6 +12,7 @@ import ufm
 from tests.ufm.test_moments import losses, mcp, pairs, random_logits, schatten, simplex
 from ufm.certify.moments import balanced_bound, branches, moment_bound
 from ufm.certify.moments import columns as parts
+from ufm.certify.moments import deflation as deflations
 from ufm.certify.moments.branches import _Branch, _Cut, _Setting
 from ufm.certify.moments.columns import Columns, Multipliers, column_loss, column_min, length_price, spread_loss
 from ufm.certify.moments.deflation import Deflation, deflation
@@ -170,6 +171,7 @@ def test_few_rounds_give_a_weaker_bound(monkeypatch):
 @pytest.mark.parametrize("classes", [2, 3, 4, 5])
 def test_deflation_by_its_formula(classes):
     """Every pattern of signs, every p, written out: W with columns ``e_k - mean_J e_j``."""
+    deflations._patterns.cache_clear()
     found = deflation(classes, 30.0)
     assert (found.rest[0], found.rest[-1]) == (0.0, 30.0)
     assert np.all(np.diff(found.rest) > 0)
