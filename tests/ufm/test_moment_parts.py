@@ -506,3 +506,69 @@ def test_budgets_of_several_layers(c, split):
     assert 0.0 < found <= best
     assert found > 0.5 * best
     assert balanced_bound(program, some_factors(program, 0.0), best, 6) == 0.0
+
+
+@pytest.mark.parametrize("classes", [3, 4, 7])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.9])
+def test_the_least_largest_singular_value(classes, part):
+    """Without a price the loss alone counts: a simplex with ``sigma_1 = s`` has ``log(1 + (K - 1) e^-s)``.
+
+    A loss below ``upper`` needs s above ``log((K - 1) / (e^upper - 1))``: nothing is there below it, something above.
+    """
+    upper = part * float(np.log(classes))
+    needed = float(np.log((classes - 1) / np.expm1(upper)))
+    for scale in (1.0, 3.0):
+        above, below = 1.01 * needed, 0.99 * needed
+        attained = float(np.log1p((classes - 1) * np.exp(-above)))
+        assert attained < upper
+        assert moment_bound(classes, scale, np.zeros_like, upper, scale * above, effort=6) <= attained
+        assert moment_bound(classes, scale, np.zeros_like, upper, scale * below, effort=6) == upper
+
+
+def test_where_singular_values_would_overflow():
+    """Nothing is tried beyond 1e100, of the singular value itself, not of its multiple by the scale."""
+    assert moment_bound(3, 1e-60, np.zeros_like, 0.5, 1e50, effort=2) == 0.0
+    assert moment_bound(3, 1e60, np.zeros_like, 0.5, 1e60, effort=2) == 0.5
+    assert moment_bound(3, 0.0, np.zeros_like, 0.5, 1.0, effort=2) == 0.0
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_quarters_of_the_lowest_cells(classes):
+    """Four of each, but for those with y above x; without x, two; the others stay as they are."""
+    branch = whole(classes)
+    value = np.linspace(0.2, 0.45, branch.cells.shape[1])
+    branch._keep(value)
+    low = branch.value < branch.lower + 0.15 * (branch.setting.upper - branch.lower)
+    kept, old = branch.cells[:, ~low], branch.cells[:, low]
+    branch.split()
+    n, x1, x2, y1, y2 = old
+    expected = set()
+    for i in range(old.shape[1]):
+        xs = [(x1[i], (x1[i] + x2[i]) / 2), ((x1[i] + x2[i]) / 2, x2[i])]
+        ys = [(y1[i], (y1[i] + y2[i]) / 2), ((y1[i] + y2[i]) / 2, y2[i])]
+        if n[i] == 0:
+            expected |= {(0.0, 0.0, 0.0, *q) for q in ys}
+        else:
+            expected |= {(n[i], *p, *q) for p in xs for q in ys if q[0] <= p[1]}
+    found = {tuple(float(v) for v in column) for column in branch.cells.T}
+    assert {tuple(float(v) for v in column) for column in kept.T} <= found
+    assert found <= {tuple(float(v) for v in column) for column in kept.T} | {tuple(map(float, e)) for e in expected}
+    # What is missing has a bound of its own that reaches ``upper``.
+    gone = [e for e in expected if tuple(map(float, e)) not in found]
+    if gone:
+        assert np.all(branch._base(np.array(gone).T) >= branch.setting.upper)
+    assert len(found) == branch.cells.shape[1]
+
+
+def test_only_so_many_cells_are_quartered_at_once(monkeypatch):
+    branch = whole(5)
+    value = np.full(branch.cells.shape[1], 0.3)
+    value[[4, 9]] = 0.29
+    branch._keep(value)
+    before, chosen = branch.cells.copy(), branch.cells[:, [4, 9]]
+    monkeypatch.setattr(branches, "MAX_SPLIT", 2)
+    branch.split()
+    rest = {tuple(c) for c in np.delete(before, [4, 9], axis=1).T.tolist()}
+    found = {tuple(c) for c in branch.cells.T.tolist()}
+    assert rest <= found
+    assert not {tuple(c) for c in chosen.T.tolist()} & found
