@@ -168,7 +168,7 @@ def test_few_rounds_give_a_weaker_bound(monkeypatch):
 # Deflation
 
 
-@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+@pytest.mark.parametrize("classes", [2, 3, 4, 7])
 def test_deflation_by_its_formula(classes):
     """Every pattern of signs, every p, written out: W with columns ``e_k - mean_J e_j``."""
     deflations._patterns.cache_clear()
@@ -572,3 +572,46 @@ def test_only_so_many_cells_are_quartered_at_once(monkeypatch):
     found = {tuple(c) for c in branch.cells.T.tolist()}
     assert rest <= found
     assert not {tuple(c) for c in chosen.T.tolist()} & found
+
+
+def test_multipliers_of_a_budget(monkeypatch):
+    """Parts of the multiplier ``m`` for which ``loss + m (sum s^p - level)`` is stationary along the point.
+
+    Along ``a Z`` the sum grows at the rate ``p level`` where it is the level. Each bound is lowered by ``m level`` again.
+    """
+    import ufm.certify.moments as whole_bound
+
+    program = program_of(ufm.Explicit(2), ufm.NormBudget(2.0, 2.0))
+    penalty = program.penalty
+    size = 1.0 / penalty.gauge(program.scale * 1.0, np.array([2.0]))
+    step = 1e-6
+    falling = (losses((size - step) * simplex(3)).mean() - losses((size + step) * simplex(3)).mean()) / (2 * step) * size
+    calls = []
+
+    def stub(classes, scale, price, upper, largest, *, effort):
+        calls.append((classes, scale, float(price(np.array(1.0))), upper, largest, effort))
+        return upper - 0.4 + 0.1 * len(calls)
+
+    monkeypatch.setattr(whole_bound, "moment_bound", stub)
+    for effort, each in ((12, 4), (1, 1)):
+        calls.clear()
+        found = balanced_bound(program, some_factors(program, float(size)), 0.5, effort)
+        assert len(calls) == 3
+        for (classes, scale, weight, upper, largest, tried), part in zip(calls, (0.35, 0.5, 0.7), strict=True):
+            multiplier = falling / (penalty.power * penalty.level) * part
+            assert (classes, scale, tried) == (3, float(np.sqrt(program.scale[0] ** 2)), each)
+            assert weight == pytest.approx(multiplier, rel=1e-6)
+            assert upper == pytest.approx(0.5 + multiplier * penalty.level, rel=1e-6)
+            assert largest == pytest.approx(penalty.level ** (1 / penalty.power), rel=1e-10)
+            assert largest >= penalty.level ** (1 / penalty.power)
+        # The largest of 0.2, 0.3 and 0.4, rounded down.
+        assert 0.4 - 1e-13 <= found < 0.4
+
+
+@pytest.mark.parametrize(("most", "some"), [(3, True), (2, False)])
+def test_how_many_classes_have_a_moment_bound(monkeypatch, most, some):
+    import ufm.certify.moments as whole_bound
+
+    monkeypatch.setattr(whole_bound, "MAX_CLASSES", most)
+    program = program_of(ufm.Explicit(2), ufm.WeightDecay(3e-3, 3e-3))
+    assert (balanced_bound(program, some_factors(program, 4.0), 0.4, 1) > 0) == some
