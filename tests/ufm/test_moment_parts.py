@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -615,3 +615,75 @@ def test_how_many_classes_have_a_moment_bound(monkeypatch, most, some):
     monkeypatch.setattr(whole_bound, "MAX_CLASSES", most)
     program = program_of(ufm.Explicit(2), ufm.WeightDecay(3e-3, 3e-3))
     assert (balanced_bound(program, some_factors(program, 4.0), 0.4, 1) > 0) == some
+
+
+class Spans:
+    """A branch whose bound is known: ``0.1 + distance of 3 squared``, less the wider it is; it can only be halved."""
+
+    seen: ClassVar[list[float]] = []
+    proved = 0
+
+    def __init__(self, shared: Any, b1: float, b2: float, *_: Any) -> None:
+        self.b1, self.b2, self.cuts, self.shared = b1, b2, [0] * self.proved, shared
+        distance = 0.0 if b1 <= 3 <= b2 else min(abs(b1 - 3), abs(b2 - 3))
+        self.lower = min(0.1 + distance**2 - 0.005 * (b2 - b1), shared.upper)
+
+    def improve(self) -> bool:
+        self.seen.append(self.lower)
+        return False
+
+    def coarse(self) -> bool:
+        return False
+
+    def narrow(self) -> bool:
+        return self.b2 < 1.01 * self.b1
+
+    def halves(self) -> list[Any]:
+        middle = float(np.sqrt(self.b1 * self.b2))
+        return [Spans(self.shared, self.b1, middle), Spans(self.shared, middle, self.b2)]
+
+
+@pytest.mark.parametrize("proved", [0, 1])
+def test_the_search_is_best_first_and_pays_for_every_cut(monkeypatch, proved):
+    """Lowest first, to the narrow branch that holds 3; what halves prove anew counts as effort."""
+    monkeypatch.setattr(branches, "_Branch", Spans)
+    monkeypatch.setattr(Spans, "proved", proved)
+    shared = setting(5)
+    previous = -np.inf
+    for effort in (0, 1, 2, 3, 4, 7, 10):
+        monkeypatch.setattr(Spans, "seen", [])
+        found = branches._search(shared, 1.0, effort)
+        assert Spans.seen == sorted(Spans.seen)
+        assert len(Spans.seen) == -(-effort // (1 + 2 * proved)) or found > 0.0998
+        assert previous <= found <= 0.1
+        previous = found
+    found = branches._search(shared, 1.0, 500)
+    assert 0.1 - 0.005 * 0.031 < found < 0.1
+    # All narrow from the start, and all as dear as ``upper``.
+    short = setting(5, most=3.01)
+    assert branches._search(short, 3.0, 50) == pytest.approx(0.1 - 0.005 * 0.01)
+    assert branches._search(setting(5, most=20.0), 15.0, 50) == 0.5
+
+
+def test_first_branches_cover_the_interval(monkeypatch):
+    """From the least to the most, without gaps, with ends at a ratio of 1.25 at the most but for the first."""
+    made = []
+
+    class Noted(Spans):
+        def __init__(self, shared: Any, b1: float, b2: float, cells: Any, value: Any, points: Any) -> None:
+            super().__init__(shared, b1, b2)
+            assert (cells.shape[0], value.shape, points.shape) == (5, cells.shape[1:], (0, 2))
+            assert not value.any()
+            assert cells[2].max() == b2
+            made.append((b1, b2))
+
+    monkeypatch.setattr(branches, "_Branch", Noted)
+    for least, most in ((0.0, 20.0), (0.5, 20.0), (3.0, 20.0), (19.0, 20.0)):
+        made.clear()
+        branches._search(setting(5, most=most), least, 0)
+        assert (made[0][0], made[-1][1]) == (least, most)
+        assert all(b == c for (_, b), (c, _) in itertools.pairwise(made))
+        assert all(b1 < b2 for b1, b2 in made)
+        assert all(b2 <= 1.25 * b1 * (1 + 1e-12) for b1, b2 in made[1:])
+        assert made[0][1] <= max(1.25 * max(least, 0.02 * most), 1e-9) * (1 + 1e-12)
+        assert len(made) <= 20
