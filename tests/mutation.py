@@ -54,24 +54,7 @@ TARGETS = {
             ),
         ),
     ),
-    "moments": Target(
-        ("ufm/certify/moments/*",),
-        (
-            "tests/ufm/test_moment_parts.py",
-            "tests/ufm/test_moments.py",
-            # Searches with much effort; the parts are tested one by one.
-            *(
-                f"--deselect=tests/ufm/test_moments.py::test_{name}"
-                for name in (
-                    "bound_is_below_every_value",
-                    "mcp_is_solved_by_the_simplex",
-                    "small_schatten_is_solved_by_the_simplex",
-                    "more_effort_is_never_worse_and_runs_agree_bitwise",
-                    "wrong_column_bounds_exceed_an_attained_value",
-                )
-            ),
-        ),
-    ),
+    "moments": Target(("ufm/certify/moments/*",), ("tests/ufm/test_moment_parts.py",)),
     "thresholds": Target(("ufm/thresholds/*",), ("tests/ufm/test_thresholds.py", "tests/ufm/thresholds")),
     "collapse": Target(("ufm/geometry/collapse.py", "ufm/geometry/enclosures.py"), ("tests/ufm/geometry/test_collapse.py",)),
     "theorems": Target(("proofs_check/[a-df-z]*[0-9].py", "proofs_check/sunshi2024*.py"), ("tests/proofs_check",)),

@@ -93,9 +93,9 @@ def test_cells_of_columns(classes, square):
         assert np.isinf(value[~attained]).all()
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_first_cells_cover_all_columns_and_quarters_their_cell(classes):
-    inside = Columns(classes=classes, largest=3.0, loss=2.0)
+@pytest.mark.parametrize(("classes", "loss"), [(2, 2.0), (4, 2.0), (4, 0.3)])
+def test_first_cells_cover_all_columns_and_quarters_their_cell(classes, loss):
+    inside = Columns(classes=classes, largest=3.0, loss=loss)
     cells = parts._first_cells(inside)
     area = (cells[1] - cells[0]) * (cells[3] - cells[2] if classes > 2 else 1.0)
     whole = (inside.highest - inside.lowest) * (9.0 if classes > 2 else 1.0)
@@ -146,6 +146,55 @@ def test_least_values_over_columns_to_the_tolerance(classes, square):
         assert there[-1] <= found.value + tolerance + 1e-12
         assert np.all(v + inside.ratio * d**2 <= 25.0)
     assert np.isneginf(column_min(inside, Multipliers(0.1, 0.04, np.nan), 1e-2).value)
+
+
+@pytest.mark.parametrize(("multipliers", "loss", "where"), [
+    (Multipliers(50.0, 0.1, 1.0), 50.0, "no own logit"), (Multipliers(5.0, 5.0, 0.0), 1.2, "the cap on the loss"),
+    (Multipliers(0.1, 0.1, 0.6), 0.7, "the cap on the loss"), (Multipliers(1e-3, 1e-3, 0.0), 40.0, "the largest own logit"),
+    (Multipliers(0.3, 6.0, -0.5), 1.5, "the cap on the loss"),
+])  # fmt: skip
+@pytest.mark.parametrize("classes", [2, 5])
+def test_least_values_at_the_ends_of_the_domain(multipliers, loss, where, classes):
+    """Cells are left out only where there are no columns: minima at zero, at the loss's cap, on the circle."""
+    b = 4.0
+    inside = Columns(classes=classes, largest=b, loss=loss)
+    c = inside.ratio
+    edge = b / np.sqrt(c)
+    own = np.concatenate([np.linspace(max(-edge, inside.lowest), edge, 1201), [0.0]])[:, None]
+    share = 1 - np.linspace(0.0, 1.0, 400)[None] ** 2
+    spread = share * np.maximum(b * b - c * own**2, 0.0) * (classes > 2)
+    length, there = spread + c * own**2, column_loss(classes, own, spread)
+    value = there + length_price(own, length, multipliers, b)[0] - multipliers.square * length
+    value = np.where(there <= loss, value, np.inf)
+    found = column_min(inside, multipliers, 1e-4)
+    assert found.value <= value.min() + 1e-12
+    assert found.value >= value.min() - 0.02 * (1 + abs(value.min()))
+
+
+def test_domains_without_columns():
+    """No own logit is large enough: the least value of nothing, and no points."""
+    for nothing in (
+        column_min(Columns(classes=4, largest=0.1, loss=1e-3), Multipliers(0.1, 0.1, 0.0), 1e-3),
+        column_min(Columns(classes=4, largest=5.0, loss=1.0), Multipliers(0.1, 0.1, np.nan), 1e-3),
+    ):
+        assert np.isinf(nothing.value)
+        assert nothing.points.shape == (0, 2)
+
+
+def test_the_rounding_is_taken_off(monkeypatch):
+    inside, multipliers = Columns(classes=4, largest=3.0, loss=1.0), Multipliers(0.2, 0.4, 0.1)
+    before = column_min(inside, multipliers, 1e-3).value
+    monkeypatch.setattr(Columns, "rounding", lambda *_: 0.25)
+    assert column_min(inside, multipliers, 1e-3).value == pytest.approx(before - 0.25, abs=1e-10)
+
+
+def test_rounding_of_columns():
+    """1e-13 of the largest intermediates: one, logits, prices and rewards."""
+    inside, b, ka = Columns(classes=4, largest=3.0, loss=1.0), 3.0, 0.7
+    for sign in (-1, 1):
+        found = inside.rounding(Multipliers(0.2, 0.4, sign * ka))
+        logits = 4 / 3 * b + float(spread_loss(4, np.array(9.0)))
+        assert found == pytest.approx(1e-13 * (1 + logits + 0.6 * b + ka * b * b), rel=1e-12)
 
 
 def test_few_rounds_give_a_weaker_bound(monkeypatch):
