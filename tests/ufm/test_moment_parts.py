@@ -736,3 +736,67 @@ def test_first_branches_cover_the_interval(monkeypatch):
         assert all(b2 <= 1.25 * b1 * (1 + 1e-12) for b1, b2 in made[1:])
         assert made[0][1] <= max(1.25 * max(least, 0.02 * most), 1e-9) * (1 + 1e-12)
         assert len(made) <= 20
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_sampled_columns(classes):
+    """The column of the means, earlier minimisers, and a grid: wide in d, close around the mean, denser at no spread."""
+    branch = whole(classes, 4.0, 5.0)
+    branch.points = np.array([[1.25, 0.5], [-0.3, 7.0]])
+    low, high, c = branch.columns.lowest, branch.columns.highest, branch.columns.ratio
+    mean, square = 1.3, 1.3**2 * c + 0.4
+    found = branches._samples(branch, mean, square)
+    assert found[-3:].tolist() == [[mean, pytest.approx(0.4)], [1.25, 0.5], [-0.3, 7.0]]
+    own, spread = found[:-3].T
+    far = max(3 * mean, low + 0.3 * (high - low))
+    assert low < mean < far < high
+    wide, close = np.linspace(low, far, 10), mean * np.linspace(0.87, 1.05, 8)
+    np.testing.assert_allclose(np.unique(own), np.unique(np.concatenate([wide, close])), rtol=1e-12)
+    for d in (wide[0], wide[5], wide[9], close[0], close[7]):
+        here = np.sort(spread[np.abs(own - d) < 1e-9])
+        room = max(25.0 - c * d * d, 0.0)
+        expected = np.sort(np.concatenate([room * np.linspace(0, 1, 8) ** 4, 0.4 * np.linspace(0, 1.6, 9) ** 2]))
+        np.testing.assert_allclose(here, expected, rtol=1e-9, atol=1e-12)
+    # Means near the ends: nothing outside of the columns' limits.
+    for far_mean in (0.9 * high, 1.5 * high):
+        own = branches._samples(branch, far_mean, 25.0)[:-3, 0]
+        assert own.min() >= low
+        assert own.max() <= high
+    assert branches._samples(branch, mean, 0.5)[-3, 1] == 0.0
+
+
+@pytest.mark.parametrize(("classes", "b1"), [(3, 4.9), (5, 4.0), (8, 2.0)])
+def test_proposals_are_solutions_of_their_linear_program(classes, b1):
+    """Strong duality: over the samples the cut's least value, at the moments of the cell, is the program's mean loss.
+
+    Several B stand for all of them in the program, which makes its value a little larger.
+    """
+    branch = whole(classes, b1, b1 + 0.1, upper=0.4)
+    for cell in range(0, branch.cells.shape[1], max(branch.cells.shape[1] // 6, 1)):
+        branch.lowest = cell
+        proposal = branches._propose(branch)
+        assert proposal is not None
+        multipliers = proposal.multipliers
+        n, x1, x2, y1, y2 = branch.cells[:, cell]
+        top, x, y = b1 + 0.05, min((x1 + x2) / 2, branch.b2), (y1 + y2) / 2 if y1 > 0 else 0.0
+        mean, square = (top + n * x + y) / classes, (top**2 + n * x * x + y * y) / classes
+        own, spread = branches._samples(branch, mean, square).T
+        length, loss = spread + branch.columns.ratio * own**2, column_loss(classes, own, spread)
+        allowed = (length <= branch.b2**2 * 1.0001) & (loss <= branch.columns.loss)
+        assert allowed.any()
+        price = length_price(own, length, multipliers, branch.b2)[0]
+        least = (loss + price - multipliers.square * length)[allowed].min()
+        value = least - multipliers.slope * mean + multipliers.square * square
+        assert min(multipliers.left, multipliers.right) > 0
+        # A moment may be missed, by 100 % at the price of six times the cap on the loss.
+        cap = 6.0 * branch.columns.loss
+        assert max(multipliers.left, multipliers.right) * mean <= cap * (1 + 1e-6)
+        assert abs(multipliers.square) * square <= cap * (1 + 1e-6)
+        assert proposal.loss >= value - 1e-7
+        assert value >= proposal.loss - 0.05 * (1 + multipliers.slope * mean)
+
+
+def test_no_proposal_without_columns():
+    branch = whole(5, 4.0, 4.1)
+    branch.columns = Columns(classes=5, largest=4.1, loss=1e-9)
+    assert branches._propose(branch) is None
