@@ -800,3 +800,46 @@ def test_no_proposal_without_columns():
     branch = whole(5, 4.0, 4.1)
     branch.columns = Columns(classes=5, largest=4.1, loss=1e-9)
     assert branches._propose(branch) is None
+
+
+def test_when_a_cut_is_worth_while(monkeypatch):
+    """A gain of 0.002 ``upper`` at the cell; else a repetition while the program hopes for 0.01, at most eight in a row."""
+    branch = whole(5)
+    branch.cells, branch.value = branch.cells[:, 40:60], branch.value[40:60]
+    branch._keep(branch.value)
+    upper, before = branch.setting.upper, branch.lower
+    multipliers = Multipliers(0.02, 0.01, 0.0)
+    cell = branch.cells[:, branch.lowest]
+    n, x1, _, y1, _ = cell
+    assert n * x1 * y1 > 0
+    price = float(branch.setting.phi(branch.b1) + n * branch.setting.phi(x1) + branch.setting.phi(y1))
+    shares = float(branch._cut_value(cell, _Cut(multipliers, 0.0)))
+    gain, hope, dies = 0.0, 0.0, False
+
+    def add(self: _Branch, given: Multipliers) -> None:
+        assert given == multipliers
+        self.cuts.append(_Cut(given, before + gain * upper - shares))
+        self.dead = dies
+
+    monkeypatch.setattr(branches, "_propose", lambda _: branches._Proposal(multipliers, before + hope * upper - price))
+    monkeypatch.setattr(_Branch, "add", add)
+    for gain, hope, start, after in (  # noqa: B007 (read by the proposal)
+        (0.00201, 0.0, 3, 0), (0.00199, 0.00999, 3, 0), (0.00199, 0.01001, 3, 4), (0.0, 0.5, 0, 1), (0.0, 0.5, 7, 8),
+        (0.0, 0.5, 8, 0), (0.0, 0.0, 2, 0), (0.3, 0.0, 0, 0), (-0.1, 0.02, 5, 6),
+    ):  # fmt: skip
+        branch.retries = start
+        assert branch.improve() == (gain > 0.002 or after > 0)
+        assert branch.retries == after
+    gain, hope, dies = 0.0, 0.0, True
+    assert branch.improve()
+    dies = False
+    count = len(branch.cuts)
+    branch.dead = False
+    monkeypatch.setattr(branches, "MAX_CUTS", count + 1)
+    branch.improve()
+    assert len(branch.cuts) == count + 1
+    assert not branch.improve()
+    assert len(branch.cuts) == count + 1
+    monkeypatch.setattr(branches, "MAX_CUTS", 1000)
+    monkeypatch.setattr(branches, "_propose", lambda _: None)
+    assert not branch.improve()
