@@ -194,7 +194,7 @@ def test_rounding_of_columns():
     for sign in (-1, 1):
         found = inside.rounding(Multipliers(0.2, 0.4, sign * ka))
         logits = 4 / 3 * b + float(spread_loss(4, np.array(9.0)))
-        assert found == pytest.approx(1e-13 * (1 + logits + 0.6 * b + ka * b * b), rel=1e-12)
+        assert found == pytest.approx(1e-13 * (1 + logits + 0.6 * b + ka * b * b), rel=1e-12, abs=0.0)
 
 
 def test_few_rounds_give_a_weaker_bound(monkeypatch):
