@@ -843,3 +843,12 @@ def test_when_a_cut_is_worth_while(monkeypatch):
     monkeypatch.setattr(branches, "MAX_CUTS", 1000)
     monkeypatch.setattr(branches, "_propose", lambda _: None)
     assert not branch.improve()
+
+
+def test_what_is_taken_off_in_the_end(monkeypatch):
+    """1e-9 of ``upper``; a search that finds no number proves nothing."""
+    for classes, upper in ((3, 1e-4), (60, 4.0)):
+        found = moment_bound(classes, 1.0, lambda t: 1e3 * t, upper, 50.0, effort=3)
+        assert upper * (1 - 1.01e-9) <= found <= upper * (1 - 0.99e-9)
+    monkeypatch.setattr(branches, "_search", lambda *_: np.nan)
+    assert moment_bound(3, 1.0, np.zeros_like, 0.5, 50.0, effort=3) == 0.0
