@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm._rounding import UNIT, gamma
-from ufm.certify.duality import PARAMETERS, dual_bound
+from ufm.certify.duality import PARAMETERS, dual_bound, sums, unknown
 from ufm.certify.scalars import scalar_bound, splits
 from ufm.errors import ConvergenceError
 from ufm.spectral.loss import Enclosed
@@ -102,13 +102,14 @@ def _loss_above(program: LogitProgram, factors: Factors, logits: Floats, values:
     warm = program.loss.temperature
     bias = np.abs(factors.bias)[:, None]
     contrast = np.abs(factors.contrast)
-    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(np.where(program.copies > 0, contrast, 0.0))
+    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(contrast)
     others = warm[:, None] * size
     radius = gamma(terms) * np.vstack([others, np.diag(others) + warm * contrast])
     if isinstance(program.loss, Enclosed):
         above = program.loss.above(logits, radius, program.others)
     else:
         # A convex loss whose own sums are as long as the column and as large as its terms.
-        reach = (np.abs(gradient) * (radius + gamma(16 * (program.groups + 16)) * (1.0 + np.abs(logits)))).sum(axis=0)
-        above = values + 2.0 * reach + gamma(16 * (program.groups + 16)) * np.abs(values)
-    return float(program.weight @ above) + gamma(program.groups + 2 * PARAMETERS) * float(program.weight @ np.abs(above))
+        own = unknown(program.groups)
+        reach = (np.abs(gradient) * (radius + own * (1.0 + np.abs(logits)))).sum(axis=0)
+        above = values + 2.0 * reach + own * np.abs(values)
+    return float(program.weight @ above) + sums(program.groups) * float(program.weight @ np.abs(above))

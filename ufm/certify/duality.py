@@ -35,6 +35,21 @@ PARAMETERS = 8
 """Relative error of a strength, a radius, a column scale, in units."""
 
 
+def sums(groups: int) -> float:
+    """Relative rounding of a sum over groups with two parameters in each term."""
+    return gamma(groups + 2 * PARAMETERS)
+
+
+def unknown(groups: int) -> float:
+    """Relative rounding of a column's loss or conjugate that does not bound itself, on the sizes of its terms."""
+    return gamma(16 * (groups + 16))
+
+
+def floor(program: LogitProgram) -> float:
+    """Target probability of every other class, in units of which smoothed probabilities are rounded."""
+    return float(getattr(program.loss, "floor", 0.0))
+
+
 def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats]:
     """Lower bound from slopes of the loss, and the scaled slopes that prove it.
 
@@ -94,7 +109,7 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
     if not np.isfinite(norms).all():
         return None
     fraction, price = 1.0, 0.0
-    wide = 1.0 + (program.groups + 2 * PARAMETERS) * UNIT
+    wide = 1.0 + sums(program.groups)
     if penalty.ball:
         price = _support(penalty, norms, program.multiplicity) * wide
     elif isinstance(penalty, ColumnPenalty) and penalty.power == 2:
@@ -122,12 +137,12 @@ def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -
     else:
         values = loss.dual(slopes, others)
         sizes = np.abs(values) + (others * (np.abs(slopes) + slopes**2)).sum(axis=0)
-        own_error = gamma(16 * (program.groups + 16)) * sizes
+        own_error = unknown(program.groups) * sizes
     if moved is not None and moved.any():
         own_error = own_error + _tilt(program, slopes, moved)
     weight = program.weight
     total = float(weight @ values)
-    slack = gamma(program.groups + 2 * PARAMETERS) * float(weight @ np.abs(values)) + float(weight @ own_error) * (1 + 1e-12)
+    slack = sums(program.groups) * float(weight @ np.abs(values)) + float(weight @ own_error) * (1 + 1e-12)
     return total, slack
 
 
@@ -155,7 +170,7 @@ def _tilt(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
 
 def _support(penalty: object, norms: Floats, multiplicity: Floats) -> float:
     """Largest inner product of G with a point of the ball, from G's singular values or column norms."""
-    weight: float = getattr(penalty, "radius", None) or getattr(penalty, "weight", 0.0)
+    weight: float = penalty.radius if hasattr(penalty, "radius") else penalty.weight  # type: ignore[attr-defined]
     if isinstance(penalty, ColumnPenalty):
         if penalty.kind == "caps":
             return weight * float(multiplicity @ norms)
@@ -172,15 +187,14 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
     shift = np.zeros(program.groups) if moved is None else moved
     column = program.share / program.scale
     warm, m = program.loss.temperature, program.multiplicity
-    # Smoothed probabilities are rounded in units of the floor.
-    size = np.abs(slopes[:-1]) + 2.0 * float(getattr(program.loss, "floor", 0.0))
-    size = np.where(program.others[:-1] > 0, size, 0.0)
-    error = 8 * UNIT * size + np.where(program.others[:-1] > 0, shift[:, None], 0.0)
+    size = np.abs(slopes[:-1]) + 2.0 * floor(program)
+    # Entries of classes that are not there have errors, too, but nothing below reads them.
+    error = 8 * UNIT * size + shift[:, None]
     wide = 1.0 + gamma(2 * program.groups + 2 * PARAMETERS)
-    sums = gamma(program.groups + 8)
+    summed = gamma(program.groups + 8)
     own, within = slopes[-1], np.diag(slopes[:-1])
     if program.loss.shift_invariant:
-        own_error = (program.others[:-1] * (error + sums * size)).sum(axis=0)
+        own_error = (program.others[:-1] * (error + summed * size)).sum(axis=0)
     else:
         own_error = 8 * UNIT * np.abs(own) + shift
     if isinstance(program.penalty, ColumnPenalty):
@@ -191,7 +205,7 @@ def dual_norms(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
         # Columns sum to zero: what the diagonal block keeps is what goes to the other groups.
         away = m[:, None] * slopes[:-1]
         np.fill_diagonal(away, 0.0)
-        block, across = -away.sum(axis=0), m[:, None] * (error + sums * size)
+        block, across = -away.sum(axis=0), m[:, None] * (error + summed * size)
         np.fill_diagonal(across, 0.0)
         block_error = across.sum(axis=0)
         spread = own - within
@@ -240,8 +254,8 @@ def _residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
     size = np.abs(slopes[:-1]) @ weight + (np.abs(np.diag(slopes[:-1])) + np.abs(slopes[-1])) * share
     if program.loss.shift_invariant:
         size = size + (program.others[:-1] * np.abs(slopes[:-1])).sum(axis=0) * share
-    floor = 2.0 * float(getattr(program.loss, "floor", 0.0))
-    error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * (size + floor * (float(weight.sum()) + program.classes * share))
+    size = size + 2.0 * floor(program) * (float(weight.sum()) + program.classes * share)
+    error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * size
     return warm * (received + slopes[-1] * share), error
 
 

@@ -6,7 +6,8 @@ von Neumann's trace inequality aligns X with S: the optimum is the sum over clas
 .. math:: F(s) = c (s - t)^2 / 2 + \phi(s), \qquad s \ge 0 .
 
 From some point on (`turn` at c/2) ``F'' >= c/2``, so that there ``F >= F(s) - F'(s)^2 / c`` for any s at which it is evaluated.
-Below it F is concave up to ``turn(c)``, hence at least its smaller end, and convex after it, hence at least its tangent.
+Below it F is concave up to ``turn(c)``, hence at least its smaller end, and convex after it, hence at least its tangent at any
+point, as where F' changes its sign.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def scalar_bound(program: LogitProgram) -> float:
     ones = np.ones(program.groups)
     found, _ = price.prox(target, ones, 1.0 / curvature)
     turn, safe = price.turn(curvature), price.turn(0.5 * curvature)
-    accuracy = (price.accuracy(np.concatenate([found, turn, safe])) + 16.0) * UNIT
+    accuracy = (price.accuracy(np.concatenate([found, turn, safe, target])) + 16.0) * UNIT
 
     def value(s: Floats) -> Floats:
         distance = np.maximum(np.abs(s - target) - 8 * UNIT * (s + target), 0.0)
@@ -66,24 +67,32 @@ def scalar_bound(program: LogitProgram) -> float:
 
     def slope(s: Floats) -> tuple[Floats, Floats]:
         """F' and how far rounding can have moved it."""
+        s = np.maximum(s, TINY)
         rate = price.slope(s, ones)
         return curvature * (s - target) + rate, 8 * UNIT * curvature * (s + target) + accuracy * rate
 
-    at = np.maximum(found, safe)
-    # Where the best point is zero, the strongly convex part may still have a minimum of its own: evaluate it there.
-    low, high = safe.copy(), np.maximum(safe, target)
-    if ((found < safe) & (slope(np.maximum(safe, TINY))[0] < 0)).any():
+    def lowest(low: Floats, high: Floats) -> Floats:
+        """Where F, convex between these ends, is least (nearly)."""
+        start = low
+        falling = slope(start)[0] < 0
+        if not falling.any():
+            return start
         for _ in range(60):
             middle = 0.5 * (low + high)
-            falling = slope(np.maximum(middle, TINY))[0] < 0
-            low, high = np.where(falling, middle, low), np.where(falling, high, middle)
-        at = np.where(found < safe, high, at)
-    rate, error = slope(np.maximum(at, TINY))
+            falls = slope(middle)[0] < 0
+            low, high = np.where(falls, middle, low), np.where(falls, high, middle)
+        return np.where(falling, high, start)
+
+    # Where the best point is zero, the strongly convex part may still have a minimum of its own: evaluate it there.
+    at = np.where(found < safe, lowest(safe, np.maximum(safe, target)), found)
+    rate, error = slope(at)
     # Where F rises already at the start of the strongly convex part, its least value there is the first one.
     rising = (at <= safe) & (rate > error)
     strong = value(at) - np.where(rising, 0.0, (np.abs(rate) + error) ** 2 / curvature)
-    rate, error = slope(np.maximum(safe, TINY))
-    tangent = value(safe) - np.maximum(rate + error, 0.0) * (safe - turn) * (1.0 + 8 * UNIT)
+    touched = lowest(turn, safe)
+    rate, error = slope(touched)
+    fall = np.maximum(np.maximum(rate + error, 0.0) * (touched - turn), np.maximum(error - rate, 0.0) * (safe - touched))
+    tangent = value(touched) - fall * (1.0 + 8 * UNIT)
     concave = np.minimum(value(np.zeros_like(turn)), value(turn))
     least = np.minimum(strong, np.where(safe > 0, np.minimum(tangent, concave), np.inf))
     return float(program.multiplicity @ np.maximum(least, 0.0)) * (1.0 - (program.groups + 16.0) * UNIT)

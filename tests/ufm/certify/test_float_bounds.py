@@ -8,7 +8,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import ufm
@@ -38,6 +38,9 @@ def test_frobenius_budgets_close_to_one(distance, counts, loss):
     assert violations(ufm.solve(problem)) == []
 
 
+@example(6, [1.0, 87.0], 1)
+@example(53, [1.0, 1e8], 1)
+@example(53, [1e-9, 3.0, 1e7], 2)
 @given(st.integers(1, 53), st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=6), st.integers(1, 1000))
 @settings(max_examples=60, deadline=None)
 def test_relief_is_accurate(bits, values, copies):

@@ -99,6 +99,27 @@ def test_proofs_that_are_not_finite():
         _ = tiny.lower_text
 
 
+@pytest.mark.parametrize("mantissa", [1, -1, 12345, 2**159 + 1])
+@pytest.mark.parametrize("exponent", [-1000, -999, 990, 2800])
+def test_what_is_claimed_can_be_read_again(mantissa, exponent):
+    """A claim's exponent has at most three digits; bounds beyond that are refused, whatever their size."""
+    with working_precision():
+        value = arb(mantissa) * arb(2) ** exponent
+        found = Proof(value, value, 1)
+        low, high = exact(value), exact(value)
+    assert rational(found.lower_text) <= low == high <= rational(found.upper_text)
+
+
+@pytest.mark.parametrize("exponent", [3000, -3000])
+def test_the_largest_and_least_bounds_that_a_claim_can_state(exponent):
+    with working_precision():
+        last, beyond = (Proof(arb(2) ** e, arb(2) ** e, 1) for e in (exponent, exponent + (1 if exponent > 0 else -1)))
+    assert rational(last.lower_text) <= Fraction(2) ** exponent <= rational(last.upper_text)
+    for name in ("lower_text", "upper_text"):
+        with pytest.raises(ufm.InputError, match="beyond any number"):
+            getattr(beyond, name)
+
+
 def test_precision_is_given_back():
     from flint import ctx
 

@@ -52,6 +52,7 @@ PROBLEMS = {
     "free bias, weights": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(weights=0.7)),
     "free bias, everything": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=ALL),
     "free bias, smoothing": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(smoothing=0.3)),
+    "free bias, five classes": ufm.Problem([40] * 2 + [10] * 2 + [1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(smoothing=0.1)),
     "budget": ufm.Problem([20] * 2 + [5], regularizer=B(1, 2)),
     "per class": ufm.Problem([20] * 2 + [5], regularizer=W(5e-2, 5e-2, per_class=True), dim=7),
     "squares": ufm.Problem([20] * 2 + [5], regularizer=W(1e-2, 1e-2), loss=ufm.SquaredError()),
@@ -141,6 +142,29 @@ def test_negative_slopes_are_no_probabilities():
     prove(replace(certificate, slopes=slopes).document())
 
 
+@pytest.mark.parametrize("name", ["free bias", "free bias, weights", "free bias, five classes", "squares, free bias"])
+def test_slopes_of_any_kind_are_balanced_exactly(certificates, name):
+    """A free bias needs ``Y pi = 0``, which the verifier checks in exact arithmetic; the floats need not have it."""
+    certificate = certificates[name]
+    rng = np.random.default_rng(0)
+    for size in (1e-12, 1e-4):
+        slopes = certificate.slopes * (1 + size * rng.standard_normal(certificate.slopes.shape))
+        found = prove(json.loads(json.dumps(replace(certificate, slopes=slopes).document())))
+        assert found.lower_float <= certificate.upper
+        assert found.lower_float >= certificate.lower - 100 * size
+
+
+def test_a_class_that_keeps_nothing_is_written_as_it_is():
+    """Others with 1/2 each: probabilities of the class itself are exactly zero, and the entropy is log 2."""
+    certificate = ufm.solve(ufm.Problem([5, 5, 2], regularizer=B(1e-12, 1e-12))).certificate
+    apart = ufm.solve(certificate.problem, method="factored").certificate
+    slopes = np.where(apart.program.others > 0, 0.5, 0.0)
+    document: Any = replace(apart, slopes=slopes).document()
+    assert document["dual"]["own"] == ["0"] * apart.program.groups
+    if apart.program.groups == 3:
+        assert prove(document).lower_float == pytest.approx(math.log(2.0), rel=1e-9)
+
+
 def test_small_probabilities_keep_their_digits():
     """Probabilities of 1e-50 are written with at least 60 bits; below 2^-836, with what 900 bits leave."""
     problem = ufm.Problem([5, 5, 2], regularizer=W(1e-2, 1e-2))
@@ -217,8 +241,12 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
             write_whole(target, "x", "thing")
         assert "None" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "link.json", "n" * 220]
+    # A pipe of our own: a version that replaces devices must not find one of the machine's.
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     with pytest.raises(ufm.InputError, match="not a regular file"):
-        write_whole("/dev/null", "x", "thing")
+        write_whole(pipe, "x", "thing")
+    assert pipe.is_fifo()
 
 
 def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
@@ -236,6 +264,10 @@ def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
         write_whole(path, "new", "thing")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    # Where even that fails, what is said is still why the file could not be written.
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: broken(self, self))
+    with pytest.raises(ufm.InputError, match="No space left on device"):
+        write_whole(path, "new", "thing")
 
 
 def test_levels():

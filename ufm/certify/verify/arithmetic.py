@@ -25,6 +25,8 @@ MAX_RATIONAL = 400
 """Digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
 MAX_COMMON = 4096
 """Bits of a common denominator: float64 above 1e-300 share one of at most 1074."""
+MAX_CLAIM = 3000
+"""Binary exponents of bounds that a claim can state: `rational` reads decimals of at most three digits in the exponent."""
 MAX_WORK = 2 * 10**13
 """Multiplications of a matrix product times the bits of both factors: a few seconds, three times what 400 groups need."""
 
@@ -149,7 +151,7 @@ def decimal(value: arb, sign: int, digits: int = 30) -> str:
     with working_precision():
         bound = value.lower() if sign < 0 else value.upper()
         mantissa, exponent = bound.mid().man_exp()
-    if abs(int(exponent)) > 10**5:
+    if abs(int(exponent)) > MAX_CLAIM:
         raise InputError("certificate's bounds are beyond any number that a claim can state")
     exact = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
     if exact == 0:

@@ -89,11 +89,9 @@ def _shrink(gain: arb, quadratic: arb, limit: arb) -> arb:
     """The t in [0, limit] with the largest ``t gain - t^2 quadratic``, or one close to it; all of them prove a bound."""
     if gain <= 0:
         return ZERO
-    if gain < 2 * quadratic * limit:
-        best = (gain / (2 * quadratic)).mid()
-        if best <= limit:
-            return best
-    return limit
+    # Not a number, hence not below the limit, where there is no quadratic term.
+    best = (gain / (2 * quadratic)).mid()
+    return best if best <= limit else limit
 
 
 @dataclass(frozen=True)

@@ -103,14 +103,13 @@ class Power:
 
     def each(self, length: arb) -> arb:
         # Lengths are exact zeros or proved positive; a ball around zero would give NaN, which proves nothing.
-        return length if length.is_zero() else self.strength * length**self.exponent
+        return self.strength * length**self.exponent
 
     def price(self, lengths: Lengths) -> arb:
         return total(c * self.each(t) for t, c in lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
-        used = self.price(lengths) / self.strength**2
-        return used if used.is_zero() else used ** (1 / self.exponent)
+        return (self.price(lengths) / self.strength**2) ** (1 / self.exponent)
 
     def convex(self, upper: arb) -> arb:
         if self.ball:
@@ -136,11 +135,8 @@ class Minimax:
         self.knee = self.contraction * self.decay / mu
 
     def strength(self, length: arb) -> arb:
-        """The best a."""
-        low = self.mu * length / self.decay
-        if low <= self.contraction or low >= self.contraction:
-            return low if low <= self.contraction else self.contraction
-        return low.union(self.contraction)
+        """The best a; a ball around both candidates where they cannot be told apart."""
+        return (self.mu * length / self.decay).min(self.contraction)
 
     def each(self, length: arb) -> arb:
         a = self.strength(length)
