@@ -1,0 +1,91 @@
+"""Solutions, thresholds and landscapes that are computed once for all tests: every solver here is deterministic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from importlib import import_module
+from math import nan
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ufm
+from proofs_check import sunshi2024_decay
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import LEVELS, PAPERS
+from ufm.certify import Certificate
+
+LOOSEST = 1e-3
+"""Relative tolerance above which an equality would say nothing."""
+
+
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, computed once for equal arguments (arrays by their bytes)."""
+    kept: dict[Any, Any] = {}
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        parts = [a.tobytes() if isinstance(a, np.ndarray) else a for a in arguments]
+        key = repr((parts, sorted(options.items())))
+        if key not in kept:
+            kept[key] = function(*arguments, **options)
+        return kept[key]
+
+    return call
+
+
+SOLVE, THRESHOLD, LANDSCAPE = (remembered(f) for f in (ufm.solve, ufm.threshold, ufm.landscape))
+LEAST_COST = remembered(sunshi2024_decay.least_cost)
+
+
+def prepare(patch: pytest.MonkeyPatch, level: str, belongs: Callable[[ufm.Problem], bool] = lambda _: True) -> None:
+    """Solvers remember and refuse what does not belong to the theorem's setting; comparisons check what they are given.
+
+    At level ``"rigorous"`` a bound or threshold in float64 does not count: its ends are NaN, which decides nothing.
+    """
+
+    def threshold(**options: Any) -> ufm.Threshold:
+        found = THRESHOLD(**options)
+        return replace(found, lower=nan, upper=nan) if level == "rigorous" and found.level == "float" else found
+
+    def solve(problem: ufm.Problem, **options: Any) -> ufm.Solution:
+        assert belongs(problem), problem
+        return SOLVE(problem, **options)
+
+    def of(certificate: Certificate) -> Enclosure:
+        if level == "rigorous" and certificate.level != "rigorous":
+            return Enclosure(nan, nan)
+        return Enclosure(certificate.lower, certificate.upper)
+
+    patch.setattr(ufm, "solve", solve)
+    patch.setattr(ufm, "threshold", threshold)
+    patch.setattr(ufm, "landscape", LANDSCAPE)
+    patch.setattr(sunshi2024_decay, "least_cost", LEAST_COST)
+    patch.setattr(Enclosure, "of", staticmethod(of))
+    for paper in PAPERS:
+        module = import_module(f"proofs_check.{paper}")
+        for compare in (equal, less, decided):
+            if hasattr(module, compare.__name__):
+                patch.setattr(module, compare.__name__, _strict(compare))
+
+
+def _strict(compare: Callable[..., Finding]) -> Callable[..., Finding]:
+    def call(what: str, one: Any, other: Any, **options: Any) -> Finding:
+        for side in (one, other):
+            if isinstance(side, Enclosure):
+                assert side.lower <= side.upper
+        assert 0 < options.get("tolerance", LOOSEST) <= LOOSEST
+        return compare(what, one, other, **options)
+
+    return call
+
+
+def sound(finding: Finding, level: str) -> None:
+    """What every finding has: a text, a level not above the one asked for, and a margin that is no less than zero."""
+    assert type(finding.what) is str
+    assert finding.what
+    assert LEVELS.index(finding.level) <= LEVELS.index(level)
+    assert finding.margin >= 0
