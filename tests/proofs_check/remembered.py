@@ -41,8 +41,15 @@ SOLVE, THRESHOLD, LANDSCAPE = (remembered(f) for f in (ufm.solve, ufm.threshold,
 LEAST_COST = remembered(sunshi2024_decay.least_cost)
 
 
-def prepare(patch: pytest.MonkeyPatch, level: str, belongs: Callable[[ufm.Problem], bool] = lambda _: True) -> None:
+def prepare(
+    patch: pytest.MonkeyPatch,
+    level: str,
+    belongs: Callable[[ufm.Problem], bool] = lambda _: True,
+    heard: list[tuple[Any, ...]] | None = None,
+) -> None:
     """Solvers remember and refuse what does not belong to the theorem's setting; comparisons check what they are given.
+
+    Both sides of every comparison are added to ``heard``.
 
     At level ``"rigorous"`` a bound or threshold in float64 does not count: its ends are NaN, which decides nothing.
     """
@@ -69,11 +76,12 @@ def prepare(patch: pytest.MonkeyPatch, level: str, belongs: Callable[[ufm.Proble
         module = import_module(f"proofs_check.{paper}")
         for compare in (equal, less, decided):
             if hasattr(module, compare.__name__):
-                patch.setattr(module, compare.__name__, _strict(compare))
+                patch.setattr(module, compare.__name__, _strict(compare, [] if heard is None else heard))
 
 
-def _strict(compare: Callable[..., Finding]) -> Callable[..., Finding]:
+def _strict(compare: Callable[..., Finding], heard: list[tuple[Any, ...]]) -> Callable[..., Finding]:
     def call(what: str, one: Any, other: Any, **options: Any) -> Finding:
+        heard.append((one, other))
         for side in (one, other):
             if isinstance(side, Enclosure):
                 assert side.lower <= side.upper
