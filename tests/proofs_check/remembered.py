@@ -15,11 +15,22 @@ import pytest
 import ufm
 from proofs_check import sunshi2024_decay
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import LEVELS, PAPERS
+from proofs_check.registry import LEVELS, PAPERS, all_theorems
 from ufm.certify import Certificate
 
 LOOSEST = 1e-3
 """Relative tolerance above which an equality would say nothing."""
+WIDEST = 1e-2
+"""Width, beside one, above which an enclosure would decide little."""
+
+
+class Heard(list[tuple[Any, Any]]):
+    """Both sides of every comparison, the margins given to decisions, and the problems that were solved on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.margins: list[float | None] = []
+        self.problems: list[ufm.Problem] = []
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,11 +56,11 @@ def prepare(
     patch: pytest.MonkeyPatch,
     level: str,
     belongs: Callable[[ufm.Problem], bool] = lambda _: True,
-    heard: list[tuple[Any, ...]] | None = None,
+    heard: Heard | None = None,
 ) -> None:
     """Solvers remember and refuse what does not belong to the theorem's setting; comparisons check what they are given.
 
-    Both sides of every comparison are added to ``heard``.
+    What is solved and compared is added to ``heard``.
 
     At level ``"rigorous"`` a bound or threshold in float64 does not count: its ends are NaN, which decides nothing.
     """
@@ -58,8 +69,11 @@ def prepare(
         found = THRESHOLD(**options)
         return replace(found, lower=nan, upper=nan) if level == "rigorous" and found.level == "float" else found
 
+    heard = Heard() if heard is None else heard
+
     def solve(problem: ufm.Problem, **options: Any) -> ufm.Solution:
         assert belongs(problem), problem
+        heard.problems.append(problem)
         return SOLVE(problem, **options)
 
     def of(certificate: Certificate) -> Enclosure:
@@ -74,21 +88,34 @@ def prepare(
     patch.setattr(Enclosure, "of", staticmethod(of))
     for paper in PAPERS:
         module = import_module(f"proofs_check.{paper}")
+        for kept in vars(module).values():
+            if hasattr(kept, "cache_clear"):
+                kept.cache_clear()
         for compare in (equal, less, decided):
             if hasattr(module, compare.__name__):
-                patch.setattr(module, compare.__name__, _strict(compare, [] if heard is None else heard))
+                patch.setattr(module, compare.__name__, _strict(compare, heard))
 
 
-def _strict(compare: Callable[..., Finding], heard: list[tuple[Any, ...]]) -> Callable[..., Finding]:
+def _strict(compare: Callable[..., Finding], heard: Heard) -> Callable[..., Finding]:
     def call(what: str, one: Any, other: Any, **options: Any) -> Finding:
         heard.append((one, other))
+        heard.margins.append(options.get("margin"))
         for side in (one, other):
             if isinstance(side, Enclosure):
-                assert side.lower <= side.upper
+                assert 0 <= side.width <= WIDEST * (1 + abs(side.upper))
         assert 0 < options.get("tolerance", LOOSEST) <= LOOSEST
         return compare(what, one, other, **options)
 
     return call
+
+
+def listen(patch: pytest.MonkeyPatch, test: str) -> Heard:
+    """What a theorem's part solves and compares at level "rigorous", for the test ``test_PART_of_ID``."""
+    _, part, _, name = test.split("_")
+    heard = Heard()
+    prepare(patch, "float" if name == "d8" else "rigorous", heard=heard)  # D8 is numeric throughout
+    list(getattr(all_theorems()[name.upper()](), part)("rigorous"))
+    return heard
 
 
 def sound(finding: Finding, level: str) -> None:

@@ -10,20 +10,12 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import ufm
-from proofs_check.registry import all_theorems
-from tests.proofs_check.remembered import SOLVE, THRESHOLD, prepare
-
-BOOK = all_theorems()
+from tests.proofs_check.remembered import SOLVE, THRESHOLD, listen
 
 
 @pytest.fixture
 def heard(request, monkeypatch):
-    """Both sides of the comparisons of a theorem's part, both named by the test: ``test_PART_of_ID``."""
-    _, part, _, name = request.node.name.split("[")[0].split("_")
-    sides = []
-    prepare(monkeypatch, "float" if name == "d8" else "rigorous", heard=sides)  # D8 is numeric throughout
-    list(getattr(BOOK[name.upper()](), part)("rigorous"))
-    return sides
+    return listen(monkeypatch, request.node.name)
 
 
 def at(side, value, relative=1e-9):
