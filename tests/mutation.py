@@ -56,7 +56,9 @@ TARGETS = {
     "collapse": Target(("ufm/geometry/collapse.py", "ufm/geometry/enclosures.py"), ("tests/ufm/geometry/test_collapse.py",)),
     "theorems": Target(
         ("proofs_check/[a-df-z]*[0-9].py", "proofs_check/sunshi2024*.py"),
-        tuple(f"tests/proofs_check/test_{name}.py" for name in ("formulas", "statements", "grids", "controls", "twins")),
+        tuple(
+            f"tests/proofs_check/test_{name}.py" for name in ("formulas", "statements", "grids", "controls", "twins", "claims")
+        ),
     ),
 }
 

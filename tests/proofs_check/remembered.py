@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import wraps
 from importlib import import_module
@@ -15,7 +15,7 @@ import pytest
 import ufm
 from proofs_check import sunshi2024_decay
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import LEVELS, PAPERS, all_theorems
+from proofs_check.registry import LEVELS, PAPERS, Theorem, all_theorems
 from ufm.certify import Certificate
 
 LOOSEST = 1e-3
@@ -112,9 +112,14 @@ def _strict(compare: Callable[..., Finding], heard: Heard) -> Callable[..., Find
 def listen(patch: pytest.MonkeyPatch, test: str) -> Heard:
     """What a theorem's part solves and compares at level "rigorous", for the test ``test_PART_of_ID``."""
     _, part, _, name = test.split("_")
+    return hear(patch, name.upper(), lambda claim: getattr(claim, part)("rigorous"))
+
+
+def hear(patch: pytest.MonkeyPatch, name: str, said: Callable[[Theorem], Iterable[Finding]]) -> Heard:
+    """What a theorem solves and compares to come to some findings, at level "rigorous"."""
     heard = Heard()
-    prepare(patch, "float" if name == "d8" else "rigorous", heard=heard)  # D8 is numeric throughout
-    list(getattr(all_theorems()[name.upper()](), part)("rigorous"))
+    prepare(patch, "float" if name == "D8" else "rigorous", heard=heard)  # D8 is numeric throughout
+    list(said(all_theorems()[name]()))
     return heard
 
 

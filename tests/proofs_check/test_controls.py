@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import ufm
+from proofs_check import sunshi2024_audit
 from tests.proofs_check.remembered import SOLVE, THRESHOLD, listen
 
 
@@ -170,6 +171,7 @@ def test_control_of_d5(heard):
     assert at(etf, simplex(10, TEN / (1 - share)))
     assert at(attained, simplex(10, TEN / (1 - share)))
     assert at(wrong, simplex(10, TEN / (1 - mp.sqrt(mp.mpf("0.3")))))
+    assert best == sunshi2024_audit.found_value(heard.problems[0], "rigorous")
     radius = 10 * mp.sqrt(5) / (5 - mp.sqrt(mp.mpf("1.5")))
     assert best.upper <= float(mp.log(1 + mp.exp(-radius) + 8 * mp.exp(-radius / 2))) * (1 + 1e-9)  # the pair code at most
 
@@ -181,6 +183,7 @@ def test_control_of_d6(heard):
     assert at(etf, simplex(10, share ** mp.mpf("1.5")))
     assert at(attained, simplex(10, share ** mp.mpf("1.5")))
     assert at(wrong, simplex(10, share**2))
+    assert best == sunshi2024_audit.found_value(heard.problems[0], "rigorous")
     rank_five = (mp.cbrt(5000) / 5) ** mp.mpf("1.5")
     assert best.upper <= float(mp.log(1 + mp.exp(-rank_five) + 8 * mp.exp(-rank_five / 2))) * (1 + 1e-9)
 
