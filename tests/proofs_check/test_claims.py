@@ -1,16 +1,17 @@
 """What the claims compare on their grids, where the outcome alone would not tell: one-sided comparisons, margins, levels."""
 
-from itertools import product
+from itertools import pairwise, product
 from types import SimpleNamespace
 
+import mpmath as mp
 import numpy as np
 import pytest
 
 import ufm
-from proofs_check import sunshi2024_audit, zhou2022
+from proofs_check import garrod2025, sunshi2024_audit, zhou2022
 from proofs_check.registry import all_theorems
-from tests.proofs_check.remembered import SOLVE, hear
-from tests.proofs_check.test_controls import at
+from tests.proofs_check.remembered import SOLVE, THRESHOLD, hear
+from tests.proofs_check.test_controls import at, simplex
 
 BOOK = all_theorems()
 COLLAPSE = [(name, k) for name in ("F3", "F4", "F5", "H3", "Z2", "D3", "D4") for k in range(len(list(BOOK[name]().grid())))]
@@ -108,3 +109,131 @@ def test_steps_name_the_boundary_of_depth():
     assert {"pairs lose at K=2, L=2 for small decay", "pairs lose at K=2, L=9 for small decay"} <= set(names)
     assert gap(2, 2) < 0
     assert gap(2, 9) < 0
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_cosines_on_the_way_to_collapse(monkeypatch, k):
+    """At powers 0, 1/4, 1/2 and 3/4 of the threshold; collapse at ten times the threshold."""
+    p = list(BOOK["F3"]().grid())[k]
+    heard = claimed(monkeypatch, "F3", k)
+    critical = THRESHOLD(classes=(p.majority, 10 - p.majority), regularizer=ufm.NormBudget(1, p.e_h)).value
+    ratios = [max(n for _, n in q.counts.groups) / min(n for _, n in q.counts.groups) for q in heard.problems]
+    assert ratios == pytest.approx([10 * critical, *(critical ** (j / 4) for j in range(4))], rel=1e-5)
+    assert ratios[1] == 1
+    # At R = 1 the groups are one, of ten classes: -1/9.
+    cosines = [ufm.geometry(SOLVE(q))["cos_minority"] for q in heard.problems[2:]]
+    sides = [heard[1][0], *(high for _, high in heard[1:])]
+    assert all(at(side, value, 2e-3) for side, value in zip(sides, [-1 / 9, *cosines], strict=True))
+    assert all(one[1] == two[0] for one, two in pairwise(heard[1:]))
+
+
+@pytest.mark.parametrize("k", range(12))
+def test_everything_zero_costs_one_half(monkeypatch, k):
+    p = list(BOOK["M3"]().grid())[k]
+    heard = claimed(monkeypatch, "M3", k)
+    assert len(heard) == (2 if p.relative > 1 else 1)
+    assert all(at(side, 0.5, 1e-12) for pair in heard[1:] for side in pair)
+
+
+@pytest.mark.parametrize("k", range(8))
+def test_the_explicit_net_beside_the_balanced_deq(monkeypatch, k):
+    p = list(BOOK["D2"]().grid())[k]
+    (_, found), (again, explicit) = claimed(monkeypatch, "D2", k)
+    assert again == found
+    assert at(explicit, simplex(p.classes, p.classes * mp.sqrt(mp.mpf(p.e_h)) / (p.classes - 1)))
+
+
+@pytest.mark.parametrize("k", range(10))
+def test_thresholds_of_a_deq_and_of_the_explicit_net(monkeypatch, k):
+    p = list(BOOK["D3"]().grid())[k]
+    _, (before, after) = claimed(monkeypatch, "D3", k)
+    classes = (p.majority, 10 - p.majority)
+    assert at(before, THRESHOLD(classes=classes, regularizer=ufm.NormBudget(1, p.e_h)).value)
+    enlarged = ufm.NormBudget(1, p.e_h / (1 - p.rho) ** 2)
+    assert at(after, THRESHOLD(classes=classes, regularizer=enlarged).value)
+
+
+@pytest.mark.parametrize("k", range(10))
+def test_contrasts_and_cosines_up_the_ladder(monkeypatch, k):
+    grid = list(BOOK["D4"]().grid())
+    p, rungs = grid[k], BOOK["D4"].ladder
+    (verdict, *rest), place = claimed(monkeypatch, "D4", k), k % len(rungs)
+
+    def solution(q):
+        sizes = [10_000] * q.majority + [1000] * (10 - q.majority)
+        return SOLVE(ufm.Problem(sizes, regularizer=ufm.NormBudget(1, q.e_h / (1 - q.rho) ** 2)))
+
+    shape = ufm.geometry(solution(p))
+    if verdict[0] == "no":
+        (small, large), (limit, cosine), *rest = rest
+        groups = ufm.collapse(solution(p)).groups
+        assert at(large, groups[0].lower, 1e-3)
+        assert at(small, groups[1].lower, 1e-3)
+        assert at(limit, -1 / 9, 1e-12)
+        assert at(cosine, shape["cos_minority"], 1e-2)
+    before = grid[k - 1] if place else None
+    if before is not None and ufm.collapse(solution(before)).verdict == "no":
+        (cosine, other), *rest = rest
+        assert at(cosine, shape["cos_minority"], 1e-2)
+        assert at(other, ufm.geometry(solution(before))["cos_minority"], 1e-2)
+    if place == len(rungs) - 1:
+        ((cosine, near),) = rest
+        rest = []
+        assert at(near, -1 / 9 + 1 / 4 / 15, 1e-9)  # c / (1 - rho) = 15
+        assert at(cosine, shape["cos_minority"], 1e-2)
+    assert not rest
+
+
+@pytest.mark.parametrize("k", range(10))
+def test_bounds_of_the_best_solution_through_linear_layers(monkeypatch, k):
+    """Below every ETF where the claim says so; and the lower bound is that of the same certificate."""
+    p = list(BOOK["G1"]().grid())[k]
+    heard = claimed(monkeypatch, "G1", k)
+    (first, second), *others, (lower, upper) = heard
+    assert [problem.head for problem in heard.problems] == [ufm.Explicit(p.layers)]
+    proved = garrod2025.best_found(p).certificate.rigorous()
+    assert (lower.lower, lower.upper, upper.lower, upper.upper) == (proved.lower, proved.lower, proved.upper, proved.upper)
+    wins = p.layers > 2 or p.classes > 5
+    assert len(others) == (wins or p.classes == 5)
+    etf, code = (second, first) if wins else (first, second)
+    assert etf == garrod2025.code_value(p, garrod2025.etf(p.classes))
+    assert code == garrod2025.code_value(p, garrod2025.pairs(p.classes))
+    assert all(pair == (upper, etf) for pair in others)
+
+
+@pytest.mark.parametrize("k", range(2))
+def test_a_jump_between_its_bounds(monkeypatch, k):
+    p = list(BOOK["D8"]().grid())[k]
+    heard = claimed(monkeypatch, "D8", k)
+    (low, ratio), (same, high), (half, below), (above, together), (explicit, later) = heard
+    head = ufm.DecayedDEQ(p.decay, 0.5)
+    found = THRESHOLD(classes=(5, 5), regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), minority_count=100, head=head)
+    assert ratio == same == later
+    assert (ratio.lower, ratio.upper) == (found.lower, found.upper)
+    assert at(low, p.low)
+    assert at(high, p.high)
+    assert at(explicit, 7)
+    assert at(half, 0.5)
+    assert at(together, 1e-6)
+    # A thousandth below, and three above, in whole samples of 100.
+    sizes = [max(n for _, n in q.counts.groups) for q in heard.problems]
+    assert sizes == [int(found.lower * 99.9), int(found.upper * 100.3) + 1]
+    assert below.lower == below.upper > 0.5
+    assert above.lower == above.upper >= 0
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_supporting_tangent(monkeypatch, k):
+    """``log(1 - sqrt b)`` above its tangent at ``b = E_A/9``, seen from ``b = E_A``, by a difference quotient of 50 digits."""
+    p = list(BOOK["D5"]().grid())[k]
+    (zero, slack), (pair, etf), _ = claimed(monkeypatch, "D5", k)
+    assert zero.lower == zero.upper == 0
+    with mp.workdps(50):
+        budget = mp.mpf(p.budget)
+        slope = mp.diff(lambda b: mp.log(1 - mp.sqrt(b)), budget / 9)
+        exact = mp.log(1 - mp.sqrt(budget)) - mp.log(1 - mp.sqrt(budget / 9)) - slope * budget * 8 / 9
+        share = mp.sqrt(budget / 9)
+        radius = 10 * mp.sqrt(5) / (5 - mp.sqrt(5 * budget))
+    assert at(slack, exact)
+    assert at(etf, simplex(10, mp.sqrt(5) * 10 / 9 / (1 - share)))
+    assert at(pair, mp.log(1 + mp.exp(-radius) + 8 * mp.exp(-radius / 2)))
