@@ -25,12 +25,13 @@ WIDEST = 1e-2
 
 
 class Heard(list[tuple[Any, Any]]):
-    """Both sides of every comparison, the margins given to decisions, and the problems that were solved on the way."""
+    """Both sides of every comparison, the margins given to decisions, and the problems and thresholds on the way."""
 
     def __init__(self) -> None:
         super().__init__()
         self.margins: list[float | None] = []
         self.problems: list[ufm.Problem] = []
+        self.thresholds: list[dict[str, Any]] = []
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,11 +66,12 @@ def prepare(
     At level ``"rigorous"`` a bound or threshold in float64 does not count: its ends are NaN, which decides nothing.
     """
 
+    heard = Heard() if heard is None else heard
+
     def threshold(**options: Any) -> ufm.Threshold:
+        heard.thresholds.append(options)
         found = THRESHOLD(**options)
         return replace(found, lower=nan, upper=nan) if level == "rigorous" and found.level == "float" else found
-
-    heard = Heard() if heard is None else heard
 
     def solve(problem: ufm.Problem, **options: Any) -> ufm.Solution:
         assert belongs(problem), problem

@@ -237,3 +237,18 @@ def test_supporting_tangent(monkeypatch, k):
     assert at(slack, exact)
     assert at(etf, simplex(10, mp.sqrt(5) * 10 / 9 / (1 - share)))
     assert at(pair, mp.log(1 + mp.exp(-radius) + 8 * mp.exp(-radius / 2)))
+
+
+@pytest.mark.parametrize("name", ["F3", "F5", "D3", "D4"])
+def test_thresholds_belong_to_the_instance(monkeypatch, name):
+    """Same classes, and the budget of the instance or, for the explicit net beside a DEQ, the enlarged one."""
+    for k, p in enumerate(BOOK[name]().grid()):
+        heard = claimed(monkeypatch, name, k)
+        budgets = [ufm.NormBudget(1, p.e_h)]
+        if name == "D3":
+            budgets.append(ufm.NormBudget(1, p.e_h / (1 - p.rho) ** 2))
+        assert heard.thresholds
+        for options in heard.thresholds:
+            assert options["classes"] == (p.majority, 10 - p.majority)
+            assert options["regularizer"] in budgets
+            assert options.get("head") in (None, ufm.LinearDEQ(getattr(p, "rho", 0.0)))
