@@ -59,6 +59,7 @@ def test_control_of_f2(heard):
 def test_control_of_f4(heard):
     ((right, wrong),) = heard
     assert at(right, simplex(10, TEN))
+    assert heard.problems[0].loss == ufm.CrossEntropy(weights=0.5)
     # Weights n^(-1/2): classes of 1000 and of 10 have shares as 10 to 1, as without weights at sizes 10 and 1.
     assert at(wrong, value([10] * 5 + [1] * 5, ufm.NormBudget(1, 5)))
 
@@ -139,6 +140,8 @@ def test_control_of_e1(heard):
 
 def test_control_of_y(heard):
     ((wrong, found),) = heard
+    (problem,) = heard.problems
+    assert problem.counts == ufm.ClassCounts.parse("1000*5,10*5")
     assert at(wrong, simplex(10, mp.sqrt(5)))
     assert at(found, simplex(10, TEN))
 

@@ -4,6 +4,7 @@ The problems that are solved for them are compared with the instance and its ima
 computed again in 50 digits.
 """
 
+from dataclasses import replace
 from math import sqrt
 
 import mpmath as mp
@@ -11,9 +12,13 @@ import numpy as np
 import pytest
 
 import ufm
+from proofs_check import dang2024
+from proofs_check.enclosure import Outcome
+from proofs_check.registry import all_theorems
 from tests.proofs_check.remembered import SOLVE, THRESHOLD, listen
 from tests.proofs_check.test_controls import TEN, at, deep, simplex, value
 
+BOOK = all_theorems()
 B, D, P = ufm.NormBudget, ufm.WeightDecay, ufm.Problem
 
 
@@ -345,7 +350,9 @@ def test_outside_of_e1(heard):
     assert free == P([20] * 3, regularizer=D(5e-3, 5e-3))
     assert signed == P([20] * 3, regularizer=D(5e-3, 5e-3), head=ufm.ReLU())
     assert dead.head == ufm.ReLU()
-    sizes = [n for m, n in dead.counts.groups for _ in range(m)]
+    assert dead.counts == ufm.ClassCounts.of([100, 100, 1])
+    assert dead.regularizer == D(3e-2, 3e-2)
+    sizes = [100, 100, 1]
     squares = [(sum(sizes) * dead.regularizer.weight) ** 2 / n for n in sizes]
     assert [s >= 2 / 3 for s in squares] == [False, False, True]  # the smallest class alone dies
     assert heard.margins[-1] == 1  # its height is zero
@@ -435,6 +442,7 @@ def test_outside_of_d3(heard):
     (problem,) = heard.problems
     assert problem.head == ufm.LinearDEQ(0.0)
     assert problem.regularizer == B(1, 5)
+    assert [m for m, _ in problem.counts.groups] == [5, 5]
     assert ratio(problem) == pytest.approx(1.01 * THRESHOLD(classes=(5, 5), regularizer=B(1, 5)).value, rel=1e-6)
     assert 0 <= heard.margins[0] <= 1e-6
 
@@ -605,3 +613,50 @@ def test_outside_of_g1(heard):
     assert heavy == P([5] * 6, regularizer=D(0.3, 0.3), head=ufm.Explicit(2))
     assert heard[0] == ("yes", "yes")
     assert all(at(side, mp.log(6)) for side in heard[1])
+
+
+def test_a_class_that_lives_beyond_its_threshold_is_noticed(monkeypatch):
+    """E1 outside, with the solution at a hundredth of the decay of W in place of its own."""
+    solved = dang2024.solved
+    monkeypatch.setattr(dang2024, "solved", lambda p, level: solved(p._replace(weight=p.weight / 100), level))
+    *_, finding = BOOK["E1"]().outside("float")
+    assert finding.outcome is Outcome.VIOLATED
+    assert finding.margin < 1
+
+
+def test_what_is_left_beyond_all_thresholds_is_noticed(monkeypatch):
+    """M1 outside, with a twentieth of the decay of W."""
+    solve = ufm.solve
+
+    def alive(problem, **options):
+        decay = problem.regularizer
+        return solve(replace(problem, regularizer=D(decay.weight / 20, decay.features, decay.bias)), **options)
+
+    monkeypatch.setattr(ufm, "solve", alive)
+    *_, finding = BOOK["M1"]().outside("float")
+    assert finding.outcome is Outcome.VIOLATED
+
+
+def test_a_model_without_contraction_that_is_accepted_is_noticed(monkeypatch):
+    """D7 outside: a contraction of exactly 1."""
+    asked = []
+    monkeypatch.setattr(ufm, "DecayedDEQ", lambda *arguments: asked.append(arguments))
+    *_, finding = BOOK["D7"]().outside("float")
+    assert finding.outcome is Outcome.VIOLATED
+    assert asked == [(1.0,)]
+
+
+def test_another_end_than_the_etf_is_noticed(monkeypatch):
+    """G1 outside: one layer ends in an ETF, and not at zero or with a core between groups."""
+    solve = ufm.solve
+    for factor, counts in ((10_000.0, [5] * 10), (1.0, [50] * 5 + [5] * 5)):
+
+        def other(problem, factor=factor, counts=counts, **options):
+            if problem.head != ufm.Explicit():
+                return SOLVE(problem, **options)
+            decay = D(problem.regularizer.weight * factor, problem.regularizer.features)
+            return solve(P(counts, regularizer=decay), **options)
+
+        monkeypatch.setattr(ufm, "solve", other)
+        first, *_ = BOOK["G1"]().outside("float")
+        assert first.outcome is Outcome.VIOLATED
