@@ -25,12 +25,13 @@ WIDEST = 1e-2
 
 
 class Heard(list[tuple[Any, Any]]):
-    """Both sides of every comparison, the margins given to decisions, and the problems and thresholds on the way."""
+    """Both sides of every comparison, the margins given to decisions, and problems (with methods) and thresholds on the way."""
 
     def __init__(self) -> None:
         super().__init__()
         self.margins: list[float | None] = []
         self.problems: list[ufm.Problem] = []
+        self.methods: list[Any] = []
         self.thresholds: list[dict[str, Any]] = []
 
 
@@ -76,6 +77,7 @@ def prepare(
     def solve(problem: ufm.Problem, **options: Any) -> ufm.Solution:
         assert belongs(problem), problem
         heard.problems.append(problem)
+        heard.methods.append(options.get("method", "auto"))
         return SOLVE(problem, **options)
 
     def of(certificate: Certificate) -> Enclosure:

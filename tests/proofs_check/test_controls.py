@@ -4,6 +4,8 @@ Both sides are computed again without the book: in 50 digits, by minimisation in
 the control names. So a control that is rejected for another reason than the one it tells is noticed.
 """
 
+from types import SimpleNamespace
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from scipy.optimize import minimize_scalar
 
 import ufm
 from proofs_check import sunshi2024_audit
+from proofs_check.enclosure import Outcome
+from proofs_check.registry import all_theorems
 from tests.proofs_check.remembered import SOLVE, THRESHOLD, listen
 
 
@@ -54,6 +58,26 @@ def test_control_of_f2(heard):
     counts = ufm.ClassCounts.parse("30*2,5*3")
     assert at(right, value(counts, ufm.NormBudget(2, 2)))
     assert at(wrong, value(counts, ufm.NormBudget(2.5, 2.5)), 1e-6)
+
+
+def test_control_of_f3(heard):
+    """Half the threshold of five and five classes at c = sqrt 5."""
+    (problem,) = heard.problems
+    (m, large), (k, small) = problem.counts.groups
+    assert (m, k) == (5, 5)
+    assert problem.regularizer == ufm.NormBudget(1, 5)
+    assert large / small == pytest.approx(THRESHOLD(classes=(5, 5), regularizer=ufm.NormBudget(1, 5)).value / 2, rel=1e-6)
+
+
+def test_control_of_f5(heard):
+    """Just above the threshold at ``(K - 1) c`` in place of ``K c``, i.e. both budgets times 9/10."""
+    (problem,) = heard.problems
+    (m, large), (k, small) = problem.counts.groups
+    assert (m, k) == (5, 5)
+    assert problem.regularizer == ufm.NormBudget(1, 5)
+    assert large / small == pytest.approx(
+        1.05 * THRESHOLD(classes=(5, 5), regularizer=ufm.NormBudget(0.9, 4.5)).value, rel=1e-6
+    )
 
 
 def test_control_of_f4(heard):
@@ -246,5 +270,16 @@ def test_control_of_d9(heard):
 
 def test_control_of_z1(heard):
     (lowest, small), _ = heard
+    assert lowest.upper - lowest.lower == pytest.approx(1e-9 + 1e-12)
+    (problem,) = heard.problems
+    assert problem == ufm.Problem([5] * 4, regularizer=ufm.WeightDecay(1e-2, 1e-2), dim=6)
     assert -1e-9 < lowest.lower <= lowest.upper < 1e-6
     assert at(small, -1e-6)
+
+
+def test_a_saddle_taken_for_a_minimiser_is_noticed(monkeypatch):
+    """Z1's control would hold, and so not be a control."""
+    monkeypatch.setattr(ufm, "classify", lambda *_: SimpleNamespace(kind="global minimiser"))
+    *_, finding = all_theorems()["Z1"]().control("float")
+    assert finding.outcome is Outcome.HOLDS
+    assert finding.margin == 1

@@ -15,8 +15,9 @@ import ufm
 from proofs_check import dang2024
 from proofs_check.enclosure import Outcome
 from proofs_check.registry import all_theorems
-from tests.proofs_check.remembered import SOLVE, THRESHOLD, listen
+from tests.proofs_check.remembered import SOLVE, THRESHOLD, hear, listen
 from tests.proofs_check.test_controls import TEN, at, deep, simplex, value
+from ufm.solvers import Convex, Factored, Gradient
 
 BOOK = all_theorems()
 B, D, P = ufm.NormBudget, ufm.WeightDecay, ufm.Problem
@@ -430,7 +431,7 @@ def test_control_of_d3(heard):
     explicit = THRESHOLD(classes=(5, 5), regularizer=B(1, 5)).value
     assert [ratio(p) for p in heard.problems] == pytest.approx([explicit / 0.7, 1.01 * explicit], rel=1e-6)
     assert all(p.head == ufm.LinearDEQ(0.3) and p.regularizer == B(1, 5) for p in heard.problems)
-    assert all(sum(m for m, _ in p.counts.groups) == 10 for p in heard.problems)
+    assert all([m for m, _ in p.counts.groups] == [5, 5] for p in heard.problems)
 
 
 def test_twin_of_d3(heard):
@@ -660,3 +661,33 @@ def test_another_end_than_the_etf_is_noticed(monkeypatch):
         monkeypatch.setattr(ufm, "solve", other)
         first, *_ = BOOK["G1"]().outside("float")
         assert first.outcome is Outcome.VIOLATED
+
+
+@pytest.mark.parametrize(("part", "name", "methods"), [
+    ("twin", "F1", ["auto", "auto", "factored"]),
+    ("outside", "F1", [Factored(starts=4)]),
+    ("control", "F2", ["auto", Convex(profile="scs-1e-9", formulation="sdp")]),
+    ("twin", "F2", ["auto", Convex(profile="scs-1e-9", formulation="sdp")]),
+    ("outside", "F2", [Factored(starts=6), "auto"]),
+    ("twin", "H1", ["auto", "factored", "auto"]),
+    ("outside", "H1", [Factored(starts=4), "auto"]),
+    ("control", "H1", [Gradient(rule="nesterov"), "auto"]),
+    ("twin", "D2", ["auto", "factored"]),
+    ("twin", "E1", ["auto", "auto", "auto", Gradient(rule="heavy-ball", scale=0.5, tolerance=1e-6), "auto"]),
+])  # fmt: skip
+def test_solvers_that_share_nothing(monkeypatch, part, name, methods):
+    """A twin or control by another solver than the claim's: without symmetry, semidefinite, or by descent."""
+    heard = hear(monkeypatch, name, lambda claim: getattr(claim, part)("rigorous"))
+    assert heard.methods == methods
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_relaxations_are_semidefinite_and_training_is_descent(monkeypatch, k):
+    relaxed = hear(monkeypatch, "F2", lambda claim: claim.check(claim.grid()[k], "rigorous"))
+    assert relaxed.methods == ["auto", Convex(profile="scs-1e-9", formulation="sdp")]
+    trained = hear(monkeypatch, "H1", lambda claim: claim.check(claim.grid()[k], "rigorous"))
+    p = BOOK["H1"]().grid()[k]
+    assert trained.methods == [Gradient(rule=p.rule, seed=p.seed), "auto"]
+    deq = hear(monkeypatch, "D1", lambda claim: claim.check(claim.grid()[k], "rigorous"))
+    assert isinstance(deq.methods[0], Gradient)
+    assert deq.methods[1] == "auto"
