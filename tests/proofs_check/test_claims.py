@@ -84,10 +84,34 @@ def test_upper_bounds_of_searches_are_proved(monkeypatch, name, k):
 
 @pytest.mark.parametrize("k", range(3))
 def test_scatter_within_classes(monkeypatch, k):
-    """Between zero and a thousandth of the total."""
-    _, (scatter, most) = claimed(monkeypatch, "H1", k)
+    """``lh/2`` of the scatter is at most what the descent's objective has above the lower bound; beside ``sum n |h|^2``."""
+    heard = claimed(monkeypatch, "H1", k)
+    _, (scatter, most) = heard
+    trained = SOLVE(heard.problems[0], method=heard.methods[0], level="rigorous")
+    lengths = np.linalg.norm(trained.parameters.features, axis=0)
+    counts = np.array([n for m, n in heard.problems[0].counts.groups for _ in range(m)])
+    assert list(counts) == sorted(counts, reverse=True)
+    above = trained.path.loss[-1] * (1 + 1e-9) - trained.certificate.lower
+    assert above > 0
     assert scatter.lower == 0
+    assert scatter.upper == pytest.approx(
+        above / (heard.problems[0].regularizer.features / 2) / (counts @ lengths**2), rel=1e-9
+    )
     assert at(most, 1e-3)
+
+
+@pytest.mark.parametrize("k", range(42))
+def test_margins_of_decay_are_those_of_the_instance(monkeypatch, k):
+    """``sqrt(n_B)`` over ``N mu``, with the bias decay of the instance."""
+    p = list(BOOK["H3"]().grid())[k]
+    (problem,) = claimed(monkeypatch, "H3", k).problems
+    (m, large), (rest, small) = problem.counts.groups
+    decay = problem.regularizer
+    assert (m, rest) == (p.majority, 10 - p.majority)
+    assert large == p.ratio * small
+    assert small == 1000
+    assert decay.bias == p.bias
+    assert small**0.5 / (problem.counts.total * (decay.weight * decay.features) ** 0.5) == pytest.approx(p.margin)
 
 
 def test_steps_name_the_boundary_of_depth():

@@ -6,6 +6,7 @@ computed again in 50 digits.
 
 from dataclasses import replace
 from math import sqrt
+from types import SimpleNamespace
 
 import mpmath as mp
 import numpy as np
@@ -603,7 +604,7 @@ def test_twin_of_g1(heard):
     assert more.counts == ufm.ClassCounts.of([20] * 6)
     assert more.regularizer.weight * 2 ** (2 / 3) == pytest.approx(base.regularizer.weight)
     assert base.regularizer == D(2.0**-10, 2.0**-10)
-    assert [(p.counts.total // 5, p.head.layers) for p in heard.problems[2:]] == [(10, 2), (4, 3)]
+    assert heard.problems[2:] == [P([5] * k, regularizer=base.regularizer, head=ufm.Explicit(m)) for k, m in ((10, 2), (4, 3))]
     assert len(heard) == 6
 
 
@@ -691,3 +692,18 @@ def test_relaxations_are_semidefinite_and_training_is_descent(monkeypatch, k):
     deq = hear(monkeypatch, "D1", lambda claim: claim.check(claim.grid()[k], "rigorous"))
     assert isinstance(deq.methods[0], Gradient)
     assert deq.methods[1] == "auto"
+
+
+def test_narrow_models_that_are_certified_are_noticed(monkeypatch):
+    """Z1 outside: six classes in two dimensions."""
+    asked = []
+
+    def certified(problem, **options):
+        asked.append(problem)
+        return SimpleNamespace(kinds={"global minimiser": 1})
+
+    monkeypatch.setattr(ufm, "solve", SOLVE)
+    monkeypatch.setattr(ufm, "landscape", certified)
+    finding, _ = BOOK["Z1"]().outside("float")
+    assert finding.outcome is Outcome.VIOLATED
+    assert asked == [P([2] * 6, regularizer=D(2e-2, 2e-2), dim=2)]
