@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 import ufm
-from proofs_check import garrod2025, sunshi2024_audit, zhou2022
+from proofs_check import garrod2025, sunshi2024_audit, sunshi2024_decay, zhou2022, zhu2021
+from proofs_check.enclosure import Outcome
 from proofs_check.registry import all_theorems
 from tests.proofs_check.remembered import SOLVE, THRESHOLD, hear
 from tests.proofs_check.test_controls import at, simplex
+from tests.proofs_check.test_twins import price
+from ufm.solvers import Gradient, Multistart
 
 BOOK = all_theorems()
 COLLAPSE = [(name, k) for name in ("F3", "F4", "F5", "H3", "Z2", "D3", "D4") for k in range(len(list(BOOK[name]().grid())))]
@@ -276,3 +279,116 @@ def test_thresholds_belong_to_the_instance(monkeypatch, name):
             assert options["classes"] == (p.majority, 10 - p.majority)
             assert options["regularizer"] in budgets
             assert options.get("head") in (None, ufm.LinearDEQ(getattr(p, "rho", 0.0)))
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_ends_of_descent(monkeypatch, k):
+    """Value and one plus the cosine, of the optimum and of where the descent stops at a relative gap of 1e-9."""
+    p = list(BOOK["D9"]().grid())[k]
+    heard = claimed(monkeypatch, "D9", k)
+    (optimum, end), (predicted, near), *verdicts = heard
+    trained, solved = heard.problems
+    assert trained == solved
+    assert trained == ufm.Problem(ufm.ClassCounts.parse(p.counts), regularizer=p.regularizer, head=ufm.LinearDEQ(0.3))
+    descent = Gradient(rule="heavy-ball", tolerance=1e-9, max_iterations=20_000, seed=0)
+    assert heard.methods == [descent, "auto"]
+    assert at(optimum, SOLVE(solved, level="rigorous").certificate.upper)
+    found = SOLVE(trained, method=descent)
+    assert end.lower == pytest.approx(found.path.loss[-1] * (1 - 1e-9), rel=1e-13)
+    assert end.upper == pytest.approx(found.path.loss[-1] * (1 + 1e-9), rel=1e-13)
+    groups = ufm.ClassCounts.parse(p.counts).groups
+    balanced = len(groups) == 1
+    cosine = -1 / 4 if balanced else 1.0 if p.collapsed == "yes" else ufm.geometry(SOLVE(solved))["cos_minority"]
+    assert at(predicted, 1 + cosine, 1e-5)
+    assert at(near, 1 + cosine, 1e-5)
+    assert near.width == pytest.approx(2e-6)
+    assert verdicts == ([] if balanced else [(p.collapsed, p.collapsed)])
+    if verdicts:
+        verdict = ufm.collapse(found, tolerance=1e-4)
+        assert heard.margins[-1] == (verdict.lower if p.collapsed == "no" else 1e-4 - verdict.upper)
+
+
+def test_training_meets_both_regularisers_on_either_side():
+    """D9 has balanced classes, and for budgets and for decay a ratio below and one above the threshold."""
+    made = BOOK["D9"]().grid()
+    assert len({repr(p.regularizer) for p in made}) == 2
+    for regularizer in (p.regularizer for p in made):
+        mine = [p for p in made if p.regularizer == regularizer]
+        assert [p.collapsed for p in mine] == [None, "no", "yes"]
+        for p in mine[1:]:
+            (m, large), (rest, small) = ufm.ClassCounts.parse(p.counts).groups
+            options = {"minority_count": small} if isinstance(regularizer, ufm.WeightDecay) else {}
+            head = ufm.LinearDEQ(0.3)
+            critical = THRESHOLD(classes=(m, rest), regularizer=regularizer, head=head, level="rigorous", **options)
+            assert large / small > critical.upper if p.collapsed == "yes" else large / small < critical.lower
+            if options:  # below the band, in which descent ends elsewhere
+                band = (large * m + small * rest) * 1e-2 * 1.3
+                assert p.collapsed == "yes" or small**0.5 > band
+
+
+@pytest.mark.parametrize("k", range(2))
+def test_landscapes(monkeypatch, k):
+    """Every seed ends at a certified minimiser; zero and every code but the ETF have negative curvature."""
+    p = list(BOOK["Z1"]().grid())[k]
+    heard = claimed(monkeypatch, "Z1", k)
+    verdict, *saddles = heard
+    assert verdict == ("yes", "yes")
+    assert 0 < heard.margins[0] <= 1e-7
+    problem = ufm.Problem([p.n] * p.classes, regularizer=ufm.WeightDecay(p.decay, p.decay), dim=p.dim)
+    points = dict(zhu2021.planted(problem))
+    assert len(saddles) == len(points) >= 2
+    assert "zero" in points
+    assert "etf code" not in points
+    for (curvature, zero), point in zip(saddles, points.values(), strict=True):
+        assert zero.lower == zero.upper == 0
+        found = ufm.classify(problem, point.weight, point.features)
+        assert (curvature.lower, curvature.upper) == found.curvature
+        assert found.slope < 1e-8  # a critical point
+    assert not points["zero"].weight.any()
+    assert not points["zero"].features.any()
+
+
+def test_a_seed_that_ends_elsewhere_is_noticed(monkeypatch):
+    """Z1, with one end of fifty that is a saddle; and with an end whose gap is wide."""
+    monkeypatch.setattr(ufm, "landscape", lambda problem, **_: SimpleNamespace(kinds=kinds, points=points))
+    points = [SimpleNamespace(gap=0.0, value=1.0)] * 50
+    for count, expected in ((49, Outcome.VIOLATED), (50, Outcome.HOLDS)):
+        kinds = {"global minimiser": count}
+        claim = BOOK["Z1"]()
+        finding = next(claim.check(claim.grid()[0], "float"))
+        assert finding.outcome is expected
+        assert finding.margin == 1e-7
+    points[7] = SimpleNamespace(gap=8e-8, value=2.0)
+    assert next(claim.check(claim.grid()[0], "float")).margin == pytest.approx(6e-8)
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_search_over_maps_meets_the_penalty(monkeypatch, k):
+    """Each singular value of a random 3 x 3 matrix at its own best strength, on a fine grid; and two trained models."""
+    p = list(BOOK["D7"]().grid())[k]
+    heard = claimed(monkeypatch, "D7", k)
+    sigma = np.linalg.svd(p.size * np.random.default_rng(p.seed).standard_normal((3, 3)))[1]
+    expected = sum(price(s, p.mu, p.decay, p.contraction) for s in sigma)
+    (claimed_cost, searched), *trained = heard
+    assert at(claimed_cost, expected, 1e-8)
+    assert at(searched, expected, 1e-7)
+    if p.seed != 1:
+        assert not trained
+        return
+    counts = [[10] * 4, [10] * 4, [12, 12, 4, 4], [12, 12, 4, 4]]
+    decay, head = ufm.WeightDecay(1e-2, 1e-2), ufm.DecayedDEQ(0.1, 0.5)
+    assert heard.problems == [ufm.Problem(c, regularizer=decay, head=head) for c in counts]
+    assert [type(m) for m in heard.methods] == [Multistart, Gradient, Multistart, Gradient]
+    for (best, reached), problem, method in zip(trained, heard.problems[1::2], heard.methods[1::2], strict=True):
+        assert at(reached, SOLVE(problem, method=method).value, 1e-11)
+        assert at(best, reached.lower, 1e-8)
+
+
+@pytest.mark.parametrize(("size", "seed"), [(1, 0), (2, 1), (2, 2), (3, 3)])
+@pytest.mark.parametrize(("mu", "decay", "contraction", "scale"), [(0.3, 1.0, 0.6, 1.0), (0.5, 0.4, 0.5, 2.0)])
+def test_least_cost_by_search(size, seed, mu, decay, contraction, scale):
+    """The search over W, A, H knows nothing of singular values, and ends at their prices."""
+    logits = scale * np.random.default_rng(seed).standard_normal((size, size))
+    expected = sum(price(s, mu, decay, contraction) for s in np.linalg.svd(logits)[1])
+    found = sunshi2024_decay.least_cost(sunshi2024_decay.Map(mu, decay, contraction, seed, scale), logits)
+    assert found == pytest.approx(expected, rel=1e-6)
