@@ -294,8 +294,7 @@ class ExactThreshold(Theorem):
     def check(self, instance: Step, level: str) -> Iterator[Finding]:
         majority, minority, e_h, relative = instance
         found = ufm.threshold(classes=(majority, minority), regularizer=ufm.NormBudget(1, e_h), level=level)
-        ratio = relative * (found.lower if relative < 1 else found.upper)
-        yield collapse_at(instance, ratio, level, "yes" if relative > 1 else "no", f"{instance}")
+        yield collapse_at(instance, relative * found.value, level, "yes" if relative > 1 else "no", f"{instance}")
 
     def steps(self):
         import sympy as sp

@@ -192,7 +192,8 @@ class DepthBoundary(Theorem):
         yield "the triple's singular values are its height", triple.eigenvals() == {t: 2, sp.Integer(0): 1}
         margins = [(sp.Matrix([[1, -1, 0]]) * triple)[0] - t, triple[0, 0] - 2 * t / 3]
         yield "its margins are t and 2t/3: 3/4 of the pairs' height for the same one", all(sp.simplify(m) == 0 for m in margins)
-        yield "the ETF's singular values equal its margin", sp.simplify((sp.Matrix([[1, -1, 0, 0]]) * etf)[0] - t) == 0
+        yield "the ETF's singular values are its height", etf.eigenvals() == {t: 3, sp.Integer(0): 1}
+        yield "and so is its margin", sp.simplify((sp.Matrix([[1, -1, 0, 0]]) * etf)[0] - t) == 0
 
     def control(self, level: str):
         p = Depth(10, 2, 5, 2.0**-10)

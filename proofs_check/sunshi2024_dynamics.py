@@ -95,10 +95,11 @@ class Dynamics(Theorem):
         cosine = ufm.geometry(solution)["cos_minority"]
         assert cosine is not None
         ball = enclose_logits(optimum).weight_cosines[-1]
-        # Where the minority has collapsed its cosine is 1, which the enclosure of a contrast near zero cannot tell.
-        predicted = Enclosure(1.0, 1.0) if instance.collapsed == "yes" else Enclosure(*outward(ball))
-        near = Enclosure(cosine - 1e-6, cosine + 1e-6)
-        yield equal(f"minority cosine, {what}", predicted, near, tolerance=1e-3, level="numeric")
+        # One plus the cosine, since cosines can vanish. Where the minority has collapsed the cosine is 1, which the enclosure
+        # of a contrast near zero cannot tell.
+        predicted = Enclosure(2.0, 2.0) if instance.collapsed == "yes" else Enclosure(*outward(1 + ball))
+        near = Enclosure(1 + cosine - 1e-6, 1 + cosine + 1e-6)
+        yield equal(f"one plus the minority cosine, {what}", predicted, near, tolerance=1e-4, level="numeric")
         if instance.collapsed is not None:
             found = ufm.collapse(solution, tolerance=1e-4)
             margin = found.lower if found.verdict == "no" else found.tolerance - found.upper

@@ -14,6 +14,7 @@ import ufm
 from proofs_check import dang2023, dang2024, fang2021, garrod2025, hongling2023, sunshi2024, sunshi2024_audit, zhou2022, zhu2021
 from proofs_check.enclosure import Enclosure, Outcome, decided, equal, less
 from ufm._balls import outward, working_precision
+from ufm.errors import InputError
 
 
 def contains(found, exact, width=1e-12):
@@ -195,6 +196,72 @@ def test_the_larger_root_and_death(layers, share):
     assert value[0] <= least + 1e-12
     assert value[1] >= least - 1e-4
     assert value[1] <= 1
+
+
+def test_enclosed_roots_are_proved(monkeypatch):
+    """What is no root is refused, on either side of the larger one; the smaller one, where the fraction rises, too."""
+    ratio = 0.4
+    with working_precision():
+        larger = float(mp.findroot(lambda x: 2 * x - ratio * (x * x + 1) ** 2, 1.2))
+        smaller = float(mp.findroot(lambda x: 2 * x - ratio * (x * x + 1) ** 2, 0.2))
+        for guess in (larger * 1.001, larger * 0.999, smaller, smaller * 0.999, smaller * 1.001):
+            monkeypatch.setattr(dang2023, "root", lambda *_, guess=guess, **__: guess)
+            with pytest.raises(InputError, match="no root"):
+                dang2023.enclosed_root(2, arb(ratio))
+        monkeypatch.setattr(dang2023, "root", lambda *_, **__: larger)
+        low, high = outward(dang2023.enclosed_root(2, arb(ratio)))
+        assert low < larger < high < low * (1 + 1e-11)
+        # Two digits less: the box grows until it has the root.
+        monkeypatch.setattr(dang2023, "root", lambda *_, **__: larger * (1 + 3e-10))
+        low, high = outward(dang2023.enclosed_root(2, arb(ratio)))
+        assert low < larger < high < low * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-15, 1e-12, 1e-10, 1e-8, -1e-15, -1e-12, -1e-8])
+def test_cost_where_zero_and_the_other_minimum_tie(distance):
+    """M = 2 at a ratio near 1/2: the least value is 1 above it and, there and below, that at the root near 1."""
+    ratio = 0.5 * (1 + distance)
+    with mp.workdps(40):
+        x = mp.findroot(lambda v: 2 * v - mp.mpf(ratio) * (v**2 + 1) ** 2, 1)
+        least = min(mp.mpf(1), 1 / (x**2 + 1) + mp.mpf(ratio) * x)
+        with working_precision():
+            low, high = outward(dang2023.cost(2, arb(ratio)))
+        assert low <= least <= high <= low + 1e-7
+
+
+def test_survival_near_the_tie_is_undecided_or_right():
+    """M = 2, N = 40, n = 10: alive iff ``b/n = 2 N (N lw^2 lh)^{1/2} / n < 1/2``, here in 50 digits."""
+    outcomes = set()
+    for relative in (1 - 1e-14, 1 - 1e-15, 1.0, 1 + 1e-15, 1 + 1e-14, 1 + 1e-12):
+        p = dang2023.deep((10,) * 4, 2, relative)
+        with mp.workdps(50):
+            alive = 80 * mp.sqrt(40 * mp.mpf(p.weight) ** 2 * mp.mpf(p.features)) / 10 < mp.mpf(1) / 2
+        found = dang2023.survival(p, "rigorous", "yes" if alive else "no", "")
+        assert found.outcome in (Outcome.HOLDS, Outcome.INCONCLUSIVE)
+        outcomes.add(found.outcome)
+    assert Outcome.INCONCLUSIVE in outcomes
+
+
+@pytest.mark.parametrize(("layers", "relative"), [(1, 0.9), (2, 0.99), (3, 0.5)])
+@pytest.mark.parametrize("sizes", [(30, 20, 10), (10, 10, 10, 10), (10, 30)])
+def test_slack_of_survival(sizes, layers, relative):
+    """Alive: how far the value lies below that without the smallest classes, each class by itself, by minimisation."""
+    p, total, n = dang2023.deep(sizes, layers, relative), sum(sizes), min(sizes)
+    values = [schatten(m, total, layers, p.weight, p.features)[0] for m in sizes]
+    without = sum(m / (2 * total) if m == n else value for m, value in zip(sizes, values, strict=True))
+    found = dang2023.survival(p, "rigorous", "yes", "")
+    assert found.outcome is Outcome.HOLDS
+    assert found.margin == pytest.approx(without - sum(values), rel=1e-5)
+
+
+def test_roots_up_to_the_fold():
+    """The fraction is largest at ``x^M = (M-1)/(M+1)``; just below its value there both roots are near."""
+    for layers in (2, 3, 5):
+        turn = ((layers - 1) / (layers + 1)) ** (1 / layers)
+        top = layers * turn ** (layers - 1) / (turn**layers + 1) ** 2
+        x = dang2023.root(layers, top * (1 - 1e-8), alive_only=False)
+        assert turn < x < turn * 1.001
+        assert dang2023.root(layers, top * (1 + 1e-8), alive_only=False) == 0
 
 
 def test_two_roots_between_which_the_saddle_lies():

@@ -32,6 +32,16 @@ PARAMETERS = 8
 """Relative error of a strength, a radius, a column scale, in units."""
 
 
+def sums(groups: int) -> float:
+    """Relative rounding of a sum over groups with two parameters in each term."""
+    return gamma(groups + 2 * PARAMETERS)
+
+
+def unknown(groups: int) -> float:
+    """Relative rounding of a column's loss or conjugate that does not bound itself, on the sizes of its terms."""
+    return gamma(16 * (groups + 16))
+
+
 def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats]:
     """Lower bound from slopes of the loss, and the scaled slopes that prove it.
 
@@ -58,40 +68,40 @@ def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[flo
         if ((program.logit_counts[:-1] * slopes[:-1]).sum(axis=0) > 1.0 - room).any():
             slopes = slopes * (1.0 - room)
         slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
-    found = _priced(program, slopes, upper)
+    found = bound_at(program, slopes, upper)
     return found if found is not None and found[0] > least[0] else least
 
 
 def zero_bound(program: LogitProgram) -> tuple[float, Floats]:
     """What slopes of zero prove: the loss is at least its conjugate's value there, which is never negative."""
     slopes = np.zeros_like(program.logit_counts)
-    return float(max(_value(program, slopes)[0], 0.0)), slopes
+    return float(max(dual_value(program, slopes)[0], 0.0)), slopes
 
 
-def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats] | None:
+def bound_at(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats] | None:
     """The bound at these slopes, scaled into the domain; None where they prove nothing."""
     moved = np.zeros(program.groups)
     residual = None
     if program.bias_decay is not None:
-        residual, error = _residual(program, slopes)
+        residual, error = bias_residual(program, slopes)
         if program.bias_decay == 0:
-            balanced = _balanced(program, slopes, residual)
+            balanced = balanced_slopes(program, slopes, residual)
             if balanced is None:
                 return None
             slopes, residual = balanced, None
-            rest, error = _residual(program, slopes)
+            rest, error = bias_residual(program, slopes)
             # The exact slopes are these, moved by what is left of the residual.
             moved = (np.abs(rest) + error) / (program.loss.temperature * program.mass.sum()) * (1 + 8 * UNIT)
             if not (moved < 1e-3).all():
                 return None
     penalty = program.penalty.relaxed(upper)
-    if penalty.columns and penalty.nonnegative and not _repelling(program, slopes):
+    if penalty.columns and penalty.nonnegative and not repelling(program, slopes):
         return None
     norms, copies = dual_values(program, slopes, moved)
     if not np.isfinite(norms).all():
         return None
     fraction, price = 1.0, 0.0
-    wide = 1.0 + (program.groups + 2 * PARAMETERS) * UNIT
+    wide = 1.0 + sums(program.groups)
     if penalty.ball:
         price = penalty.support(norms, copies) * wide
     elif penalty.columns and penalty.power == 2:
@@ -109,13 +119,13 @@ def _priced(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float,
         price += float(program.multiplicity @ size**2) / (2.0 * program.bias_decay) * wide
     if fraction < 1.0:
         slopes, moved = slopes * fraction, moved * fraction * (1 + 4 * UNIT)
-    total, slack = _value(program, slopes, moved)
+    total, slack = dual_value(program, slopes, moved)
     lower = total - price
     lower -= slack + 4 * UNIT * (abs(total) + price)
     return (float(lower), slopes) if np.isfinite(lower) else None
 
 
-def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[float, float]:
+def dual_value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[float, float]:
     """``sum pi d`` at these slopes, and what rounding (and moving rows of slopes by ``moved`` (G,)) can take off."""
     loss, others = program.loss, program.logit_counts
     if loss.encloses:
@@ -124,16 +134,16 @@ def _value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -
     else:
         values = loss.dual(slopes, others)
         sizes = np.abs(values) + (others * (np.abs(slopes) + slopes**2)).sum(axis=0)
-        own_error = gamma(16 * (program.groups + 16)) * sizes
+        own_error = unknown(program.groups) * sizes
     if moved is not None and moved.any():
-        own_error = own_error + _tilt(program, slopes, moved)
+        own_error = own_error + fall_by_moving(program, slopes, moved)
     weight = program.mass
     total = float(weight @ values)
-    slack = gamma(program.groups + 2 * PARAMETERS) * float(weight @ np.abs(values)) + float(weight @ own_error) * (1 + 1e-12)
+    slack = sums(program.groups) * float(weight @ np.abs(values)) + float(weight @ own_error) * (1 + 1e-12)
     return total, slack
 
 
-def _tilt(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
+def fall_by_moving(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
     """(G,) bound on how far d falls when slopes of row g move by at most ``moved[g]``; inf near the edge of the domain."""
     loss, others = program.loss, program.logit_counts
     if loss.quadratic:
@@ -176,13 +186,13 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
     warm, m = program.loss.temperature, program.multiplicity
     # Smoothed probabilities are rounded in units of the floor.
     size = np.abs(slopes[:-1]) + 2.0 * program.loss.floor
-    size = np.where(program.logit_counts[:-1] > 0, size, 0.0)
-    error = 8 * UNIT * size + np.where(program.logit_counts[:-1] > 0, shift[:, None], 0.0)
+    # Entries of classes that are not there have errors, too, but nothing below reads them.
+    error = 8 * UNIT * size + shift[:, None]
     wide = 1.0 + gamma(2 * program.groups + 2 * PARAMETERS)
-    sums = gamma(program.groups + 8)
+    summed = gamma(program.groups + 8)
     own, within = slopes[-1], np.diag(slopes[:-1])
     if program.loss.shift_invariant:
-        own_error = (program.logit_counts[:-1] * (error + sums * size)).sum(axis=0)
+        own_error = (program.logit_counts[:-1] * (error + summed * size)).sum(axis=0)
     else:
         own_error = 8 * UNIT * np.abs(own) + shift
     if program.penalty.columns:
@@ -193,7 +203,7 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
         # Columns sum to zero: what the diagonal block keeps is what goes to the other groups.
         away = m[:, None] * slopes[:-1]
         np.fill_diagonal(away, 0.0)
-        block, across = -away.sum(axis=0), m[:, None] * (error + sums * size)
+        block, across = -away.sum(axis=0), m[:, None] * (error + summed * size)
         np.fill_diagonal(across, 0.0)
         block_error = across.sum(axis=0)
         spread = own - within
@@ -219,7 +229,7 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
     return np.concatenate([contrasts, sigma]) * wide, np.concatenate([program.contrast_counts, np.ones(len(sigma))])
 
 
-def _repelling(program: LogitProgram, slopes: Floats) -> bool:
+def repelling(program: LogitProgram, slopes: Floats) -> bool:
     """Whether columns of Y that belong to distinct classes have non-positive inner products, rounding included."""
     own, other, m = slopes[-1], slopes[:-1], program.multiplicity
 
@@ -241,19 +251,19 @@ def _repelling(program: LogitProgram, slopes: Floats) -> bool:
     return bool(np.all(np.where(pairs > 0, inner(own, other) + rounding, -1.0) <= 0.0))
 
 
-def _residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
+def bias_residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
     """(G,) ``Delta Y pi``, one entry per class of each group, and bounds on its rounding errors."""
     weight, share, warm = program.mass, program.share, program.loss.temperature
     received = slopes[:-1] @ weight - np.diag(slopes[:-1]) * share
     size = np.abs(slopes[:-1]) @ weight + (np.abs(np.diag(slopes[:-1])) + np.abs(slopes[-1])) * share
     if program.loss.shift_invariant:
         size = size + (program.logit_counts[:-1] * np.abs(slopes[:-1])).sum(axis=0) * share
-    floor = 2.0 * program.loss.floor
-    error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * (size + floor * (float(weight.sum()) + program.classes * share))
+    size = size + 2.0 * program.loss.floor * (float(weight.sum()) + program.classes * share)
+    error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * size
     return warm * (received + slopes[-1] * share), error
 
 
-def _balanced(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats | None:
+def balanced_slopes(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats | None:
     """Slopes with ``Delta Y pi = 0`` exactly but for rounding, or None where the shift leaves the domain."""
     total = float(program.mass.sum())
     shift = residual / (program.loss.temperature * total)

@@ -21,7 +21,10 @@ from typing import Any
 from flint import arb
 
 from ufm.certify.verify import ExactProblem, Linear, Lower, Upper, lower_bound, upper_bound, working_precision
+from ufm.certify.verify.arithmetic import ZERO, total
 from ufm.errors import InputError
+
+INFINITE = arb("inf")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Optimum:
     @property
     def gap(self) -> arb:
         """Upper minus lower bound, an upper end of the ball."""
-        return (self.upper.value - self.lower.value).upper().max(arb(0))
+        return (self.upper.value - self.lower.value).upper().max(ZERO)
 
     def radius(self, groups: list[int]) -> arb:
         """How far any single probability of the optimum, averaged over the columns of equally large groups, can be."""
@@ -64,19 +67,16 @@ class Optimum:
         """Probability that the optimum gives to the class itself, averaged over the classes of equally large groups."""
         with working_precision():
             weight = sum(self.problem.m[g] for g in groups)
-            mean = sum((self.problem.m[g] * self.upper.own[g] for g in groups), arb(0)) / weight
+            mean = total(self.problem.m[g] * self.upper.own[g] for g in groups) / weight
             return _ball(mean, self.radius(groups))
 
     def other(self, rows: list[int], columns: list[int]) -> arb:
         """Probability that columns of some classes give to one *other* class of the rows' groups, averaged."""
         with working_precision():
-            m, total, pairs = self.problem.m, arb(0), 0
-            for h in columns:
-                for g in rows:
-                    count = m[g] * m[h] - (m[g] if g == h else 0)
-                    total += count * self.upper.other[g][h]
-                    pairs += count
-            return _ball(total / pairs, self.radius(columns))
+            m = self.problem.m
+            pairs = {(g, h): m[g] * m[h] - (m[g] if g == h else 0) for h in columns for g in rows}
+            mean = total(count * self.upper.other[g][h] for (g, h), count in pairs.items()) / sum(pairs.values())
+            return _ball(mean, self.radius(columns))
 
     def contrast(self, groups: list[int]) -> tuple[arb, arb]:
         """Lower and upper bound (upper may be infinite) on the logit contrast of two or more equally large classes."""
@@ -84,11 +84,11 @@ class Optimum:
             own, other = self.own(groups), self.other(groups, groups)
             if self.problem.squared:
                 # Here own and other are logits; the loss is strongly convex in them, with twice the radius.
-                lower, upper = (own - other).lower().max(arb(0)), (own - other).upper().max(arb(0))
+                lower, upper = (own - other).lower().max(ZERO), (own - other).upper().max(ZERO)
             else:
                 warm = self.problem.warm_ball[groups[0]]
-                lower = ((own.lower() / other.upper()).log() / warm).lower() if own > other else arb(0)
-                upper = ((own.upper() / other.lower()).log() / warm).upper().max(arb(0)) if other > 0 else arb("inf")
+                lower = ((own.lower() / other.upper()).log() / warm).lower() if own > other else ZERO
+                upper = ((own.upper() / other.lower()).log() / warm).upper().max(ZERO) if other > 0 else INFINITE
             return lower, upper.min(self._slackness(groups))
 
     def _slackness(self, groups: list[int]) -> arb:
@@ -102,7 +102,7 @@ class Optimum:
         reached *= problem.warm_ball[first] * problem.share_ball[first] / (low.denominator * scale)
         slack = low.allowed - low.shrink * reached
         if not slack > 0:
-            return arb("inf")
+            return INFINITE
         return (self.gap / (slack * (classes - 1) * scale)).upper()
 
     def margin(self, a: int, b: int) -> tuple[arb, arb]:
@@ -114,8 +114,8 @@ class Optimum:
             raise InputError("margins of single classes are enclosed for cross-entropy only")
         with working_precision():
             own, other = self.own([a]), self.other([b], [a])
-            lower = (own.lower() / other.upper()).log().lower() if own > 0 else arb("-inf")
-            upper = (own.upper() / other.lower()).log().upper() if other > 0 else arb("inf")
+            lower = (own.lower() / other.upper()).log().lower() if own > 0 else -INFINITE
+            upper = (own.upper() / other.lower()).log().upper() if other > 0 else INFINITE
             return lower, upper
 
 

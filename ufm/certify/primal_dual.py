@@ -13,7 +13,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm._rounding import UNIT, gamma
-from ufm.certify.duality import PARAMETERS, dual_bound
+from ufm.certify.duality import PARAMETERS, dual_bound, sums, unknown
 from ufm.certify.scalars import scalar_bound, splits
 from ufm.errors import ConvergenceError
 from ufm.spectral.program import Factors, LogitProgram
@@ -48,7 +48,7 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
         logits = program.spread(program.point(factors))
         columns = program.loss.columns(logits, program.logit_counts)
         loss = float(program.mass @ columns.values)
-        above = _loss_above(program, factors, logits, columns.values, columns.gradient)
+        above = loss_above(program, factors, logits, columns.values, columns.gradient)
         value, upper = loss, above
         relative = 4.0 * (len(factors.right) + program.groups) + 3 * PARAMETERS
         if not program.penalty.ball:
@@ -94,19 +94,20 @@ def inside(program: LogitProgram, factors: Factors) -> Factors:
     return program.inside(factors, terms * UNIT)
 
 
-def _loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: Floats, gradient: Floats) -> float:
+def loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: Floats, gradient: Floats) -> float:
     """Upper bound on the mean loss at the factors' logits, and at those of parameters recovered from them."""
     terms = len(factors.right) + RECOVERED
     warm = program.loss.temperature
     bias = np.abs(factors.bias)[:, None]
     contrast = np.abs(factors.contrast)
-    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(np.where(program.contrast_counts > 0, contrast, 0.0))
+    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(contrast)
     others = warm[:, None] * size
     radius = gamma(terms) * np.vstack([others, np.diag(others) + warm * contrast])
     if program.loss.encloses:
         above = program.loss.above(logits, radius, program.logit_counts)
     else:
         # A convex loss whose own sums are as long as the column and as large as its terms.
-        reach = (np.abs(gradient) * (radius + gamma(16 * (program.groups + 16)) * (1.0 + np.abs(logits)))).sum(axis=0)
-        above = values + 2.0 * reach + gamma(16 * (program.groups + 16)) * np.abs(values)
-    return float(program.mass @ above) + gamma(program.groups + 2 * PARAMETERS) * float(program.mass @ np.abs(above))
+        own = unknown(program.groups)
+        reach = (np.abs(gradient) * (radius + own * (1.0 + np.abs(logits)))).sum(axis=0)
+        above = values + 2.0 * reach + own * np.abs(values)
+    return float(program.mass @ above) + sums(program.groups) * float(program.mass @ np.abs(above))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -137,4 +138,5 @@ def _budgeted(program: LogitProgram, unit: Floats, penalty: Penalty, classes: in
     def excess(log_price: float) -> float:
         return float(np.log(max(penalty.gauge(unit * heights(log_price), program.multiplicity), 1e-300)))
 
-    return heights(brentq(excess, -700.0, 700.0, xtol=1e-15, rtol=1e-15))
+    found: Any = brentq(excess, -700.0, 700.0, xtol=1e-15)
+    return heights(float(found))

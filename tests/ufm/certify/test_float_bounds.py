@@ -8,7 +8,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import ufm
@@ -38,6 +38,9 @@ def test_frobenius_budgets_close_to_one(distance, counts, loss):
     assert violations(ufm.solve(problem)) == []
 
 
+@example(6, [1.0, 87.0], 1)
+@example(53, [1.0, 1e8], 1)
+@example(53, [1e-9, 3.0, 1e7], 2)
 @given(st.integers(1, 53), st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=6), st.integers(1, 1000))
 @settings(max_examples=60, deadline=None)
 def test_relief_is_accurate(bits, values, copies):
@@ -62,7 +65,7 @@ def test_relief_is_accurate(bits, values, copies):
 def test_range_and_chord_of_the_minimax_penalty(mu, decay, contraction, upper):
     # The range reaches at least to where the price is `upper`, and the chord lies below the price all the way.
     penalty = MinimaxConcave(mu, decay, contraction)
-    largest, slope = penalty.range(upper), penalty.relaxed(upper).weight  # type: ignore[union-attr]
+    largest, slope = penalty.range(upper), penalty.relaxed(upper).strength  # type: ignore[union-attr]
 
     def price(s: mpmath.mpf) -> mpmath.mpf:
         a = min(mpmath.mpf(mu) * s / mpmath.mpf(decay), mpmath.mpf(contraction))
@@ -78,7 +81,7 @@ def test_range_and_chord_of_the_minimax_penalty(mu, decay, contraction, upper):
 @settings(max_examples=60, deadline=None)
 def test_range_and_chord_of_layers(layers, weight, upper):
     penalty = Schatten(weight, 2.0 / (layers + 1))
-    largest, slope = penalty.range(upper), penalty.relaxed(upper).weight  # type: ignore[union-attr]
+    largest, slope = penalty.range(upper), penalty.relaxed(upper).strength  # type: ignore[union-attr]
     with mpmath.workdps(60):
         power = mpmath.mpf(2) / (layers + 1)
         assert mpmath.mpf(weight) * mpmath.mpf(largest) ** power >= mpmath.mpf(upper)
@@ -92,7 +95,7 @@ def test_the_price_of_layers_is_accurate(layers, weight, features):
     price = head.penalty(decay, 3)
     with mpmath.workdps(60):
         mean = mpmath.root(mpmath.mpf(weight) ** layers * mpmath.mpf(features), layers + 1)
-        error = abs(mpmath.mpf(price.weight) / (mean * (layers + 1) / 2) - 1)  # type: ignore[union-attr]
+        error = abs(mpmath.mpf(price.strength) / (mean * (layers + 1) / 2) - 1)  # type: ignore[union-attr]
     assert error <= 6 * 2.0**-53
 
 

@@ -427,6 +427,26 @@ def test_what_an_accepted_certificate_says(tmp_path):
     assert (refused.accepted, refused.lower, refused.upper, refused.width) == (False, None, None, None)
 
 
+def test_claims_of_what_is_proved_exactly(tmp_path):
+    """Squared error where nothing is worth its price: the optimum is 1/2, both bounds are, and both may be claimed."""
+    document = documents.document("explicit:2", "decay", "mse", [(16, 1)], 0)
+    document["dual"] = {}
+    document["problem"]["regularizer"].update({"lambda_W": "100", "lambda_H": "100"})
+    zero = {"exponent": 0, "integers": ["0"]}
+    empty = {"left": {"exponent": 0, "integers": [[]]}, "right": {"exponent": 0, "integers": []}}
+    document["primal"] = {"contrast": zero, "bias": zero, **empty}
+    assert certificate(tmp_path, document, lower="1/2", upper="1/2").accepted
+    assert not certificate(tmp_path, document, lower="1/2", upper="4999999999/10000000000").accepted
+
+
+@pytest.mark.parametrize("text", ["[]", "[1]", '"x"', "7", "null", "{}", '{"format": "ufm-certificate/1"}'])
+def test_files_of_something_else(tmp_path, text):
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ufm.InputError, match=r"certificate file '.*other\.json' is not a certificate of format"):
+        ufm.recheck(path)
+
+
 def test_widths_that_are_claimed(tmp_path):
     document = base(groups=[(4, 30), (3, 2)])
     width = prove(document).width

@@ -14,7 +14,7 @@ from flint import arb
 import ufm
 from tests.ufm.certify import documents
 from ufm.certify.optimum import Optimum
-from ufm.certify.verify import working_precision
+from ufm.certify.verify import ExactProblem, Lower, Upper, working_precision
 
 
 def holds(ball: arb, value: float, slack: float = 1e-9) -> bool:
@@ -266,3 +266,79 @@ def test_entropy_of_the_slackness_bound_by_hand():
     radius = math.sqrt(gap / 2)
     by_probability = math.log((0.5 + radius) / (0.5 - radius)) if radius < 0.5 else math.inf
     assert float(upper.mid()) == pytest.approx(min(gap / (0.25 - 0.1), by_probability), rel=1e-9)
+
+
+def by_hand(of: str, m: int, n: int, own: str, other: str, gap: str, slopes: tuple[int, int, int], allowed: str) -> Optimum:
+    """One group of m classes of n samples: probabilities (logits for squared error), gap, slopes and allowed norm as given."""
+    document = documents.document("explicit", "decay", "mse" if of == "mse" else "plain", [(m, n)], 0)
+    low = Lower(arb(1), arb(allowed), arb(1) / 2, [slopes[0]], [[slopes[1]]], slopes[2])
+    return Optimum(ExactProblem(document["problem"]), low, Upper(arb(1) + arb(gap), 1, [arb(own)], [[arb(other)]]))
+
+
+def ends(ball: arb) -> tuple[float, float]:
+    with working_precision():
+        return float(ball.lower().mid()), float(ball.upper().mid())
+
+
+@pytest.mark.parametrize("of", ["ce", "mse"])
+@pytest.mark.parametrize(("m", "n"), [(3, 4), (4, 1)])
+def test_enclosures_in_closed_form(of, m, n):
+    """share = 1 / m; radius ``sqrt(gap / 2)``, twice that for squared error; contrasts from both sources, the smaller one."""
+    with working_precision():
+        other = "-0.2" if of == "mse" else "0.1"
+        proved = by_hand(of, m, n, "0.7", other, "1e-4", (-4, 1, 10), "10")
+        radius = math.sqrt(1e-4 / 2) * (2 if of == "mse" else 1)
+        assert ends(proved.own([0])) == pytest.approx((0.7 - radius, 0.7 + radius), rel=1e-8)
+        assert ends(proved.other([0], [0])) == pytest.approx((float(other) - radius, float(other) + radius), rel=1e-8)
+        lower, upper = proved.contrast([0])
+        # The witness exerts (1 + 4) / 10 share / scale, halved; what is left is charged (m - 1) scale times the contrast.
+        scale = math.sqrt(n)
+        slack = 10 - 0.5 * 0.5 / m / scale
+        slackness = 1e-4 / (slack * (m - 1) * scale)
+        assert float(upper.mid()) == pytest.approx(slackness, rel=1e-8)
+        # Nothing is slack: the other source.
+        tight = by_hand(of, m, n, "0.7", other, "1e-4", (-4, 1, 10), "1e-3")
+        lower, upper = tight.contrast([0])
+        if of == "mse":
+            expected = (0.9 - 2 * radius, 0.9 + 2 * radius)
+        else:
+            expected = (math.log((0.7 - radius) / (0.1 + radius)), math.log((0.7 + radius) / (0.1 - radius)))
+        assert (float(lower.mid()), float(upper.mid())) == pytest.approx(expected, rel=1e-8)
+        # Own and other that cannot be told apart, and probabilities that may be zero.
+        vague = by_hand(of, m, n, "0.3", "0.29" if of == "mse" else "1e-3", "1e-3", (-4, 1, 10), "1e-3")
+        if of == "ce":
+            assert float(vague.contrast([0])[1].mid()) == math.inf
+        else:
+            assert float(vague.contrast([0])[0].mid()) == 0
+        even = by_hand(of, m, n, "0.25", "0.25", "1e-6", (-4, 1, 10), "1e-3")
+        assert float(even.contrast([0])[0].mid()) == 0
+
+
+def test_means_over_groups_count_classes_and_pairs_of_classes():
+    """Groups of 2 and of 3 classes: 2 + 3 classes; 2 pairs within, 6 across each way, 6 within."""
+    with working_precision():
+        document = documents.document("explicit", "decay", "plain", [(2, 5), (3, 5)], 0)
+        zero = [[0, 0], [0, 0]]
+        low = Lower(arb(1), arb(1), arb(1), [0, 0], zero, 1)
+        other = [[arb("0.01"), arb("0.02")], [arb("0.03"), arb("0.05")]]
+        proved = Optimum(
+            ExactProblem(document["problem"]), low, Upper(arb(1) + arb("1e-18"), 1, [arb("0.9"), arb("0.8")], other)
+        )
+        assert float(proved.own([0, 1]).mid()) == pytest.approx((2 * 0.9 + 3 * 0.8) / 5, rel=1e-12)
+        mean = (2 * 0.01 + 6 * 0.02 + 6 * 0.03 + 6 * 0.05) / 20
+        assert float(proved.other([0, 1], [0, 1]).mid()) == pytest.approx(mean, rel=1e-12)
+        assert float(proved.other([0, 1], [1]).mid()) == pytest.approx((6 * 0.02 + 6 * 0.05) / 12, rel=1e-12)
+
+
+def test_margins_in_closed_form():
+    """Logarithms of ratios, each end by the ends that make it widest."""
+    with working_precision():
+        document = documents.document("explicit", "decay", "plain", [(1, 3), (1, 1)], 0)
+        low = Lower(arb(1), arb(1), arb(1), [0, 0], [[0, 0], [0, 0]], 1)
+        high = Upper(arb(1) + arb("1e-4"), 1, [arb("0.8"), arb("0.4")], [[arb(0), arb("0.6")], [arb("0.2"), arb(0)]])
+        proved = Optimum(ExactProblem(document["problem"]), low, high)
+        for a, share, own, other in ((0, 0.75, 0.8, 0.2), (1, 0.25, 0.4, 0.6)):
+            radius = math.sqrt(1e-4 / (2 * share))
+            lower, upper = proved.margin(a, 1 - a)
+            assert float(lower.mid()) == pytest.approx(math.log((own - radius) / (other + radius)), rel=1e-8)
+            assert float(upper.mid()) == pytest.approx(math.log((own + radius) / (other - radius)), rel=1e-8)

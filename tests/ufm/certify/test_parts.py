@@ -12,7 +12,7 @@ from flint import arb
 
 import ufm
 from tests.ufm.certify import documents
-from ufm.certify.verify import arithmetic, document, lower, lower_bound, penalty, problem, working_precision
+from ufm.certify.verify import arithmetic, document, lower, lower_bound, penalty, problem, upper_bound, working_precision
 from ufm.certify.verify.arithmetic import affordable, common_denominator, dyadic
 from ufm.certify.verify.document import AmbiguousError, fields, listed, read
 from ufm.certify.verify.penalty import charge
@@ -235,7 +235,7 @@ def test_what_is_in_doubt_is_taken_off(doubt):
     with working_precision():
         unsure = arithmetic.ball(Fraction(doubt))
         plain = SimpleNamespace(each=lambda s: s, slope=lambda s: arb(1), turn=lambda c: (arb(0), unsure))
-        found = lower._scalar(plain, arb(2), arb(3)) + unsure
+        found = lower.scalar_lower(plain, arb(2), arb(3)) + unsure
         assert abs(found - arb("2.75")) < arb("1e-15")
         assert not found > arb("2.75")
 
@@ -351,3 +351,27 @@ def test_what_an_upper_bound_was_made_of():
                 rest = sum((exact.m[g] - (g == h)) * found.other[g][h] for g in range(2))
                 assert (rest + found.own[h]).overlaps(arb(1))
             assert found.width == ufm.certify.verify.prove(document).width
+            factors = document["primal"]
+            copies = [m - 1 for m, x in zip((2, 3), factors["contrast"]["integers"], strict=True) if x != "0"]
+            assert found.width == len(factors["right"]["integers"]) + sum(copies)
+
+
+def test_margins_are_exact_differences_of_logits():
+    """Logits of 2^300 and one more: their difference is exactly one, which no ball of 160 bits would tell."""
+    document = documents.document("explicit", "decay", "plain", [(1, 3), (1, 1)], 0)
+    zero = {"exponent": 0, "integers": ["0", "0"]}
+    left = {"exponent": 0, "integers": [[str(2**300 + 1)], [str(2**300)]]}
+    document["primal"] = {"contrast": zero, "bias": zero, "left": left, "right": {"exponent": 0, "integers": [["1", "1"]]}}
+    with working_precision():
+        found = upper_bound(ExactProblem(document["problem"]), document["primal"])
+        for h, sign in ((0, 1), (1, -1)):
+            assert abs(found.own[h] * (1 + arb(-sign).exp()) - 1) < arb("1e-40")
+
+
+@pytest.mark.parametrize("head", ["explicit:2", "explicit:5", "decayed DEQ"])
+def test_an_upper_bound_that_is_a_ball_counts_with_its_upper_end(head):
+    document = documents.document(head, "decay", "plain", [(2, 30), (3, 10)], 0, spread=0.9)
+    with working_precision():
+        exact = ExactProblem(document["problem"])
+        wide, end = (lower_bound(exact, document["dual"], upper) for upper in (arb(1, "0.5"), arb("1.5")))
+        assert abs(wide.value - end.value) < arb("1e-8")

@@ -46,7 +46,8 @@ def test_scalar_bounds_against_exact_minima(head, exact):
             assert splits(program)
             lower = scalar_bound(program)
             least = exact(case)
-            assert 0 <= lower <= least
+            # Below by the accuracy of the price, some forty units, and that of the sum, sixteen; by no more than 1e-12.
+            assert 0 <= lower <= least * (1 - 55 * mpmath.mpf(2) ** -53)
             assert lower >= float(least) * (1 - 1e-12)
             found.add(bool(least > float(program.multiplicity @ (0.5 * program.share)) * (1 - 1e-12)))
     assert found == {True, False}
@@ -56,7 +57,7 @@ def test_scalar_bounds_against_exact_minima(head, exact):
     (20.0, 0.8, 0.19927959, [500, 500, 500, 2]), (0.1, 1 / 3, 0.01323745, [500, 500, 500, 2]),
     (0.02, 0.9, 2.266e-4, [10**6, 16, 1, 1]),
 ])  # fmt: skip
-def test_a_bend_that_nearly_balances_the_curvature(decay, contraction, strength, counts):
+def test_a_bend_that_nearly_balances_the_curvature(decay, contraction, strength, counts, exact):
     """``mu^2 / decay`` between a half and the whole of the curvature: the minimum lies where F is convex, but hardly."""
     case = problem(ufm.DecayedDEQ(decay, contraction), counts, (strength, 0.3 * strength))
     program = case.program()
@@ -66,6 +67,25 @@ def test_a_bend_that_nearly_balances_the_curvature(decay, contraction, strength,
     assert solution.status.name in ("OPTIMAL", "ZERO")
     assert solution.certificate.relative_gap < 1e-12
     assert scalar_bound(program) >= solution.certificate.upper * (1 - 1e-12)
+    # Here F'' is far below c / 2: a wrong point must not be trusted to be near the minimum.
+    least = exact(case)
+    for factor in (0.0, 0.8, 0.95, 1.05, 1.2):
+        assert scalar_bound(replace(program, penalty=Displaced(program.penalty, factor))) <= least
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.5, 0.8, 1.2, 1.7])
+def test_where_f_is_hardly_convex_its_slope_says_little(factor, exact):
+    """Three classes of 100: c = 1/300, t = 10; mu = 0.032 and a bend of 0.9 c leave F'' = c / 10 and the minimum at 4.
+
+    ``F - F'^2 / c`` at another point is then above the minimum: only where ``F'' >= c / 2`` is it a lower bound.
+    """
+    mu, curvature = 0.032, 1 / 300
+    case = problem(ufm.DecayedDEQ(mu**2 / (0.9 * curvature), 0.8), [100] * 3, (mu, mu))
+    program = case.program()
+    found, _ = program.penalty.prox(program.scale, np.ones(1), 1 / np.array([curvature]))
+    assert found[0] == pytest.approx((curvature * 10 - mu) / (0.1 * curvature), rel=1e-9)
+    lower = scalar_bound(replace(program, penalty=Displaced(program.penalty, factor)))
+    assert float(exact(case)) * (1 - 1e-12) <= lower <= exact(case)
 
 
 def test_where_scalar_problems_apply():

@@ -53,6 +53,7 @@ PROBLEMS = {
     "free bias, weights": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(weights=0.7)),
     "free bias, everything": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=ALL),
     "free bias, smoothing": ufm.Problem([40] * 2 + [10, 1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(smoothing=0.3)),
+    "free bias, five classes": ufm.Problem([40] * 2 + [10] * 2 + [1], regularizer=W(4e-3, 1e-2, 0.0), loss=CE(smoothing=0.1)),
     "budget": ufm.Problem([20] * 2 + [5], regularizer=B(1, 2)),
     "per class": ufm.Problem([20] * 2 + [5], regularizer=W(5e-2, 5e-2, per_class=True), dim=7),
     "squares": ufm.Problem([20] * 2 + [5], regularizer=W(1e-2, 1e-2), loss=ufm.SquaredError()),
@@ -140,6 +141,29 @@ def test_negative_slopes_are_no_probabilities():
     dual: Any = replace(certificate, slopes=slopes).document()["dual"]
     assert dual["other"][1][0] == "0"
     prove(replace(certificate, slopes=slopes).document())
+
+
+@pytest.mark.parametrize("name", ["free bias", "free bias, weights", "free bias, five classes", "squares, free bias"])
+def test_slopes_of_any_kind_are_balanced_exactly(certificates, name):
+    """A free bias needs ``Y pi = 0``, which the verifier checks in exact arithmetic; the floats need not have it."""
+    certificate = certificates[name]
+    rng = np.random.default_rng(0)
+    for size in (1e-12, 1e-4):
+        slopes = certificate.slopes * (1 + size * rng.standard_normal(certificate.slopes.shape))
+        found = prove(json.loads(json.dumps(replace(certificate, slopes=slopes).document())))
+        assert found.lower_float <= certificate.upper
+        assert found.lower_float >= certificate.lower - 100 * size
+
+
+def test_a_class_that_keeps_nothing_is_written_as_it_is():
+    """Others with 1/2 each: probabilities of the class itself are exactly zero, and the entropy is log 2."""
+    certificate = ufm.solve(ufm.Problem([5, 5, 2], regularizer=B(1e-12, 1e-12))).certificate
+    apart = ufm.solve(certificate.problem, method="factored").certificate
+    slopes = np.where(apart.program.logit_counts > 0, 0.5, 0.0)
+    document: Any = replace(apart, slopes=slopes).document()
+    assert document["dual"]["own"] == ["0"] * apart.program.groups
+    if apart.program.groups == 3:
+        assert prove(document).lower_float == pytest.approx(math.log(2.0), rel=1e-9)
 
 
 def test_small_probabilities_keep_their_digits():
@@ -237,10 +261,14 @@ def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", broken)
-    with pytest.raises(ufm.InputError, match=r"'.*a\.json' cannot be written: No space left on device$"):
+    with pytest.raises(ufm.RunError, match=r"'.*a\.json' cannot be written: No space left on device"):
         write_text(path, "new", "thing")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    # Where even that fails, what is said is still why the file could not be written.
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: broken(self, self))
+    with pytest.raises(ufm.RunError, match="No space left on device"):
+        write_text(path, "new", "thing")
 
 
 def test_levels():

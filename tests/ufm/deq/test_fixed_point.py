@@ -352,7 +352,7 @@ def test_broyden_keeps_its_step_where_it_had_to_halve(monkeypatch):
     """The cheap product B g is that of B written out, after halvings and restarts too."""
     from ufm.deq.fixed_point import broyden
 
-    propose = broyden._Inverse.propose
+    propose = broyden.Inverse.propose
     seen: list[float] = []
 
     def checked(self, map_, z, f, residual):
@@ -365,7 +365,7 @@ def test_broyden_keeps_its_step_where_it_had_to_halve(monkeypatch):
         seen.append(self.share.min())
         return found
 
-    monkeypatch.setattr(broyden._Inverse, "propose", checked)
+    monkeypatch.setattr(broyden.Inverse, "propose", checked)
     Broyden(growth=1.0, max_calls=60)(reference(4.0, samples=6, width=12), np.zeros((6, 12)))
     assert min(seen) < 1.0
 

@@ -64,7 +64,7 @@ PENALTY = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Setting:
+class Setting:
     """What all branches share; ``most`` bounds sigma_1."""
 
     classes: int
@@ -80,19 +80,19 @@ class _Setting:
         return np.nan_to_num(price, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-class _Cut(NamedTuple):
+class Cut(NamedTuple):
     multipliers: Multipliers
     constant: float
 
 
-class _Proposal(NamedTuple):
+class Proposal(NamedTuple):
     """Multipliers, and what the linear program takes the mean loss to be."""
 
     multipliers: Multipliers
     loss: float
 
 
-class _Branch:
+class Branch:
     """Spectra with ``b1 <= sigma_1 <= b2``.
 
     Attributes
@@ -103,16 +103,16 @@ class _Branch:
     lower, lowest : the least of ``value`` (``upper`` where no cell is left) and its index
     """
 
-    def __init__(self, setting: _Setting, b1: float, b2: float, cells: Floats, value: Floats, points: Floats) -> None:
+    def __init__(self, setting: Setting, b1: float, b2: float, cells: Floats, value: Floats, points: Floats) -> None:
         self.setting, self.b1, self.b2, self.points = setting, b1, b2, points
         loss = setting.classes * (setting.upper * (1 + 1e-12) - float(setting.phi(b1)))
         self.columns = Columns(classes=setting.classes, largest=b2, loss=loss)
-        self.cuts: list[_Cut] = []
+        self.cuts: list[Cut] = []
         self.retries = 0
         self.cells = cells
-        self._keep(np.fmax(value, self._base(cells)) if loss > 0 else np.full_like(value, np.inf))
+        self.keep(np.fmax(value, self.base(cells)) if loss > 0 else np.full_like(value, np.inf))
 
-    def _keep(self, value: Floats) -> None:
+    def keep(self, value: Floats) -> None:
         """Set values of cells, drop the cells above ``upper``."""
         alive = (value < self.setting.upper) & (self.cells[1] <= self.b2) & (self.cells[3] <= self.b2)
         self.cells, self.value = self.cells[:, alive], value[alive]
@@ -120,7 +120,7 @@ class _Branch:
         self.lowest = 0 if self.dead else int(self.value.argmin())
         self.lower = self.setting.upper if self.dead else float(self.value[self.lowest])
 
-    def _base(self, cells: Floats) -> Floats:
+    def base(self, cells: Floats) -> Floats:
         """Bound without cuts: the price at the lower corner, the loss by trace and residual norm at the upper one."""
         setting, classes = self.setting, self.setting.classes
         n, x1, x2, y1, y2 = cells
@@ -129,35 +129,35 @@ class _Branch:
         price = setting.phi(self.b1) + n * setting.phi(x1) + setting.phi(y1)
         return np.fmax(price + np.fmax(trace, setting.residual(rest)), 0.0)
 
-    def _share(self, low: Floats | float, high: Floats | float, multipliers: Multipliers) -> Floats:
+    def share(self, low: Floats | float, high: Floats | float, multipliers: Multipliers) -> Floats:
         """Lower bound on f over intervals."""
         slope, square = multipliers.slope / self.setting.classes, multipliers.square / self.setting.classes
         at_low = self.setting.phi(low) - slope * low + square * low * low
         at_high = self.setting.phi(high) - slope * high + square * high * high
         return np.minimum(at_low, at_high) - max(square, 0.0) * (high - low) ** 2 / 4.0
 
-    def _cut_value(self, cells: Floats, cut: _Cut) -> Floats:
+    def cut_value(self, cells: Floats, cut: Cut) -> Floats:
         n, x1, x2, y1, y2 = cells
-        first = cut.constant + self._share(self.b1, self.b2, cut.multipliers)
-        return first + n * self._share(x1, x2, cut.multipliers) + self._share(y1, y2, cut.multipliers)
+        first = cut.constant + self.share(self.b1, self.b2, cut.multipliers)
+        return first + n * self.share(x1, x2, cut.multipliers) + self.share(y1, y2, cut.multipliers)
 
     def add(self, multipliers: Multipliers) -> None:
         """Prove a cut and apply it."""
         found = column_min(self.columns, multipliers, 1e-4 * self.setting.upper)
         self.points = np.concatenate([self.points, found.points])[-POINTS:]
-        self.cuts.append(_Cut(multipliers, found.value))
-        self._keep(np.fmax(self.value, self._cut_value(self.cells, self.cuts[-1])))
+        self.cuts.append(Cut(multipliers, found.value))
+        self.keep(np.fmax(self.value, self.cut_value(self.cells, self.cuts[-1])))
 
     def improve(self) -> bool:
         """Cut at the lowest cell; whether that, or its repetition with the points it has found, is worth while."""
-        proposal = _propose(self) if len(self.cuts) < MAX_CUTS else None
+        proposal = propose(self) if len(self.cuts) < MAX_CUTS else None
         if proposal is None:
             return False
         upper, before, cell = self.setting.upper, self.lower, self.cells[:, self.lowest]
         n, x1, _, y1, _ = cell
         self.add(proposal.multipliers)
         hope = proposal.loss + self.setting.phi(self.b1) + n * self.setting.phi(x1) + self.setting.phi(y1)
-        if self.dead or self._cut_value(cell, self.cuts[-1]) >= before + 0.002 * upper:
+        if self.dead or self.cut_value(cell, self.cuts[-1]) >= before + 0.002 * upper:
             self.retries = 0
             return True
         self.retries = self.retries + 1 if hope > before + 0.01 * upper and self.retries < MAX_RETRIES else 0
@@ -184,18 +184,18 @@ class _Branch:
         # y <= x; without x (n = 0) both halves of its empty interval are the same cell.
         needed = np.where(new[0] > 0, new[3] <= new[2], np.arange(new.shape[1]) < 2 * len(n))
         new, value = new[:, needed], np.tile(self.value[chosen], 4)[needed]
-        value = np.fmax(value, self._base(new))
+        value = np.fmax(value, self.base(new))
         for cut in self.cuts:
-            value = np.fmax(value, self._cut_value(new, cut))
+            value = np.fmax(value, self.cut_value(new, cut))
         self.cells = np.concatenate([self.cells[:, ~chosen], new], axis=1)
-        self._keep(np.concatenate([self.value[~chosen], value]))
+        self.keep(np.concatenate([self.value[~chosen], value]))
 
-    def halves(self) -> list[_Branch]:
+    def halves(self) -> list[Branch]:
         """Two branches on halves (in ratio, unless one end is far lower) of the interval, with the last cuts proved anew."""
         middle = float(np.sqrt(max(self.b1, 0.125 * self.b2) * self.b2))
         both = []
         for b1, b2 in ((self.b1, middle), (middle, self.b2)):
-            child = _Branch(self.setting, b1, b2, self.cells, self.value, self.points)
+            child = Branch(self.setting, b1, b2, self.cells, self.value, self.points)
             for cut in self.cuts[-INHERITED:]:
                 if not child.dead:
                     child.add(cut.multipliers)
@@ -203,7 +203,7 @@ class _Branch:
         return both
 
 
-def _first_cells(classes: int, most: float) -> Floats:
+def first_cells(classes: int, most: float) -> Floats:
     """(5, m) cells of all n, x, y with ``y <= x <= most``.
 
     Of the K-2 singular values after the first, n <= K-3 are x; n = K-2 is y = x, and n = 0 is y = 0 unless K <= 3.
@@ -220,7 +220,7 @@ def _first_cells(classes: int, most: float) -> Floats:
     )
 
 
-def _samples(branch: _Branch, mean: float, square: float) -> Floats:
+def samples(branch: Branch, mean: float, square: float) -> Floats:
     """(p, 2) columns (d, V): a grid, more of them near means ``mean`` of d and ``square`` of q, and earlier minimisers."""
     columns, c = branch.columns, branch.columns.ratio
     low, high = columns.lowest, columns.highest
@@ -233,7 +233,7 @@ def _samples(branch: _Branch, mean: float, square: float) -> Floats:
     return np.concatenate([grid, [[mean, near[-1] / 1.6**2]], branch.points])
 
 
-def _propose(branch: _Branch) -> _Proposal | None:
+def propose(branch: Branch) -> Proposal | None:
     """Multipliers of the moments at the lowest cell, from the least mean loss of distributions of sampled columns."""
     from scipy.optimize import linprog
 
@@ -242,7 +242,7 @@ def _propose(branch: _Branch) -> _Proposal | None:
     n, x1, x2, y1, y2 = branch.cells[:, branch.lowest]
     top, x, y = 0.5 * (branch.b1 + b), min(0.5 * (x1 + x2), b), 0.5 * (y1 + y2) if y1 > 0 else 0.0
     mean, square = (top + n * x + y) / classes, (top * top + n * x * x + y * y) / classes
-    own, spread = _samples(branch, mean, square).T
+    own, spread = samples(branch, mean, square).T
     length, loss = spread + branch.columns.ratio * own * own, column_loss(classes, own, spread)
     allowed = (length <= b * b * 1.0001) & (loss <= cap)
     own, length, loss = own[allowed], length[allowed], loss[allowed]
@@ -261,7 +261,7 @@ def _propose(branch: _Branch) -> _Proposal | None:
         if solved.status == 0:
             least = 1e-9 * cap / mean
             prices, reward = -solved.ineqlin.marginals / mean, float(solved.eqlin.marginals[1]) / square
-            return _Proposal(Multipliers(max(float(prices[0]), least), max(float(prices[1]), least), reward), float(solved.fun))
+            return Proposal(Multipliers(max(float(prices[0]), least), max(float(prices[1]), least), reward), float(solved.fun))
     return None
 
 
@@ -292,7 +292,7 @@ def moment_bound(
         least = max(float(np.log(classes - 1.0) - np.log(np.expm1(upper))) * (1 - 1e-12) - 1e-12, 0.0)
         if least >= most:
             return upper
-        setting = _Setting(
+        setting = Setting(
             classes=classes,
             scale=scale,
             price=price,
@@ -300,20 +300,20 @@ def moment_bound(
             most=most,
             residual=residual_norm_bound(classes, 3.0 * most),
         )
-        lower = _search(setting, least, effort) - SLACK * upper
+        lower = best_first(setting, least, effort) - SLACK * upper
     return min(max(lower, 0.0), upper) if lower == lower else 0.0
 
 
-def _search(setting: _Setting, least: float, effort: int) -> float:
+def best_first(setting: Setting, least: float, effort: int) -> float:
     """Best first over branches of ``least <= sigma_1 <= most``."""
     start = max(least, 0.02 * setting.most)
     edges = np.geomspace(start, setting.most, max(1, int(np.ceil(np.log(setting.most / start) / np.log(RATIO)))) + 1)
     edges[0], edges[-1] = least, setting.most
-    heap: list[tuple[float, int, _Branch]] = []
+    heap: list[tuple[float, int, Branch]] = []
     count = 0
     for b1, b2 in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        cells = _first_cells(setting.classes, b2)
-        branch = _Branch(setting, b1, b2, cells, np.zeros(cells.shape[1]), np.zeros((0, 2)))
+        cells = first_cells(setting.classes, b2)
+        branch = Branch(setting, b1, b2, cells, np.zeros(cells.shape[1]), np.zeros((0, 2)))
         heappush(heap, (branch.lower, count := count + 1, branch))
     final = setting.upper
     while heap and heap[0][0] < final and effort > 0:

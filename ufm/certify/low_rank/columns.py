@@ -154,7 +154,7 @@ def column_min(columns: Columns, multipliers: Multipliers, tolerance: float) -> 
     if columns.lowest > columns.highest:
         return ColumnMinimum(np.inf, none)
     margin = columns.rounding(multipliers)
-    cells = _first_cells(columns)
+    cells = first_cells(columns)
     settled, attained = np.inf, np.inf
     points: list[tuple[float, float]] = []
     for iteration in range(ROUNDS):
@@ -165,7 +165,7 @@ def column_min(columns: Columns, multipliers: Multipliers, tolerance: float) -> 
         cells = cells[:, possible]
         if cells.shape[1] == 0:
             break
-        lower, value = _cell_bounds(columns, multipliers, cells, first[possible])
+        lower, value = cell_bounds(columns, multipliers, cells, first[possible])
         if np.isnan(lower).any():
             return ColumnMinimum(-np.inf, none)
         best = int(value.argmin())
@@ -177,11 +177,11 @@ def column_min(columns: Columns, multipliers: Multipliers, tolerance: float) -> 
             settled = min(settled, float(lower.min()))
             break
         settled = min(settled, float(lower[~open_].min(initial=np.inf)))
-        cells = _quartered(cells[:, open_], columns.classes > 2)
+        cells = quartered(cells[:, open_], columns.classes > 2)
     return ColumnMinimum(settled - margin, np.array(points).reshape(-1, 2))
 
 
-def _first_cells(columns: Columns) -> Floats:
+def first_cells(columns: Columns) -> Floats:
     """(4, m) rows d1, d2, V1, V2: finer where columns lie close to the least own logit and to no spread."""
     unit = np.linspace(0.0, 1.0, GRID)
     own = columns.lowest + (columns.highest - columns.lowest) * unit**1.5
@@ -192,7 +192,7 @@ def _first_cells(columns: Columns) -> Floats:
     return np.stack([low.ravel(), high.ravel(), first.ravel(), last.ravel()])
 
 
-def _cell_bounds(columns: Columns, multipliers: Multipliers, cells: Floats, first: Floats) -> tuple[Floats, Floats]:
+def cell_bounds(columns: Columns, multipliers: Multipliers, cells: Floats, first: Floats) -> tuple[Floats, Floats]:
     """Minimum of the tangent plane over each cell, and the value at its centre (inf outside the domain).
 
     ``first`` is h at the cells' V1.
@@ -217,7 +217,7 @@ def _cell_bounds(columns: Columns, multipliers: Multipliers, cells: Floats, firs
     return lower, np.where(inside, loss + price - square * length, np.inf)
 
 
-def _quartered(cells: Floats, spread: bool) -> Floats:
+def quartered(cells: Floats, spread: bool) -> Floats:
     """Cells halved in d and, if ``spread``, in V."""
     low, high, least, most = cells
     own, middle = 0.5 * (low + high), 0.5 * (least + most)

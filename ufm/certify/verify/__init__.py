@@ -22,7 +22,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from flint import arb
 
 from ufm.certify.verify.arithmetic import ball, decimal, integer, outward, rational, shown, toward, working_precision
@@ -96,7 +95,7 @@ def prove(document: dict[str, Any]) -> Proof:
         The document is malformed, states no problem, or its witness proves nothing.
     """
     try:
-        with working_precision(), np.errstate(all="ignore"):
+        with working_precision():
             return _prove(document)
     except MALFORMED as error:
         if isinstance(error, InputError):

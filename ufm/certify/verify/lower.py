@@ -36,7 +36,7 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
     """The proved lower bound with what it was made of; ``upper`` is a proved upper bound."""
     if problem.squared:
         if dual == {}:
-            return _scalars(problem)
+            return scalars_lower(problem)
         # Any slopes will do: the conjugate of squared error is finite everywhere.
         slopes = _written(problem, dual)
         value, zero = _squared(problem, slopes), ZERO
@@ -167,7 +167,7 @@ def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
     return ball(total)
 
 
-def _scalars(problem: ExactProblem) -> Lower:
+def scalars_lower(problem: ExactProblem) -> Lower:
     """Squared error without bias at equal curvature: ``sum_k min_s c (s - t_k)^2 / 2 + phi(s)``, by von Neumann."""
     charge, groups = problem.charge, len(problem.m)
     curvatures = {problem.share[g] / problem.scale_squared[g] for g in range(groups)}
@@ -176,11 +176,11 @@ def _scalars(problem: ExactProblem) -> Lower:
     exact = curvatures.pop()
     value = ZERO
     for g in range(groups):
-        value += problem.m[g] * _scalar(charge, ball(exact), arb(problem.scale_squared[g]).sqrt())
+        value += problem.m[g] * scalar_lower(charge, ball(exact), arb(problem.scale_squared[g]).sqrt())
     return Lower(value, ZERO, arb(1), [0] * groups, [[0] * groups for _ in range(groups)], 1)
 
 
-def _scalar(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
+def scalar_lower(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
     """Lower bound on ``min_s curvature (s - target)^2 / 2 + phi(s)``: concave up to a turn, convex after it."""
 
     def value(s: arb) -> arb:

@@ -67,7 +67,7 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
     if charge.ball:
         gauge = charge.gauge(lengths)
         inside = arb(1) if gauge <= 1 else 1 / gauge
-    logits = _Logits(product, unit, x, b if problem.bias is not None else None, inside, m)
+    logits = _Logits(product, unit, x, b, inside, m)
     loss, own, other = _squared(problem, logits) if problem.squared else _entropy(problem, logits)
     if charge.ball:
         return Upper(loss, width, own, other)

@@ -41,11 +41,11 @@ class Broyden(Method):
         if not (isinstance(self.growth, Real) and self.growth >= 1):
             raise InputError(f"growth is {self.growth!r}; give a factor of at least 1 such as 1000")
 
-    def begin(self, z: Floats) -> _Inverse:
-        return _Inverse(self, z)
+    def begin(self, z: Floats) -> Inverse:
+        return Inverse(self, z)
 
 
-class _Inverse:
+class Inverse:
     """The updates (u_i, v_i), the point from which the last step was taken, and that step."""
 
     jacobians = 0

@@ -116,11 +116,9 @@ def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> t
         factors = newton.factors(now)
         certified = bounds(program, factors)
         gap = certified.upper - certified.lower
-        if best is None:
-            best = factors, certified
-        previous = best[1].upper - best[1].lower
+        previous = np.inf if best is None else best[1].upper - best[1].lower
         idle = 0 if gap < 0.5 * previous else idle + 1
-        if gap < previous or not np.isfinite(previous):
+        if best is None or gap < previous or not np.isfinite(previous):
             best = factors, certified
         # Near rounding a step that gains nothing, or does not halve the gap, is the last.
         near = gap <= 1e-12 * certified.upper

@@ -33,7 +33,7 @@ def _difference(singular: Floats, copies: Floats, kept: float) -> float:
         return 0.0
     parts = singular / largest
     total, size = float(copies @ parts), float(np.sqrt(copies @ parts**2))
-    before = np.cumsum(copies * parts) - copies * parts
+    before = np.concatenate([[0.0], np.cumsum(copies * parts)[:-1]])
     pairs = float((copies * parts) @ before) + 0.5 * float((copies * (copies - 1.0)) @ parts**2)
     return largest * (2.0 * pairs / (total + size) + kept * size)
 
