@@ -149,6 +149,6 @@ def test_heads_may_be_text(text, head):
 def test_a_threshold_that_cannot_be_enclosed_is_no_bad_input(monkeypatch):
     from ufm.analysis.thresholds import budget
 
-    monkeypatch.setattr(budget, "_float_side", lambda *_: 0)
+    monkeypatch.setattr(budget, "float_side", lambda *_: 0)
     with pytest.raises(ufm.ConvergenceError, match="enclosed"):
         ufm.threshold(classes=(5, 5), regularizer=ufm.NormBudget(1, 5))
