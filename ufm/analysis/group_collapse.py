@@ -146,6 +146,7 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
 
 
 def verdict_between(lower: float, upper: float, tolerance: float) -> str:
+    """The verdict on a contrast between these bounds: no, yes or undecided."""
     return "no" if lower > 0 else "yes" if -tolerance <= lower and upper <= tolerance else "undecided"
 
 

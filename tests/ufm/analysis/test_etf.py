@@ -179,7 +179,7 @@ def test_windows_on_the_grid(window, monkeypatch):
     assert all(search for _, search in known.asked[:49])
 
 
-def test_the_seed_is_zero_unless_given(monkeypatch):
+def test_the_random_state_is_zero_unless_given(monkeypatch):
     known = Known(0.0, 0.0)
     monkeypatch.setattr(etf, "Rivals", known)
     assert etf.etf_window(n_classes=3, size=7, regularizer=DECAY, contraction=0.5) == []
@@ -189,19 +189,19 @@ def test_the_seed_is_zero_unless_given(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"classes": 2}, "classes is 2"),
-        ({"classes": 21}, "classes is 21"),
-        ({"classes": 4.0}, "classes is 4.0"),
+        ({"n_classes": 2}, "n_classes is 2"),
+        ({"n_classes": 21}, "n_classes is 21"),
+        ({"n_classes": 4.0}, "n_classes is 4.0"),
         ({"regularizer": ufm.WeightDecay(1e-3, 1e-3, 0.0)}, "without a bias"),
         ({"regularizer": ufm.NormBudget(1, 1)}, "give WeightDecay"),
-        ({"seed": -1}, "^seed"),
-        ({"seed": None}, "^seed"),
+        ({"random_state": -1}, "^random_state"),
+        ({"random_state": None}, "^random_state"),
         ({"size": 0}, "0"),
         ({"contraction": 1.0}, "contraction"),
     ],
 )
 def test_windows_that_are_refused(change, match):
-    arguments = {"classes": 4, "size": 10, "regularizer": DECAY, "contraction": 0.5} | change
+    arguments = {"n_classes": 4, "size": 10, "regularizer": DECAY, "contraction": 0.5} | change
     with pytest.raises(ufm.InputError, match=match):
         ufm.etf_window(**arguments)
 

@@ -251,7 +251,8 @@ def test_pair_depth_needs_an_even_number(classes):
         ({"regularizer": ufm.WeightDecay(1e-3, 1e-3, per_class=True)}, "no effect under decay per class"),
         ({"regularizer": ufm.NormBudget(1, 5)}, "no effect under norm budgets"),
         ({"regularizer": 3}, "regularizer is 3"),
-        ({"head": "explicit"}, "head is 'explicit'"),
+        ({"head": 3}, "head is 3"),
+        ({"head": "explizit"}, "head is 'explizit'"),
         ({"head": ufm.Explicit(2), "regularizer": ufm.NormBudget(1, 5), "minority_count": None}, "under budgets"),
         ({"head": ufm.ReLU()}, "thresholds are known for"),
         ({"head": ufm.DecayedDEQ(0.1, 0.5), "level": "rigorous"}, "best-found"),
@@ -280,7 +281,7 @@ def test_a_bad_start_costs_an_answer_and_never_its_truth(majority, minority, rat
 
     monkeypatch.setattr(budget, "find_root", misled)
     found = None
-    with suppress(ufm.InputError):
+    with suppress(ufm.ConvergenceError):
         found = ufm.threshold(classes=(majority, minority), regularizer=regularizer, level="rigorous")
     assert begun
     if found is None:

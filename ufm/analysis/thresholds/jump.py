@@ -230,6 +230,7 @@ def _apart_groups(program: LogitProgram, height: float) -> Floats:
 
 
 def search_exchange(family: Family, random_state: int) -> Threshold:
+    """The ratio at which separated and collapsed solutions exchange rank, from where collapse begins to exist upwards."""
     tracker = Tracker(family, random_state)
     first, last = max(family.first(), 0.0), family.last()
     at = max(first * (1 + 1e-4), 1.0)
