@@ -6,6 +6,7 @@ The exact value is written out class by class with the naive verifier's model: c
 from __future__ import annotations
 
 import itertools
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -112,6 +113,7 @@ def exact_bound(model: naive.Model, Y: naive.Matrix, upper: Any) -> tuple[Any, A
 
 
 number = naive.number
+lower_and_upper = sys.modules["ufm.certify.primal_dual"]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -626,42 +628,117 @@ def test_logits_that_parameters_may_have_are_below_the_upper_bound():
             assert float(program.mass @ there) <= above
 
 
-@pytest.mark.parametrize("name", ["budget", "per class", "relu, budget", "etf", "etf, budget", "etf on average", "bias"])
-def test_every_part_of_a_lower_bound_has_room_for_rounding(monkeypatch, name):
-    """With a unit of 2^-30 the room can be seen: n units of a sum of n terms for values, prices and norms.
+UNIT = 2.0**-30
+"""A unit so large that the room for rounding can be seen, and all real rounding is far below it."""
 
-    Sums over G groups have G + 16 units, the sum of value and price four; a largest singular value has 4 G + 32, the
-    factors of G have 2 G + 16, and slopes 8 of their own.
+
+@pytest.fixture
+def coarse(monkeypatch):
+    """Bounds as if floats had thirty binary digits."""
+    monkeypatch.setattr(ufm.spectral.program, "UNIT", UNIT)
+    for module in (duality, lower_and_upper):
+        monkeypatch.setattr(module, "UNIT", UNIT)
+        monkeypatch.setattr(module, "gamma", lambda n: n * UNIT / (1 - n * UNIT))
+
+
+def widened(program: LogitProgram, slopes: Any) -> Any:
+    """First-order growth, in units, of what `dual_norms` gives: slopes are off by 8 units of themselves (and of two floors).
+
+    A class's own slope is a sum of the G others (G + 8 more) or is off by 8 itself; sums and factors of G have 2 G + 16, a
+    singular value 4 G + 32, and differences of two slopes 2 (block sums 4) of their sizes.
     """
-    unit = 2.0**-30
+    G, m, others = program.groups, program.multiplicity, program.logit_counts[:-1]
+    invariant, warm, column = program.loss.shift_invariant, program.loss.temperature, program.share / program.scale
+    own, other, within = slopes[-1], slopes[:-1], np.diag(slopes[:-1])
+    size = np.abs(other) + 2 * float(getattr(program.loss, "floor", 0.0))
+    own_error = (others * (G + 16) * size).sum(axis=0) if invariant else 8 * np.abs(own)
+    if isinstance(program.penalty, ufm.spectral.penalties.ColumnPenalty):
+        square = own**2 + (others * other**2).sum(axis=0)
+        moved = (np.abs(own) * own_error + (others * np.abs(other) * 8 * size).sum(axis=0)) / square
+        return np.sqrt(square) * column, moved + 2 * G + 16
+    root = np.sqrt(m)
+    core, error = root[:, None] * other * root, root[:, None] * 8 * size * root
+    off = 1 - np.eye(G)
+    np.fill_diagonal(core, own + (m - 1) * within)
+    block = (off * m[:, None] * (G + 16) * size).sum(axis=0)
+    if not invariant:
+        block = 12 * ((m - 1) * np.abs(within) + np.abs(own))
+    np.fill_diagonal(error, block)
+    scale = warm[:, None] * column
+    largest = np.linalg.norm(scale * core, 2)
+    contrast = np.where(m > 1, np.abs(own - within) * warm * column, 0.0)
+    h = int(contrast.argmax())
+    if contrast[h] > largest:
+        there = own_error[h] + 8 * size[h, h] + 2 * (np.abs(own) + np.abs(within))[h]
+        return contrast[h : h + 1], np.array([there / np.abs(own - within)[h] + 2 * G + 16])
+    return np.array([largest]), np.array([4 * G + 32 + np.linalg.norm(scale * error) / largest + 2 * G + 16])
+
+
+ROOMY = ["budget", "budget, everything", "squares, budget", "relu, budget", "etf", "etf, budget", "etf on average", "plain"]
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("name", [*ROOMY, "everything", "squares", "bias"])
+def test_the_room_for_rounding_in_a_lower_bound(name):
+    """Prices have the room of the norms and that of a sum, values that of a sum, and four units both together."""
     rng = np.random.default_rng(16)
+    scaled = False
     for problem, program in programs(name):
-        G = program.groups
-        given = random_slopes(program, rng, 1e-3 if name == "per class" else 0.5)
-        with monkeypatch.context() as patched:
-            patched.setattr(duality, "UNIT", unit)
-            patched.setattr(duality, "gamma", lambda n: n * unit / (1 - n * unit))
+        G, penalty, m = program.groups, program.penalty, program.multiplicity
+        for spread in (0.05, 0.5):
+            given = np.where(program.logit_counts > 0, random_slopes(program, rng, spread), 0.0)
             found = duality.bound_at(program, given, 1.0)
-        assert found is not None
-        with mpmath.workdps(30):
-            model = naive.Model(problem_data(problem))
-            Y = exact_slopes(model, program, found[1])
-            lower, used, _ = exact_bound(model, Y, mpmath.mpf(1))
-            value = sum(number(model.pi[k]) * model.conjugate(Y, k) for k in range(model.K))
-        price, room = float(value - lower), float(lower) - found[0]
-        if name == "bias":
-            # The residual of the bias has its own error; the norm is scaled to what is allowed, with room.
-            assert room >= (G + 20) * unit * (price + float(value)) * 0.99
-            if not np.array_equal(found[1], np.where(program.logit_counts > 0, given, 0.0)):
-                assert 1 - 40 * (G + 16) * unit <= used <= 1 - (3 * G + 32) * unit
-            continue
-        columns = model.columns
-        # Contrasts are written out; only where the core has the larger norm is it one that LAPACK computes.
-        spread = np.abs(found[1][-1] - np.diag(found[1][:-1])) * program.loss.temperature * program.share / program.scale
-        largest = np.linalg.norm(priced(program, found[1]), 2)
-        core = not columns and largest > np.where(program.contrast_counts > 0, spread, 0.0).max() * (1 + 1e-12)
-        norm = (2 * G + 16) + (4 * G + 32 if core else 0)
-        squared = 2 if name == "etf" else 1
-        least = (squared * norm + (G + 16) + 4) * price + (G + 20) * float(value)
-        most = least + squared * (8 + 8 + 2 * (G + 8) + 8 * G) * price * (1 if columns else 3 * np.sqrt(G))
-        assert 0.999 * least * unit <= room <= 1.01 * most * unit
+            assert found is not None
+            with mpmath.workdps(30):
+                model = naive.Model(problem_data(problem))
+                Y = exact_slopes(model, program, found[1])
+                lower, used, _ = exact_bound(model, Y, mpmath.mpf(1))
+                parts = [number(model.pi[k]) * model.conjugate(Y, k) for k in range(model.K)]
+            value, price, room = float(sum(parts)), float(sum(parts) - lower), float(lower) - found[0]
+            norms, grown = widened(program, given)
+            if penalty.columns and penalty.kind == "price":
+                relative = 2 * (m * norms**2 * grown).sum() / (m * norms**2).sum()
+            elif penalty.columns and penalty.kind == "caps":
+                relative = (m * norms * grown).sum() / (m * norms).sum()
+            elif penalty.columns and penalty.power == 2:
+                relative = (m * norms**2 * grown).sum() / (m * norms**2).sum()
+            else:
+                relative = grown[int(norms.argmax())]
+            expected = (G + 16) * float(sum(abs(v) for v in parts)) + 4 * abs(value)
+            if name == "bias":
+                # The residual is off by 2 G + 24 units of its terms, at least of itself; its square by twice that.
+                assert room >= UNIT * (expected + (G + 20 + 2 * (2 * G + 24)) * price) * 0.999
+                continue
+            expected += (relative + G + 20) * price
+            assert room == pytest.approx(expected * UNIT, rel=2e-3)
+            if used and used > 0.99:
+                scaled = True
+                assert 1 - used == pytest.approx((relative + G + 16) * UNIT, rel=2e-3)
+    assert scaled == (name in ("plain", "everything", "squares")), name
+
+
+@pytest.mark.usefixtures("coarse")
+def test_the_room_for_rounding_in_an_upper_bound():
+    """Where the loss vanishes: the price's accuracy, twice ``4 (r + G) + 24`` of its lengths, and four of the whole."""
+    problem = ufm.Problem([6, 6, 6], regularizer=W(4e-3, 1e-2))
+    program = problem.program()
+    for rank in (0, 1, 3):
+        factors = ufm.spectral.program.Factors(np.array([80.0]), np.zeros((1, rank)), np.zeros((rank, 1)), np.zeros(1))
+        found = level_float(program, factors)
+        singular, copies = program.lengths(factors)
+        price = program.penalty.value(singular, copies)
+        room = 2 * (4 * (rank + 1) + 24) + program.penalty.accuracy(singular) + 4
+        assert found.upper - price == pytest.approx(room * UNIT * price, rel=1e-4)
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("name", ["budget", "layers, budget", "Frobenius DEQ", "etf, budget"])
+def test_the_room_for_rounding_in_a_ball(name):
+    """Scaled to ``(1 - 8 u) / (1 + slack)`` with the gauge's accuracy and G + 16 units."""
+    rng = np.random.default_rng(17)
+    for _, program in programs(name):
+        factors = moved_factors(program, rng, 300.0)
+        lengths = program.lengths(factors)
+        slack = program.groups + 16 + program.penalty.accuracy(lengths[0])
+        size = program.penalty.gauge(*program.lengths(inside(program, factors)))
+        assert 1 - size == pytest.approx((slack + 8) * UNIT, rel=1e-3)
