@@ -247,6 +247,7 @@ def test_a_jump_between_its_bounds(monkeypatch, k):
     assert at(explicit, 7)
     assert at(half, 0.5)
     assert at(together, 1e-6)
+    assert [q.head for q in heard.problems] == [head, head]
     # A thousandth below, and three above, in whole samples of 100.
     sizes = [max(n for _, n in q.counts.groups) for q in heard.problems]
     assert sizes == [int(found.lower * 99.9), int(found.upper * 100.3) + 1]

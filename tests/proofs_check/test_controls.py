@@ -249,6 +249,8 @@ def test_control_of_g1(heard):
 def test_control_of_d8(heard):
     """The explicit head's ratio 7, and half a nat."""
     (found, early), (below, half), (other, explicit) = heard
+    assert [p.head for p in heard.problems] == [ufm.DecayedDEQ(0.05, 0.5), ufm.Explicit()]
+    assert {options["minority_count"] for options in heard.thresholds} == {100}
     assert 9 < found.lower <= found.upper < 11
     assert early.lower == early.upper == pytest.approx(7, abs=0.2)
     assert at(half, 0.5)

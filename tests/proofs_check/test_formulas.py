@@ -328,6 +328,20 @@ def test_code_values_by_matrices(classes, layers):
         assert garrod2025.code_value(p, code, power_shift=1).upper == pytest.approx(deeper.upper, rel=1e-12)
 
 
+@pytest.mark.parametrize("boxes", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("decay", [2.0**-10, 2.0**-6, 0.5])
+def test_codes_are_bounded_from_below_however_few_boxes(monkeypatch, boxes, decay):
+    """Two layers, ten classes: the bound is below the code's value at every multiple, also near zero, where it is log 10."""
+    monkeypatch.setattr(garrod2025, "BOXES", boxes)
+    p = garrod2025.Depth(10, 2, 5, decay)
+    s = np.concatenate([np.geomspace(1e-9, 1, 200), np.linspace(1, 60, 2000)])
+    power = 2 / 3
+    etf = np.log1p(9 * np.exp(-s)) + 9 * decay / power * (s * 5**0.5) ** power
+    pairs = np.log1p(np.exp(-s) + 8 * np.exp(-s / 2)) + 5 * decay / power * (s * 5**0.5) ** power
+    for values, code in ((etf, garrod2025.etf(10)), (pairs, garrod2025.pairs(10))):
+        assert garrod2025.code_value(p, code).lower <= values.min() * (1 + 1e-12)
+
+
 def test_codes_of_odd_and_even_numbers_of_classes():
     for classes in range(4, 12):
         code = garrod2025.pairs(classes)

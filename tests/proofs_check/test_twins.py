@@ -567,6 +567,7 @@ def test_twin_of_d8(heard):
 def test_outside_of_d8(heard):
     """Much decay is the explicit head, ``sqrt(n) = N mu`` at 7; little is slope ``mu / 2``, with 15 for 7."""
     (seven, far), (below, half), (edge, near), (other, fifteen) = heard
+    assert [p.head for p in heard.problems] == [ufm.DecayedDEQ(10.0, 0.5)]
     assert at(seven, 7)
     assert at(far, 7)
     assert at(half, 0.5)
