@@ -15,7 +15,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm._balls import working_precision
 from ufm.errors import InputError
 
@@ -147,7 +147,6 @@ def deep(sizes: tuple[int, ...], layers: int, relative: float) -> Deep:
     return Deep(sizes, layers, decay, decay)
 
 
-@theorem
 class OrthogonalFrame(Theorem):
     r"""The optimum is a general orthogonal frame: logits ``diag(x_k^M / (x_k^M + 1))``, x_k the larger root of
     ``b/n_k = M x^{M-1}/(x^M+1)^2`` with ``b = M N (N lw^M lh)^{1/M}``.
@@ -251,7 +250,6 @@ def survival(p: Deep, level: str, expected: str, what: str) -> Finding:
     return decided(what, expected, found if slack > 0 else "undecided", margin=slack, level=level)
 
 
-@theorem
 class DeadClass(Theorem):
     r"""Class k dies iff (M = 1) ``N^2 lw lh >= n_k``, or (M >= 2) ``b/n_k > (M-1)^{(M-1)/M} / M``: a first-order jump.
 
@@ -306,7 +304,6 @@ class DeadClass(Theorem):
         )  # fmt: skip
 
 
-@theorem
 class Binary(Theorem):
     r"""Two balanced classes through L linear layers are fitted at all iff ``n lh prod lw < (L-1)^{L-1} / (2^{L+1} L^{2L})``.
 

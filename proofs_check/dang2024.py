@@ -10,7 +10,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm.solvers import Gradient
 
 
@@ -47,7 +47,6 @@ def closed_form(p: Sizes, wrong: bool = False) -> Enclosure:
     return Enclosure.ball(value)
 
 
-@theorem
 class NonNegative(Theorem):
     r"""Features >= 0, d >= K, no bias: orthogonal means, ``a_k = log[(K-1)(sqrt(K n_k/(K-1))/(N mu) - 1)]^+``.
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Convex, Factored
@@ -56,7 +56,6 @@ def etf_contrast(classes: int, e_w: float, e_h: float) -> Enclosure:
     return Enclosure.ball(formula)
 
 
-@theorem
 class BalancedETF(Theorem):
     r"""Balanced classes: every optimum is a self-dual simplex ETF, with value ``log(1 + (K-1) exp(-K c/(K-1)))``.
 
@@ -126,7 +125,6 @@ class Imbalanced(NamedTuple):
     e_h: float
 
 
-@theorem
 class Relaxation(Theorem):
     r"""The semidefinite relaxation is exact for wide models and equals the nuclear-norm program.
 
@@ -206,7 +204,6 @@ def collapse_at(instance: Step, ratio: float, level: str, expected: str, what: s
     return decided(what, expected, found.verdict, margin=margin, level=level)
 
 
-@theorem
 class MinorityCollapse(Theorem):
     r"""As ``R -> infinity`` at fixed budgets the minority classifiers become parallel: their cosine tends to 1.
 
@@ -253,7 +250,6 @@ class MinorityCollapse(Theorem):
         yield decided("oversampled minority does not collapse", "no", found.verdict, margin=found.lower, level=level)
 
 
-@theorem
 class ExactThreshold(Theorem):
     r"""The minority collapses iff ``R >= R0``, the unique solution of ``mu(R) (K_A R + K_B) = 1``.
 
@@ -361,7 +357,6 @@ class Reweighted(NamedTuple):
     e_h: float
 
 
-@theorem
 class Oversampling(Theorem):
     r"""Oversampling the minority by R (or weighting its loss by R) restores the simplex ETF, with the balanced value.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm.solvers import Multistart
 
 BOXES = 400
@@ -108,7 +108,6 @@ def best_found(p: Depth) -> ufm.Solution:
     return ufm.solve(problem, method=Multistart(starts=8, effort=0))
 
 
-@theorem
 class DepthBoundary(Theorem):
     r"""With L linear layers the simplex ETF is not optimal for small decay if L = 2 and K >= 6, or L >= 3 and K >= 4.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm.solvers import Factored, Gradient
 
 
@@ -32,7 +32,6 @@ class Dynamics(NamedTuple):
     seed: int
 
 
-@theorem
 class Convexification(Theorem):
     r"""For ``d >= K`` the model equals ``min f(Z) + mu ||Z D^{1/2}||_*``, and within-class features collapse (NC1).
 
@@ -109,7 +108,6 @@ class Margin(NamedTuple):
     bias: float | None
 
 
-@theorem
 class GroupCollapse(Theorem):
     r"""A group of at least two classes of equal size ``n_g`` collapses iff ``sqrt(n_g) <= N mu``.
 

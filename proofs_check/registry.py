@@ -1,7 +1,7 @@
 """What a theorem is to this book, and the list of all of them.
 
-A theorem is one class with a docstring that states the claim. Adding one is one class in one file; the report, the
-command line and the tests enumerate the registry and ask for nothing more.
+A theorem is one subclass of `Theorem` with a docstring that states the claim. Adding one is one class in the file of its
+paper; the report, the command line and the tests enumerate the book and ask for nothing more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PAPERS = (
     "sunshi2024_decay",
     "sunshi2024_dynamics",
 )
-"""Modules that register theorems, in order of appearance."""
+"""Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")
 
 
@@ -125,22 +125,23 @@ class Verdict:
         return lines
 
 
-_REGISTRY: dict[str, type[Theorem]] = {}
-
-
-def theorem(cls: type[Theorem]) -> type[Theorem]:
-    """Class decorator: enter a theorem into the book."""
-    if cls.id in _REGISTRY:
-        raise ValueError(f"theorem {cls.id} is registered twice")
-    _REGISTRY[cls.id] = cls
-    return cls
-
-
 def all_theorems() -> dict[str, type[Theorem]]:
-    """Every theorem by its identifier."""
+    """Every theorem by its identifier: the subclasses of `Theorem` that the modules in `PAPERS` define, in their order.
+
+    Raises
+    ------
+    ValueError
+        Two theorems have the same identifier.
+    """
+    book: dict[str, type[Theorem]] = {}
     for paper in PAPERS:
-        import_module(f"proofs_check.{paper}")
-    return dict(_REGISTRY)
+        module = import_module(f"proofs_check.{paper}")
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Theorem) and value.__module__ == module.__name__:
+                if value.id in book:
+                    raise ValueError(f"two theorems are named {value.id}")
+                book[value.id] = value
+    return book
 
 
 def select(names: Iterable[str]) -> list[type[Theorem]]:

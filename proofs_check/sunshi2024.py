@@ -16,7 +16,7 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
 from proofs_check.fang2021 import etf_value, step_counts
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Gradient
@@ -37,7 +37,6 @@ class Trained(NamedTuple):
     rho: float
 
 
-@theorem
 class SpectralBudget(Theorem):
     r"""A linear DEQ with ``||A||_2 <= rho`` is the explicit model with ``c / (1 - rho)``, or with ``mu (1 - rho)``.
 
@@ -128,7 +127,6 @@ class BalancedDEQ(NamedTuple):
     rho: float
 
 
-@theorem
 class BalancedValue(Theorem):
     r"""Balanced DEQ: value ``log(1 + (K-1) exp(-K c / ((K-1)(1-rho))))``, below the explicit net's for every rho > 0.
 
@@ -194,7 +192,6 @@ class CollapseDEQ(NamedTuple):
     relative: float
 
 
-@theorem
 class ThresholdDEQ(Theorem):
     r"""Minority collapse of the linear DEQ sets in at ``R0(c / (1 - rho))``: later than the explicit net's, but it does."""
 
@@ -264,7 +261,6 @@ class Fixed(NamedTuple):
     rho: float
 
 
-@theorem
 class ETFOnlyInTheLimit(Theorem):
     r"""At fixed R > 1 the DEQ's ETF (and self-duality) is a limit ``c / (1 - rho) -> infinity``, never reached.
 

@@ -16,7 +16,7 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
 from proofs_check.fang2021 import etf_value
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm.problem.heads import Head
 from ufm.solvers import Multistart
 
@@ -56,7 +56,6 @@ class Frobenius(NamedTuple):
     budget: float
 
 
-@theorem
 class FrobeniusBudgetOnA(Theorem):
     r"""A linear DEQ with ``||A||_F^2 <= E_A``: on balanced classes the simplex ETF is *not* optimal for larger E_A.
 
@@ -174,7 +173,6 @@ class ExtraLayer(NamedTuple):
     e_h: float
 
 
-@theorem
 class FrobeniusBudgetOnALayer(Theorem):
     r"""An extra explicit layer with a Frobenius budget: on balanced classes the simplex ETF is *not* optimal.
 

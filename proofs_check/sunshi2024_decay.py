@@ -16,7 +16,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm.solvers import Gradient, Multistart
 from ufm.spectral.penalties import MinimaxConcave
 
@@ -71,7 +71,6 @@ def least_cost(p: Map, logits: np.ndarray) -> float:
     return best
 
 
-@theorem
 class MinimaxPenalty(Theorem):
     r"""A linear DEQ with decay on A is the *minimax concave penalty* ``mu s (1-a) + la a^2/2``, ``a = min(mu s/la, g)``.
 
@@ -197,7 +196,6 @@ JUMP = Enclosure(0.5, 0.5)
 TOGETHER = Enclosure(1e-6, 1e-6)
 
 
-@theorem
 class FirstOrderCollapse(Theorem):
     r"""With decay on A minority collapse comes at a larger ratio than the explicit head's, and by a first-order jump.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Gradient
@@ -45,7 +45,6 @@ def problem(p: Free) -> ufm.Problem:
     return ufm.Problem(ufm.ClassCounts.parse(p.counts), regularizer=p.regularizer, head=ufm.LinearDEQ(RHO))
 
 
-@theorem
 class Dynamics(Theorem):
     r"""Gradient descent on W, A, h of a linear DEQ ends at the certified optimum on either side of R0, but for a band below it.
 

@@ -11,7 +11,7 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
 from proofs_check.fang2021 import etf_value
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 
 
 class Fixed(NamedTuple):
@@ -28,7 +28,6 @@ def solved(p: Fixed, level: str, average: bool = False) -> ufm.Solution:
     return ufm.solve(problem, level=level)
 
 
-@theorem
 class FixedClassifier(Theorem):
     r"""With W a fixed simplex ETF and ``|h_ki|^2 <= E_H`` the features align with W for every n_k.
 

@@ -14,7 +14,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 
 
 class Biased(NamedTuple):
@@ -65,7 +65,6 @@ def mean_direction(solution: ufm.Solution) -> float:
     return float(np.abs(plain.sum(axis=0)).max())
 
 
-@theorem
 class FreeMean(Theorem):
     r"""Contrasts have singular value ``1 - t``, ``t = K sqrt(n lw lh)``; the optimum is a simplex ETF iff ``lb <= t/(1-t)``.
 

@@ -10,7 +10,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem, theorem
+from proofs_check.registry import Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Multistart
@@ -42,7 +42,6 @@ def closed_form(p: Balanced, shift: int = 1):
     return a, ((-a).exp() * (k - 1)).log1p() + cost * (k - 1) * a
 
 
-@theorem
 class ClosedForm(Theorem):
     r"""Balanced weight decay: ``Z = a S``, ``a = log(1/(sqrt(n) mu) - (K-1))`` if ``K sqrt(n) mu < 1``, else 0.
 
@@ -131,7 +130,6 @@ def planted(problem: ufm.Problem) -> Iterator[tuple[str, ufm.Parameters]]:
             yield f"{name} code", problem.parameters(program, program.factors(point))
 
 
-@theorem
 class BenignLandscape(Theorem):
     r"""Balanced cross-entropy with decay, d > K: critical points are global minimisers or strict saddles.
 
