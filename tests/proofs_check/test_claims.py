@@ -296,7 +296,7 @@ def test_ends_of_descent(monkeypatch, k):
     trained, solved = heard.problems
     assert trained == solved
     assert trained == ufm.Problem(ufm.ClassCounts.parse(p.counts), regularizer=p.regularizer, head=ufm.LinearDEQ(0.3))
-    descent = Gradient(rule="heavy-ball", tolerance=1e-9, max_iterations=20_000, seed=0)
+    descent = Gradient(rule="heavy-ball", tolerance=1e-9, max_iterations=20_000, random_state=0)
     assert heard.methods == [descent, "auto"]
     assert at(optimum, SOLVE(solved, level="rigorous").certificate.upper)
     found = SOLVE(trained, method=descent)

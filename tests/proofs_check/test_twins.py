@@ -689,7 +689,7 @@ def test_relaxations_are_semidefinite_and_training_is_descent(monkeypatch, k):
     assert relaxed.methods == ["auto", Convex(profile="scs-1e-9", formulation="sdp")]
     trained = hear(monkeypatch, "H1", lambda claim: claim.check(claim.grid()[k], "rigorous"))
     p = BOOK["H1"]().grid()[k]
-    assert trained.methods == [Gradient(rule=p.rule, seed=p.seed), "auto"]
+    assert trained.methods == [Gradient(rule=p.rule, random_state=p.seed), "auto"]
     deq = hear(monkeypatch, "D1", lambda claim: claim.check(claim.grid()[k], "rigorous"))
     assert isinstance(deq.methods[0], Gradient)
     assert deq.methods[1] == "auto"
