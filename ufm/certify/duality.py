@@ -58,9 +58,8 @@ def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[flo
         The bound, at least what slopes of zero prove.
     (G + 1, G) float64
     """
-    least = zero_bound(program)
     if not (np.isfinite(slopes).all() and np.isfinite(upper)):
-        return least
+        return zero_bound(program)
     slopes = np.where(program.logit_counts > 0, slopes, 0.0)
     if program.loss.shift_invariant:
         # Others that have all the probability together leave no room for rounding.
@@ -69,6 +68,9 @@ def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[flo
             slopes = slopes * (1.0 - room)
         slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
     found = bound_at(program, slopes, upper)
+    if found is not None and found[0] > 0 and program.loss.encloses and not program.loss.smoothing:
+        return found  # these losses come as near to zero as they like, so slopes of zero prove nothing more
+    least = zero_bound(program)
     return found if found is not None and found[0] > least[0] else least
 
 

@@ -62,15 +62,22 @@ def scalar_bound(program: LogitProgram) -> float:
         return np.where(falling, high, start)
 
     # Where the best point is zero, the strongly convex part may still have a minimum of its own: evaluate it there.
-    at = np.where(found < safe, lowest(safe, np.maximum(safe, target)), found)
+    early = found < safe
+    at = np.where(early, lowest(safe, np.maximum(safe, target)), found) if early.any() else found
     rate, error = slope(at)
     # Where F rises already at the start of the strongly convex part, its least value there is the first one.
     rising = (at <= safe) & (rate > error)
     strong = value(at) - np.where(rising, 0.0, (np.abs(rate) + error) ** 2 / curvature)
-    touched = lowest(turn, safe)
-    rate, error = slope(touched)
-    fall = np.maximum(np.maximum(rate + error, 0.0) * (touched - turn), np.maximum(error - rate, 0.0) * (safe - touched))
-    tangent = value(touched) - fall * (1.0 + 8 * UNIT)
     concave = np.minimum(value(np.zeros_like(turn)), value(turn))
+
+    def tangent_at(touched: Floats) -> Floats:
+        """Bound on the convex part up to `safe` by its tangent at a point there."""
+        rate, error = slope(touched)
+        fall = np.maximum(np.maximum(rate + error, 0.0) * (touched - turn), np.maximum(error - rate, 0.0) * (safe - touched))
+        return value(touched) - fall * (1.0 + 8 * UNIT)
+
+    tangent = tangent_at(safe)
+    if ((safe > 0) & (tangent < np.minimum(strong, concave))).any():
+        tangent = np.maximum(tangent, tangent_at(lowest(turn, safe)))
     least = np.minimum(strong, np.where(safe > 0, np.minimum(tangent, concave), np.inf))
     return float(program.multiplicity @ np.maximum(least, 0.0)) * (1.0 - (program.groups + 16.0) * UNIT)

@@ -29,6 +29,7 @@ from ufm.problem.regularizers import WeightDecay
 from ufm.solvers.nonconvex.descent import Descent, Found
 from ufm.spectral.program import LogitProgram, Point
 
+NEARLY_ZERO = np.array([1e-200])
 SEPARATED = 1e-3
 """Logit contrast (nats) from which minority classes count as separated."""
 MAX_CLASSES = 20
@@ -124,9 +125,12 @@ class Family:
 
     def first(self) -> float:
         """Ratio below which the collapsed solution is not even a local minimum; 0 where it always is one."""
-        slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])
-        # That of several linear layers has an infinite slope at zero.
-        return self.balanced(slope) if slope < 1e50 else 0.0
+        return 0.0 if self.steep else self.balanced(float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]))
+
+    @property
+    def steep(self) -> bool:
+        """Whether the penalty has an infinite slope at zero, as that of several linear layers."""
+        return float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]) > 1e50
 
     def last(self) -> float | None:
         """Ratio above which collapse is proved, or None."""
@@ -212,7 +216,8 @@ class Tracker:
         zero = np.zeros(2)
         apart, together = np.inf, np.inf
         # Where the penalty has an infinite slope at zero, solutions without a gap between the groups are minima of their own.
-        for height, gap in ((x, gap) for x in CONTRASTS for gap in (x, 0.0)):
+        gaps = (1.0, 0.0) if self.family.steep else (1.0,)
+        for height, gap in ((x, share * x) for x in CONTRASTS for share in gaps):
             core = _apart_groups(program, gap)
             for x in (height * program.scale[0], 0.0):
                 together = min(together, descent.run(Point(np.array([x, 0.0]), core, zero), STEPS, adapt=False).value)
