@@ -110,8 +110,8 @@ def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> t
         damping = 0.01 * damping if damping > 1e-13 else 0.0
         progress = (now.value - found.value) / max(abs(now.value), 1e-300)
         now, calm = found, 0.0 <= progress < 1e-3
-        # Quadratic convergence: the gap after a step is about the progress that the step made.
-        if progress > 1e-11 and iteration < max_iterations:
+        # Quadratic convergence: the next step makes about the square of this progress, so a certificate pays from here on.
+        if progress > 1e-13 and iteration < max_iterations:
             continue
         factors = newton.factors(now)
         certified = bounds(program, factors)
@@ -122,7 +122,8 @@ def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> t
             best = factors, certified
         # Near rounding a step that gains nothing, or does not halve the gap, is the last.
         near = gap <= 1e-12 * certified.upper
-        if gap <= tolerance * certified.upper or idle >= (1 if near else 2 if gap <= 1e-11 * certified.upper else 25):
+        still = near and abs(progress) <= 1e-15
+        if gap <= tolerance * certified.upper or still or idle >= (1 if near else 2 if gap <= 1e-11 * certified.upper else 25):
             break
     assert best is not None
     return best[0], best[1], iteration, evaluations
