@@ -1,6 +1,6 @@
-"""ufm: a laboratory for neural-collapse theory, with a certificate attached to every answer."""
+"""ufm: unconstrained-feature models of neural collapse, solved with certified bounds on the optimum."""
 
-import ufm._interrupts  # noqa: F401  # isort: skip  (first: Ctrl-C is quiet from here on where this is a command)
+import ufm._interrupts  # noqa: F401  # isort: skip  (first: in commands Ctrl-C then ends without a traceback)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ __all__ = [
 ]
 
 _LAZY = ("conventions", "plot", "sweep", "training")
-"""Modules that are loaded when they are first asked for."""
+"""Modules that are imported at their first use."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,15 +1,17 @@
-"""The exceptions that users meet, and how their sentences echo what was given."""
+"""The exceptions of this package, and how values and messages are shortened in them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 LONGEST = 480
-"""Characters of a message at the most, whatever it quotes: with the name of the command in front it stays below 500."""
+"""Largest length of a message in characters; with the name of the command in front it stays below 500."""
 
 
 def brief(value: Any, most: int = 80) -> str:
-    """``repr`` of a value for a message, its middle left out where it is long; values that cannot be written have their type.
+    """``repr`` of a value for a message, at most ``most`` characters; the middle of a longer one is left out.
+
+    Where ``repr`` fails, the type of the value is given instead.
 
     >>> brief("a" * 1000, 20)
     "'aaaaaaa ... aaaaaa'"
@@ -21,7 +23,7 @@ def brief(value: Any, most: int = 80) -> str:
 
 
 def sentence(text: str) -> str:
-    """One line of printable characters, at most `LONGEST` of them: the beginning and the remedy at the end are kept.
+    """A text as one line of at most `LONGEST` printable characters; where it is longer, its middle is left out.
 
     >>> sentence("two\\nlines")
     'two lines'
@@ -38,21 +40,27 @@ def _shortened(text: str, most: int) -> str:
 
 
 class InputError(ValueError):
-    """Bad arguments: the message is one sentence that names the argument, its value and the remedy."""
+    """An invalid argument. The message is one sentence with the argument, its value and what to give instead."""
 
     def __init__(self, message: object = "") -> None:
         super().__init__(sentence(str(message)))
 
 
 class RunError(RuntimeError):
-    """A run that its surroundings ended, such as a worker process that died or a full disk; one sentence says what to do."""
+    """A run that failed for an outside reason, such as a worker process that died or a full disk.
+
+    The message is one sentence that states what to do.
+    """
 
     def __init__(self, message: object = "") -> None:
         super().__init__(sentence(str(message)))
 
 
 class ConvergenceError(RuntimeError):
-    """A computation that did not reach its tolerance where going on would mislead; one sentence says why and what to change."""
+    """A computation that did not reach its tolerance, so that a result would be misleading.
+
+    The message is one sentence with the reason and what to change.
+    """
 
     def __init__(self, message: object = "") -> None:
         super().__init__(sentence(str(message)))

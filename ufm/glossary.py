@@ -1,7 +1,6 @@
-"""What every printed name means: metrics, rows of tables, keys of JSON, values of a status.
+"""The glossary: the meaning of every printed name, such as metrics, rows of tables, keys of JSON, values of a status.
 
-The text lives here once: ``ufm explain`` shows it, and docs/glossary.md is `markdown` of it
-(``python -m ufm.glossary > docs/glossary.md``).
+``ufm explain`` shows these texts, and docs/glossary.md is made of them (``python -m ufm.glossary > docs/glossary.md``).
 
 Notation: K classes, N samples, class sizes n_k, classifier W with rows w_k, features h of samples, class means m_k (raw), and
 M for the class means minus their own mean (each class counts the same). ``|.|`` is the Frobenius norm of matrices and the
@@ -22,14 +21,16 @@ FANG = "Fang, He, Long & Su, PNAS 118(43), 2021"
 
 
 class Term(NamedTuple):
-    """A printed name.
+    """A printed name and its meaning.
 
+    Attributes
+    ----------
     name : str, as it is printed
     meaning : str, one or two sentences
     formula : str, or ""
     range : str, values that it can take, with their unit; or ""
     source : str, a paper or a file of this project; or ""
-    also : tuple of str, other names of the same thing, as rows of tables and keys of JSON have them
+    also : tuple of str, other names of the same thing in rows of tables and keys of JSON
     """
 
     name: str
@@ -275,8 +276,9 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "zero",
-            "Status of a certified optimum that is zero, because the decay outweighs the data.",
-            "N mu >= sqrt(n_max) with mu = sqrt(LW LH), for decay per sample and an explicit head",
+            "Status of a certified optimum that is zero, because the decay is too large for the data.",
+            "N mu >= |S D^(1/2)|_2 with D = diag(n_k), mu = sqrt(LW LH), for plain cross-entropy without bias, decay per "
+            "sample and an explicit head; N mu >= sqrt(n_max) suffices, and is equivalent where two classes have size n_max",
             "",
             RATIO,
         ),
@@ -403,7 +405,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             RATIO,
             ("continuous", "jump"),
         ),
-        Term("note", "What else a reader of the answer must know."),
+        Term("note", "A remark on the answer, or on what it does not include."),
     ),
     "Distance to theory": (
         Term(
@@ -555,8 +557,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "control: distinct",
-            "Most fixed points that were found for one test sample from 5 random starts. A probe: 1 proves nothing, the "
-            "contraction does.",
+            "Largest number of fixed points found for one of some 200 test samples, from 5 random starts. That only one is "
+            "found does not prove that there is only one; a spectral norm of the layer's matrix below 1 does.",
             "",
             "a whole number from 0 (none converged) to 5",
             "ufm/deq",
@@ -564,8 +566,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "control: moved",
-            "What solving adds to one application of the layer, as the median over test samples; near 0 the equilibrium does "
-            "nothing.",
+            "Relative distance of the equilibrium from one application of the layer, median over test samples; near 0 solving "
+            "has no effect.",
             "median_i |z_i* - f(0)| / |z_i*|",
             "0 or more",
             "ufm/deq",
@@ -657,7 +659,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
 
 
 def _key(name: str) -> str:
-    """A name as it is compared: small letters, one kind of space, without a remark in brackets at its end."""
+    """A name in the form in which names are compared: lower case, single spaces, without brackets at its end."""
     name = name.strip()
     if name.endswith(")"):
         name = name.rpartition("(")[0]
@@ -675,12 +677,12 @@ for _terms in GLOSSARY.values():
 
 
 def explained(name: str) -> Term:
-    """The term of a printed name: a metric, a row of a table, a key of JSON, a status.
+    """The term for a printed name: a metric, a row of a table, a key of JSON, a status.
 
     Raises
     ------
     InputError
-        There is no such term; close ones are named.
+        There is no such term; the message suggests similar ones.
 
     Examples
     --------
@@ -704,7 +706,7 @@ def names() -> list[str]:
 
 
 def markdown() -> str:
-    """The glossary as docs/glossary.md."""
+    """The glossary as Markdown, the text of docs/glossary.md."""
     lines = [
         "# Glossary",
         "",

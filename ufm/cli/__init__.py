@@ -1,7 +1,8 @@
-"""The door of every command line: one sentence for every failure, documented exit codes, and a quiet end when interrupted.
+"""Entry point of all command lines: turns exceptions into exit codes and one line on stderr.
 
-JSON goes to stdout, everything said to people to stderr or as a table. Exit codes: 0 success, 1 a claim or a run failed, 2 bad
-input (one line on stderr says what to do), 130 interrupted, 141 the reader of stdout went away, 143 terminated.
+Results go to stdout, as JSON or as a table, and progress and messages to stderr. Exit codes: 0 success, 1 a claim or a run
+failed, 2 invalid input (one line on stderr says what to do), 130 interrupted, 141 stdout was closed by its reader, 143
+terminated.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ def main() -> None:
 
 
 def guarded(application: typer.Typer | str, name: str) -> NoReturn:
-    """Run the command line of this process and leave with its exit code.
+    """Run the command line of this process and exit with its exit code.
 
     Parameters
     ----------
-    application : Typer, or where it is: "module:attribute", loaded here so that Ctrl-C is quiet during imports too
-    name : str, what messages begin with
+    application : Typer or str
+        As text "module:attribute"; the module is imported here, so that Ctrl-C during imports gives no traceback.
+    name : str, name of the command, with which messages begin
     """
     while_loading(name)
     if isinstance(application, str):
@@ -39,7 +41,7 @@ def guarded(application: typer.Typer | str, name: str) -> NoReturn:
         application = getattr(import_module(module), attribute)
     assert not isinstance(application, str)
     for stream in (sys.stdout, sys.stderr):
-        # Names of files may have bytes that are no text; they are shown, and never the cause of a failure.
+        # Names of files may have bytes that are not valid text; printing them must not fail.
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with orderly():
@@ -48,13 +50,18 @@ def guarded(application: typer.Typer | str, name: str) -> NoReturn:
 
 
 def outcome(application: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> int:
-    """Exit code of a command line, with one line on stderr where it is not 0 or a claim's 1.
+    """Run a command line; an exception of this package or of the system becomes an exit code and one line on stderr.
 
     Parameters
     ----------
     application : Typer
-    name : str, what messages begin with
-    arguments : the words after the name; None takes those of this process
+    name : str, name of the command, with which messages begin
+    arguments : sequence of str or None, the arguments; None takes those of this process
+
+    Returns
+    -------
+    int
+        The exit code, see `ufm.cli`.
     """
     try:
         code = application(args=None if arguments is None else list(arguments), standalone_mode=False, prog_name=name)
@@ -72,14 +79,14 @@ def outcome(application: typer.Typer, name: str, arguments: Sequence[str] | None
         _discard_stdout()
         return 141
     except SystemExit as error:
-        # Rich turns a pipe without a reader into this; nothing else in these commands does.
+        # Rich raises this where the reader of a pipe has closed it; nothing else in these commands does.
         return 141 if isinstance(error.__context__, BrokenPipeError) else error.code if isinstance(error.code, int) else 1
     except OSError as error:
         _discard_stdout()
         file = f" {error.filename!r}" if error.filename else ""
         return _said(name, f"the output or a file{file} cannot be written: {error.strerror or error}; free space there", 2)
     except Exception as error:
-        # Usage errors of the command-line library, whichever module it keeps them in.
+        # Usage errors of the command-line library; the module of their class depends on its version.
         if not hasattr(error, "format_message"):
             raise
         return _said(name, error.format_message(), 2)  # type: ignore[attr-defined]
@@ -101,7 +108,7 @@ def _said(name: str, message: str, code: int) -> int:
 
 
 def _discard_stdout() -> None:
-    """What is still buffered goes nowhere: flushed at the end it would fail a second time."""
+    """Discard the buffered output: flushing it at exit would fail again."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What the commands share: the application, options with their help, parsing of numbers, progress, JSON and tables."""
+"""Shared parts of the commands: the application, options with their help, parsing of numbers, progress, JSON and tables."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from ufm.problem import ClassCounts, NormBudget, Problem, WeightDecay
 
 NOTICED = 1.0
-"""Seconds of silence that nobody wonders about."""
+"""Seconds after which a command that is still running says what it does."""
 UNCUT = 2000
-"""Characters of a line that is not written to a terminal."""
+"""Width of tables, in characters, where stdout is not a terminal."""
 CONTEXT = {"help_option_names": ["-h", "--help"]}
-"""What every command line of this project says when it is asked for help."""
+"""Settings of all command lines of this project: their help has both options."""
 
 
 def application(*, completion: bool = False) -> typer.Typer:
-    """A command line in plain text whose commands all take ``-h`` and ``--help``, with completion for shells or without."""
+    """A new command line with plain-text help under ``-h`` and ``--help``; ``completion`` adds completion for shells."""
     return typer.Typer(
         add_completion=completion, context_settings=CONTEXT, rich_markup_mode=None, pretty_exceptions_enable=False
     )
 
 
 def examples(*lines: str) -> str:
-    """The end of a help text: command lines as they are typed."""
+    """The examples at the end of a help text, one command line each."""
     return "\n".join(("\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  $ {line}" for line in lines)))
 
 
 def choices(*words: str) -> Callable[[str], list[str]]:
-    """What a shell offers where one of these words belongs."""
+    """A function that completes a partial word to those of these words that begin with it."""
 
     def offered(incomplete: str) -> list[str]:
         return [word for word in words if word.startswith(incomplete)]
@@ -77,7 +77,7 @@ Budget = Annotated[
     str | None,
     typer.Option(
         metavar="EW,EH",
-        help="Norm budgets in the place of --decay: |W|^2 / K is at most EW, and the mean over the K classes of the mean |h|^2 "
+        help="Norm budgets instead of --decay: |W|^2 / K is at most EW, and the mean over the K classes of the mean |h|^2 "
         "in a class is at most EH. Example: 1,5.",
     ),
 ]
@@ -106,7 +106,7 @@ ConventionOption = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=choices(*CONVENTIONS),
-        help="How the numbers of --decay are meant: mean-half, mean-full, sum-half, sum-full or fang. "
+        help="Convention of the numbers of --decay: mean-half, mean-full, sum-half, sum-full or fang. "
         "The command 'ufm explain convention' states them.",
     ),
 ]
@@ -116,7 +116,23 @@ app = application(completion=True)
 
 
 def numbers(name: str, text: str, least: int, most: int) -> list[float]:
-    """Between ``least`` and ``most`` numbers separated by commas."""
+    """Parse numbers separated by commas.
+
+    Parameters
+    ----------
+    name : str, of the option, for the message
+    text : str, as it was given
+    least, most : int, smallest and largest number of values
+
+    Returns
+    -------
+    list of float
+
+    Raises
+    ------
+    InputError
+        Text that is no number, or too few or too many of them.
+    """
     parts = text.split(",")
     try:
         values = [float(part) for part in parts]
@@ -130,7 +146,13 @@ def numbers(name: str, text: str, least: int, most: int) -> list[float]:
 
 
 def whole_pair(text: str) -> tuple[int, int]:
-    """Two whole numbers KA,KB."""
+    """Parse two whole numbers KA,KB, of majority and of minority classes.
+
+    Raises
+    ------
+    InputError
+        Anything else.
+    """
     parts = text.split(",")
     if len(parts) != 2 or not all(re.fullmatch(r"[0-9]{1,18}", part.strip()) for part in parts):
         raise InputError(f"--classes is {brief(text)}; give two whole numbers KA,KB such as 5,5")
@@ -138,7 +160,25 @@ def whole_pair(text: str) -> tuple[int, int]:
 
 
 def regularizer(decay: str | None, budget: str | None, convention: str, counts: ClassCounts | None) -> WeightDecay | NormBudget:
-    """Weight decay or norm budgets from the options."""
+    """Weight decay or norm budgets from the options of a command.
+
+    Parameters
+    ----------
+    decay : str or None, LW,LH or LW,LH,LB as numbers
+    budget : str or None, EW,EH as numbers
+    convention : str, one of `ufm.conventions.CONVENTIONS`, for the decay
+    counts : ClassCounts or None, class sizes, on which some conventions depend
+
+    Returns
+    -------
+    WeightDecay or NormBudget
+        In the convention of this package: half of the decays beside the mean loss, features per sample.
+
+    Raises
+    ------
+    InputError
+        Both or neither of decay and budget, values that do not fit, an unknown convention, or one that does not apply.
+    """
     from ufm.problem import NormBudget
 
     if (decay is None) == (budget is None):
@@ -156,12 +196,12 @@ def regularizer(decay: str | None, budget: str | None, convention: str, counts: 
 
 
 def solving(problem: Problem, method: str = "auto") -> AbstractContextManager[None]:
-    """`working` on a solution; refuses one that would take hours.
+    """A context manager that says on stderr that a problem is being solved, see `working`.
 
     Raises
     ------
     InputError
-        The route that fits would take more time or memory than a command should.
+        The solver would take more time or memory than a command allows.
     """
     from ufm.solvers.estimate import about, seconds_for
 
@@ -172,16 +212,16 @@ def solving(problem: Problem, method: str = "auto") -> AbstractContextManager[No
 
 @contextmanager
 def working(what: str) -> Generator[None, None, None]:
-    """Say on stderr what runs, where it takes longer than `NOTICED`.
+    """A context manager that says on stderr what is running, if it takes longer than `NOTICED`.
 
-    On a terminal a spinner and the elapsed time, which vanish at the end; elsewhere one plain line. Stdout is left alone.
+    On a terminal it shows a spinner with the elapsed time and removes them at the end; otherwise it writes one line.
     """
     began, finished = monotonic(), Event()
 
     def tell() -> None:
         if finished.wait(NOTICED) or sys.stderr is None:
             return
-        with suppress(OSError, ValueError):  # a stream that nobody reads any more is no reason to fail
+        with suppress(OSError, ValueError):  # a closed stderr must not make the command fail
             if sys.stderr.isatty():
                 _spin(sentence(what), began, finished)
             else:
@@ -197,7 +237,7 @@ def working(what: str) -> Generator[None, None, None]:
 
 
 def _spin(what: str, began: float, finished: Event) -> None:
-    """A spinner until something has finished."""
+    """Show a spinner until ``finished`` is set."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -209,12 +249,12 @@ def _spin(what: str, began: float, finished: Event) -> None:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """One JSON object on stdout."""
+    """Print one JSON object on stdout."""
     print(json.dumps(result, allow_nan=False))
 
 
 def console() -> Console:
-    """The console of stdout: as wide as its terminal, and so wide that nothing is cut where it is a file or a pipe."""
+    """The console of stdout: as wide as its terminal; `UNCUT` characters wide where stdout is a file or a pipe."""
     from rich.console import Console
 
     found = Console()
@@ -222,13 +262,13 @@ def console() -> Console:
 
 
 def table(title: str, rows: list[tuple[str, str]], *, header: tuple[str, str] | None = None) -> None:
-    """A titled table of names and values on stdout, as wide as its terminal: long names and values go on in the next line.
+    """Print a table of names and values on stdout, as wide as its terminal; longer names and values are wrapped.
 
     Parameters
     ----------
-    title : in one line above
-    rows : names and values, shown as they are
-    header : headings of both columns
+    title : str, printed in the line above
+    rows : list of (name, value)
+    header : (str, str) or None, headings of both columns
     """
     from rich.table import Table
     from rich.text import Text
@@ -239,5 +279,5 @@ def table(title: str, rows: list[tuple[str, str]], *, header: tuple[str, str] | 
     for column, style in zip(table.columns, ("bold", ""), strict=True):
         column.overflow, column.style = "fold", style
     for name, value in rows:
-        table.add_row(Text(name), Text(value))  # as it is: names of files may look like markup
+        table.add_row(Text(name), Text(value))  # not as markup, which names of files may look like
     out.print(table)

@@ -1,4 +1,4 @@
-"""``ufm explain``."""
+"""The command ``ufm explain``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ufm measure``: a network of the user's own, from an ``.npz``."""
+"""The command ``ufm measure``, for the last layer of a user's network in an ``.npz`` file."""
 
 from __future__ import annotations
 

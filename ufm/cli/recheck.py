@@ -1,4 +1,4 @@
-"""``ufm recheck``."""
+"""The command ``ufm recheck``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ufm solve``."""
+"""The command ``ufm solve``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ufm sweep run | status | export | list``."""
+"""The commands ``ufm sweep run``, ``status``, ``export`` and ``list``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="A store tha
 
 @group.callback(invoke_without_command=True, epilog=examples("ufm sweep run phase --out phase.db", "ufm sweep status phase.db"))
 def _commands(context: typer.Context) -> None:
-    """Sweep over parameters, into a file that resumes.
+    """Sweep over parameters, with results in a file.
 
     A spec names a task (solve, threshold or train), what is fixed, and the grid; README.md has one. Results go to one SQLite
     file; the same command continues a run that was interrupted.
@@ -62,7 +62,7 @@ def run_command(
 
     started = perf_counter()
     check_workers(workers)
-    exists(Path(out), "store")  # refuses names that no file can have
+    exists(Path(out), "store")  # raises InputError for names that no file can have
     asked = Spec.load(spec)
     console = Console(stderr=True)
     console.print(
@@ -90,7 +90,7 @@ def run_command(
 
 @group.command("status", epilog=examples("ufm sweep status phase.db --json"))
 def status_command(store: StoreArgument, as_json: Json = False) -> None:
-    """Say how far a store is, and what it was made from."""
+    """Show the progress of a store, its title and versions."""
     from ufm.sweep import Store
 
     with Store(store) as opened:

@@ -1,4 +1,4 @@
-"""``ufm threshold``."""
+"""The command ``ufm threshold``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ufm train`` and ``ufm compare``."""
+"""The commands ``ufm train`` and ``ufm compare``."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def train_command(
     ] = 0.0,
     optimizer: Annotated[
         str,
-        typer.Option(metavar="NAME", autocompletion=choices("adam", "sgd"), help="Optimiser: adam, or sgd (with momentum)."),
+        typer.Option(metavar="NAME", autocompletion=choices("adam", "sgd"), help="Optimizer: adam, or sgd (with momentum)."),
     ] = "adam",
     rate: Annotated[
         float | None, typer.Option(metavar="X", help="Learning rate at the start. Left out: 0.01 for adam, 0.1 for sgd.")
@@ -101,7 +101,7 @@ def train_command(
     ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a small network beside its certified optimum.
+    """Train a small network and compare it with theory.
 
     Prints accuracy, neural-collapse metrics, the gap to the certified lower bound on the training objective of every network
     with these class sizes and decays, and controls of the equilibrium. The command 'ufm explain' says what each row means.
@@ -185,7 +185,9 @@ def compare_command(
     kind: MapOption = "tanh",
     epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training samples.")] = 100,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that train at the same time, with one thread each.")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Train small and short, only to see that everything runs.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Use small classes and few epochs, only to test that everything runs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare DEQs with explicit networks, in pairs over seeds.

@@ -1,8 +1,8 @@
 r"""Gradients through an equilibrium ``z* = f(z*; x, theta)``.
 
-With ``v = dL/dz*`` and the Jacobian J of f at z*, the implicit function theorem gives ``dL/dtheta = g df/dtheta`` where the
-row g solves ``g = v + g J`` for every sample: again a fixed point, of a linear map, with its own method, tolerance and
-status. A system that is not solved is never passed on in silence.
+With ``v = dL/dz*`` and the Jacobian J of f at z*, the gradient is ``dL/dtheta = g df/dtheta``, where the row g solves the
+linear adjoint system ``g = v + g J`` for every sample (docs/theory, Proposition 10.4). The system is solved as a fixed-point
+problem of its own, with its own method, tolerance and status. Where it is not solved, an error is raised or a warning given.
 """
 
 from __future__ import annotations
@@ -31,15 +31,29 @@ class AdjointWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class AdjointMap(BatchMap):
-    """``g -> v + g J``."""
+    """The linear map ``g -> v + g J`` whose fixed points solve the adjoint system.
+
+    Parameters
+    ----------
+    cotangent : (B, d) float64, the rows v
+    pull : MapPullback, ``g -> g J`` at the equilibria
+    """
 
     cotangent: Floats
     pull: MapPullback
 
     def value(self, z: Floats) -> Floats:
+        """``v + z J`` for rows z, (B, d)."""
         return self.cotangent + self.pull(z)
 
     def vjp(self, z: Floats, cotangent: Floats) -> Floats:
+        """Not available, for any z and cotangent of shape (B, d): the map is linear and is solved directly by `Dense`.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
         raise InputError("Newton does not fit an adjoint system, which is linear: use Dense() for a direct solution")
 
     def restrict(self, rows: Rows) -> AdjointMap:
@@ -48,13 +62,18 @@ class AdjointMap(BatchMap):
 
 @dataclass(frozen=True, kw_only=True)
 class Adjoint(ABC):
-    """How ``g = v + g J`` is solved.
+    """A way to solve the adjoint system ``g = v + g J``.
 
     Parameters
     ----------
     failure : {"raise", "warn"}
-        A system that is not solved raises ConvergenceError (default), or warns with `AdjointWarning` and returns the best
-        rows found; the result's status says so either way.
+        What happens where a system is not solved to its tolerance: ConvergenceError is raised (default), or
+        `AdjointWarning` is given and the best rows found are returned, with a status that says so.
+
+    Raises
+    ------
+    InputError
+        Another ``failure``.
     """
 
     failure: str = "raise"
@@ -65,22 +84,47 @@ class Adjoint(ABC):
 
     @abstractmethod
     def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
-        """g, with its status."""
-        ...
-
-    def __call__(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
-        """Rows g of the adjoint system at an equilibrium.
+        """Solve the adjoint system at an equilibrium and report the outcome; failures are neither raised nor warned about.
 
         Parameters
         ----------
-        map_ : BatchMap
-        z : (B, d), its fixed points
-        cotangent : (B, d), ``dL/dz``
+        map_ : BatchMap, the map f
+        z : (B, d) float64, fixed points of ``map_``
+        cotangent : (B, d) float64, the rows ``v = dL/dz``
+
+        Returns
+        -------
+        FixedPoint
+            ``value`` has the rows g, (B, d) float64; ``residual`` and ``relative`` are those of ``g = v + g J``; ``status``
+            and ``converged`` say whether the tolerance is met.
+
+        Raises
+        ------
+        InputError
+            The method does not fit the map.
+        """
+        ...
+
+    def __call__(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
+        """Solve the adjoint system at an equilibrium; a failure is raised or warned about.
+
+        Parameters
+        ----------
+        map_ : BatchMap, the map f
+        z : (B, d) float64, fixed points of ``map_``
+        cotangent : (B, d) float64, the rows ``v = dL/dz``
+
+        Returns
+        -------
+        FixedPoint
+            ``value`` has the rows g, (B, d) float64.
 
         Raises
         ------
         ConvergenceError
             The system is not solved to its tolerance and ``failure`` is "raise".
+        InputError
+            The method does not fit the map.
         """
         found = self.solve(map_, z, cotangent)
         if found.status not in (FixedPointStatus.CONVERGED, FixedPointStatus.TRUNCATED):
@@ -98,12 +142,13 @@ class Adjoint(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Implicit(Adjoint):
-    """Matrix-free, by any fixed-point method with its own tolerance; splittings solve the adjoint of a monotone map.
+    """Solve the adjoint system by a fixed-point method, with vector-Jacobian products only.
 
     Parameters
     ----------
     method : Method
-        Anderson (default), Broyden, Picard, ForwardBackward or PeacemanRachford.
+        Anderson (default), Broyden or Picard, with its own tolerance; ForwardBackward or PeacemanRachford for the map of a
+        `MonotoneLayer`. Newton does not fit.
     """
 
     method: Method = field(default_factory=Anderson)
@@ -113,7 +158,7 @@ class Implicit(Adjoint):
             if not isinstance(map_, MonotoneMap):
                 raise InputError(f"{type(self.method).__name__} needs the map of a MonotoneLayer; use Anderson")
             split = map_.split_adjoint(z, cotangent)
-            # y = D (v + W'y) carries the projected rows, and g = v + y W has a residual up to ||W|| times that of y.
+            # The splitting finds y = D (v + W'y); g = v + y W then has a residual of up to ||W|| times that of y.
             method = replace(self.method, rtol=self.method.rtol / (1.0 + operator_norm(map_.weight)))
             found = method.on(split, split.prox(cotangent))
             g = cotangent + found.value @ map_.weight
@@ -123,11 +168,16 @@ class Implicit(Adjoint):
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Adjoint):
-    """Direct solution with the dense Jacobian of every sample (LU), checked by its residual.
+    """Solve the adjoint system by LU with the dense (d, d) Jacobian of every sample, and check the residual.
 
     Parameters
     ----------
-    rtol : float > 0, relative residual above which a sample counts as not solved
+    rtol : float in (0, 1), relative residual above which a sample counts as not solved
+
+    Raises
+    ------
+    InputError
+        rtol outside (0, 1).
     """
 
     rtol: float = 1e-8
@@ -149,7 +199,8 @@ class Dense(Adjoint):
         g[broken] = np.nan
         f = cotangent + np.einsum("ba,bad->bd", g, jacobian)
         found = _checked(g, f, self.rtol, FixedPointStats(0, 0, jacobians=1), FixedPointStatus.STAGNATED)
-        # Next to the huge rows of a singular system any residual looks small, so that its rounding is held against v.
+        # The rows of a nearly singular system are huge, so that any residual is small relative to them. The rounding error is
+        # therefore compared with v as well.
         noise = z.shape[1] * UNIT * lengths(g) * (1.0 + np.sqrt(np.sum(jacobian**2, axis=(1, 2))))
         met = found.converged & (noise <= self.rtol * lengths(cotangent))
         met |= lengths(g) == 0.0
@@ -158,13 +209,18 @@ class Dense(Adjoint):
 
 @dataclass(frozen=True, kw_only=True)
 class Gmres(Adjoint):
-    """Matrix-free GMRES (scipy) on the whole batch, repeated from its result until every sample meets the tolerance.
+    """Solve the adjoint system by GMRES (scipy) on the whole batch, restarted until every sample meets the tolerance.
 
     Parameters
     ----------
-    rtol : float > 0, relative residual of every sample
-    restart : int, dimension of the Krylov space
-    max_calls : int, products with the Jacobian to stop at
+    rtol : float in (0, 1), relative residual of every sample
+    restart : int >= 1, dimension of the Krylov space
+    max_calls : int >= 1, number of products with the Jacobian (of the batch) after which it stops
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     rtol: float = 1e-6
@@ -191,7 +247,7 @@ class Gmres(Adjoint):
         operator = LinearOperator((z.size, z.size), matvec=apply, dtype=np.float64)  # type: ignore[call-arg]
         g, wanted = cotangent.ravel(), self.rtol
         while True:
-            # One cycle at a time: ``size`` products, one for its first residual, one for its last, one for the check below.
+            # A cycle takes ``size`` products, one for the first residual, one for the last, and one for the check below.
             size = max(1, min(self.restart, z.size, self.max_calls - calls - 3))
             g, _ = gmres(operator, cotangent.ravel(), g, rtol=wanted, atol=0.0, restart=size, maxiter=1)
             rows, calls = g.reshape(shape), calls + 1
@@ -202,16 +258,27 @@ class Gmres(Adjoint):
                 return found
             if float(found.relative.max()) <= 10 * wanted and wanted < 1e-15:
                 return replace(found, status=FixedPointStatus.STAGNATED)
-            # The batch as a whole may meet a tolerance that its worst sample does not.
+            # GMRES judges the batch as a whole, so that single samples may still be above the tolerance.
             wanted = max(0.5 * wanted, 1e-16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phantom(Adjoint):
-    """A few terms only: ``g <- damping (v + g J) + (1 - damping) g`` from 0, ``steps`` times (Geng et al., NeurIPS 2021).
+    """The phantom gradient: ``steps`` times ``g <- damping (v + g J) + (1 - damping) g`` from 0.
 
-    Not the gradient, by choice: the status is "truncated", no sample counts as converged, and ``relative`` says how far off
-    the system is. Only rows that are not finite are a failure.
+    From Geng et al. (NeurIPS 2021; locator unknown). It approximates the gradient and does not solve the adjoint system: the
+    status is "truncated", no sample counts as converged, and ``relative`` is the relative residual of the system. Only rows
+    that are not finite count as a failure.
+
+    Parameters
+    ----------
+    steps : int >= 1
+    damping : float in (0, 1]
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     steps: int = 5
@@ -242,7 +309,7 @@ def _tolerance(rtol: float) -> None:
 def _checked(
     g: Floats, f: Floats, rtol: float, stats: FixedPointStats, otherwise: FixedPointStatus, against: Floats | None = None
 ) -> FixedPoint:
-    """A result with its residuals, relative to ``||f||`` or to what is given, judged sample by sample."""
+    """The rows g with their residuals, relative to ``||f||`` or to ``against``, and a verdict for every sample."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         size, scale = lengths(f - g), lengths(f if against is None else against)
         relative = np.where(size == 0.0, 0.0, size / scale)
@@ -254,9 +321,28 @@ def _checked(
 
 
 def unrolled(layer: Layer, inputs: Floats, start: Floats, steps: int, cotangent: Floats) -> tuple[Floats, Floats, Gradients]:
-    """Differentiate ``steps`` Picard iterations from a start: (z_steps, gradient by inputs, gradients by parameters).
+    """Differentiate ``steps`` Picard iterations by backpropagation; tests compare the implicit gradient with it.
 
-    The independent route for tests: exact for the iteration, and the equilibrium's gradient as ``steps`` grows.
+    Exact for the iteration; as ``steps`` grows it converges to the gradient through the equilibrium where the iteration does.
+
+    Parameters
+    ----------
+    layer : Layer
+    inputs : (B, p) float64
+    start : (B, d) float64, states before the first iteration
+    steps : int >= 1
+    cotangent : (B, d) float64, ``dL/dz`` at the last state
+
+    Returns
+    -------
+    tuple
+        The last states, (B, d); the gradient of L by the inputs, (B, p); and the gradients by the parameters, a dict of
+        arrays in their shapes.
+
+    Raises
+    ------
+    InputError
+        ``steps`` below 1.
     """
     whole("steps", steps)
     map_ = layer.at(inputs)

@@ -1,4 +1,4 @@
-"""Bounds in float64 that do not trust LAPACK: operator norms and residuals with their rounding accounted for."""
+"""Upper bounds on operator norms and residuals in float64, all rounding included (docs/theory, Proposition 10.5)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ufm._rounding import UNIT, gamma
 
 
 def operator_norm(matrix: Floats) -> float:
-    r"""Upper bound on ``||M||_2`` in exact arithmetic, a few ulps above it.
+    r"""Upper bound on ``||M||_2`` of a matrix (m, n) float64, a few ulps above it; infinity where M is not finite.
 
-    From a computed decomposition ``M ~ U S V'``: ``||M|| <= ||U|| s_1 ||V|| + ||M - U S V'||_F`` with
-    ``||U||^2 <= 1 + ||U'U - I||_F``. Whatever LAPACK returned, residuals are evaluated with a-priori rounding terms, so the
-    bound holds. The matrix is scaled by a power of two, which is exact but for entries 1e-300 times the largest.
+    ``||M|| <= ||U|| s_1 ||V|| + ||M - U S V'||_F`` for a computed decomposition, each term with a-priori bounds of its
+    rounding, so that the bound holds however accurate LAPACK is (docs/theory, Proposition 10.5). The matrix is scaled by a
+    power of two, which is exact but for entries 1e-300 times the largest.
 
     >>> bool(1.0 <= operator_norm(np.eye(3)) < 1.0 + 1e-13)
     True
@@ -42,10 +42,22 @@ def _length(rows: Floats) -> float:
 
 
 def residual_bound(value: Floats, weight: Floats, drive: Floats, z: Floats, extra: Floats | float = 0.0) -> Floats:
-    """(B,) upper bounds on ``||sigma(W z + u) - z||_2`` in exact arithmetic, given the computed value.
+    """Upper bounds on the residuals ``||sigma(W z + u) - z||_2`` in exact arithmetic (docs/theory, Proposition 10.5).
 
-    Rounding: an inner product of d + 1 terms in the argument (sigma is 1-Lipschitz), ``extra`` for an argument whose W or u is
-    itself rounded, (B, d), 4 ulps of the activation (NumPy's documented bound for tanh), the subtraction, and underflow.
+    Rounding that is included: the inner product of d + 1 terms in the argument (sigma is 1-Lipschitz), ``extra``, 4 ulps of
+    the activation (NumPy's documented bound for tanh), the subtraction, and underflow.
+
+    Parameters
+    ----------
+    value : (B, d) float64, ``sigma(W z + u)`` as computed
+    weight : (d, d) float64, W
+    drive : (B, d) float64, u
+    z : (B, d) float64, the states
+    extra : (B, d) float64 or float, bound on the error of each argument where W or u is rounded itself; 0 where they are exact
+
+    Returns
+    -------
+    array, (B,) float64
     """
     d = z.shape[1]
     argument = gamma(d + 1) * (np.abs(z) @ np.abs(weight.T) + np.abs(drive)) * (1.0 + gamma(d + 2)) + extra
@@ -55,7 +67,7 @@ def residual_bound(value: Floats, weight: Floats, drive: Floats, z: Floats, extr
 
 
 def lengths(array: Floats, norm: str = "l2") -> Floats:
-    """(B,) norms of the rows, "l2" or "max", without underflow or overflow of squares."""
+    """Norms of the rows of an array (B, d), "l2" or "max", as (B,) float64; squares neither underflow nor overflow."""
     if norm == "max":
         return np.abs(array).max(axis=1)
     found = np.sqrt(np.einsum("ij,ij->i", array, array))

@@ -1,4 +1,4 @@
-"""What to ask of a trained equilibrium: growth rates, multiplicity, and whether it does anything at all."""
+"""Diagnostics of equilibria: spectral radius of the Jacobian, number of fixed points, and how far solving moves a state."""
 
 from __future__ import annotations
 
@@ -14,18 +14,27 @@ from ufm.deq.maps.base import BatchMap, batch
 
 
 def spectral_radius(map_: BatchMap, z: Floats, *, steps: int = 200, rng: np.random.Generator | None = None) -> Floats:
-    """Spectral radius of every sample's Jacobian, by the growth rate of ``v -> v J``.
+    """Spectral radius of the Jacobian of every sample, estimated by the growth rate of ``v -> v J``.
 
-    ``(||v_t|| / ||v_s||)^(1/(t-s))`` over the last half of the steps, (B,). A growth rate, because a Rayleigh quotient is wrong
-    where the leading eigenvalues are complex, as they are for most Jacobians that are not symmetric. Level numeric: the error
-    falls like 1 / steps.
+    The rate is ``(||v_t|| / ||v_s||)^(1/(t-s))`` over the last half of the steps. A Rayleigh quotient would be wrong where the
+    leading eigenvalues are complex, as they are for most Jacobians that are not symmetric. Level numeric: nothing is proved,
+    and the error falls like 1 / steps.
 
     Parameters
     ----------
     map_ : BatchMap
-    z : (B, d), where the Jacobian is taken
+    z : (B, d) real, states at which the Jacobian is taken
     steps : int >= 8
-    rng : numpy Generator, for the starting rows (seed 0 if left out)
+    rng : numpy Generator or None, draws the starting rows; None takes a generator with seed 0
+
+    Returns
+    -------
+    array, (B,) float64
+
+    Raises
+    ------
+    InputError
+        ``steps`` below 8, or states that are not finite or not (B, d).
 
     Examples
     --------
@@ -54,9 +63,11 @@ def spectral_radius(map_: BatchMap, z: Floats, *, steps: int = 200, rng: np.rand
 class Multiplicity(NamedTuple):
     """Fixed points found from several starts.
 
-    distinct : (B,) int, how many of the converged ends differ by more than ``separation`` (at least 1 where any converged)
-    converged : (B,) int, how many starts converged
-    spread : (B,) float64, largest distance between converged ends
+    Attributes
+    ----------
+    distinct : (B,) int, number of fixed points found that differ by more than ``separation`` (0 where no start converged)
+    converged : (B,) int, number of starts that converged
+    spread : (B,) float64, largest distance between two fixed points found
     """
 
     distinct: NDArray[np.intp]
@@ -74,17 +85,28 @@ def multiplicity(
     separation: float = 1e-3,
     rng: np.random.Generator | None = None,
 ) -> Multiplicity:
-    """Solve from random starts and count different fixed points: a probe, so 1 proves nothing (a contraction bound does).
+    """Solve from random starts and count the different fixed points found.
+
+    Finding one fixed point does not prove that it is the only one; a norm of W below 1 does (docs/theory, Proposition 10.1).
 
     Parameters
     ----------
     map_ : BatchMap
     method : Method
-    shape : (B, d) of the states
-    starts : int
-    scale : float, standard deviation of the starting entries
-    separation : float, distance relative to ``1 + ||z||`` above which two ends count as different
-    rng : numpy Generator (seed 0 if left out)
+    shape : tuple (B, d), shape of the states
+    starts : int >= 1
+    scale : float, standard deviation of the entries of a start
+    separation : float, distance relative to ``1 + ||z||`` above which two fixed points count as different
+    rng : numpy Generator or None, draws the starts; None takes a generator with seed 0
+
+    Returns
+    -------
+    Multiplicity
+
+    Raises
+    ------
+    InputError
+        ``starts`` below 1.
     """
     whole("starts", starts)
     rng = np.random.default_rng(0) if rng is None else rng
@@ -97,7 +119,7 @@ def multiplicity(
     apart = np.sqrt(np.sum((found[:, None] - found[None]) ** 2, axis=3))
     apart = np.where(good[:, None] & good[None], apart, 0.0)
     limit = separation * (1.0 + np.sqrt(np.sum(found**2, axis=2)))
-    # An end is new if it differs from every earlier one.
+    # A fixed point is counted if it differs from every one found earlier.
     new = good.copy()
     for k in range(1, starts):
         near = (apart[k, :k] <= limit[k]) & good[:k]
@@ -106,10 +128,12 @@ def multiplicity(
 
 
 class Movement(NamedTuple):
-    """How far solving moved the states.
+    """Relative distances of equilibria from their starts.
 
-    from_start : (B,) ``||z* - z0|| / ||z*||``
-    from_one_step : (B,) ``||z* - f(z0)|| / ||z*||``: what the iterations add to a single explicit layer
+    Attributes
+    ----------
+    from_start : (B,) float64, ``||z* - z0|| / ||z*||``
+    from_one_step : (B,) float64, ``||z* - f(z0)|| / ||z*||``, the distance from one application of the layer
     """
 
     from_start: Floats
@@ -117,7 +141,21 @@ class Movement(NamedTuple):
 
 
 def movement(map_: BatchMap, start: Floats, found: Floats) -> Movement:
-    """The no-op control on states: a DEQ whose equilibria are its initial states (or one layer of them) does nothing."""
+    """How far equilibria lie from their starts and from one application of the map.
+
+    Near 0 the layer has no effect beyond its start, or beyond a single explicit layer.
+
+    Parameters
+    ----------
+    map_ : BatchMap
+    start : (B, d) float64, states z0 from which the equilibria were solved
+    found : (B, d) float64, equilibria z*
+
+    Returns
+    -------
+    Movement
+        Where ``z* = 0`` the distances are not divided by its norm.
+    """
     size = lengths(found)
     safe = np.where(size > 0, size, 1.0)
     return Movement(lengths(found - start) / safe, lengths(found - map_.value(start)) / safe)

@@ -1,4 +1,4 @@
-"""Drawing with matplotlib: what `figures` and users share. Figures are made without global state and saved as vectors."""
+"""Drawing with matplotlib, for users and the scripts in `figures`. Figures do not use the global state of pyplot."""
 
 from ufm.plot.curves import band, reference
 from ufm.plot.matrices import embedding, gram

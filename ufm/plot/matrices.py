@@ -13,9 +13,18 @@ from ufm._arrays import Floats
 
 
 def gram(axis: Axes, features: ArrayLike, labels: ArrayLike) -> AxesImage:
-    """Cosines between all samples, in the order of their classes, with a tick at the middle of each class.
+    """Draw the cosines between all samples, ordered by class, with a tick at the middle of each class.
 
-    features : (N, d), labels : (N,) int
+    Parameters
+    ----------
+    axis : matplotlib Axes
+    features : (N, d) array
+    labels : (N,) array of int, classes 0 .. K-1
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+        The (N, N) image; cosines of a zero vector are drawn as 0.
     """
     h, y = np.asarray(features, dtype=np.float64), np.asarray(labels)
     order = np.argsort(y, kind="stable")
@@ -28,15 +37,35 @@ def gram(axis: Axes, features: ArrayLike, labels: ArrayLike) -> AxesImage:
 
 
 def image(axis: Axes, matrix: ArrayLike, limit: float) -> AxesImage:
-    """A matrix as an image, blue for -limit, white for 0, red for limit."""
+    """Draw a matrix as an image: blue for -limit, white for 0, red for limit.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+    matrix : (m, n) array
+    limit : float > 0, end of the colour scale
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
     return axis.imshow(np.asarray(matrix), vmin=-limit, vmax=limit, cmap="RdBu_r", interpolation="nearest", rasterized=True)
 
 
 def class_ticks(axis: Axes, labels: Iterable[object], lengths: ArrayLike) -> None:
-    """Both axes have a tick at the middle of each run of rows that is long enough for its label."""
+    """Put ticks on both axes of a matrix whose rows and columns are grouped, at the middle of each group.
+
+    Groups with less than 4 % of the rows get no tick.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+    labels : iterable, the labels of the groups
+    lengths : (groups,) array of int, number of rows of each group
+    """
     sizes = np.asarray(lengths)
     middle = np.cumsum(sizes) - sizes / 2 - 0.5
-    # Short runs have no room for a tick each.
+    # Small groups have no room for a label.
     wide = sizes >= 0.04 * sizes.sum()
     told = [str(label) for label, kept in zip(labels, wide, strict=True) if kept]
     axis.set_xticks(middle[wide], told)
@@ -45,7 +74,10 @@ def class_ticks(axis: Axes, labels: Iterable[object], lengths: ArrayLike) -> Non
 
 
 def principal(features: ArrayLike, dimensions: int = 2) -> Floats:
-    """Coordinates along the leading principal components of the class-balanced picture: (N, 2), signs fixed by the data."""
+    """Coordinates of features, (N, d), along their leading principal components: (N, dimensions) float64.
+
+    The sign of a component is such that its largest entry is positive.
+    """
     h = np.asarray(features, dtype=np.float64)
     centred = h - h.mean(axis=0)
     _, _, vt = np.linalg.svd(centred, full_matrices=False)
@@ -55,7 +87,15 @@ def principal(features: ArrayLike, dimensions: int = 2) -> Floats:
 
 
 def embedding(axis: Axes, features: ArrayLike, labels: ArrayLike, *, majority: int) -> None:
-    """Principal components of features, one colour per class; the first ``majority`` classes as dots, the others as crosses."""
+    """Draw features along their first two principal components, one colour per class.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+    features : (N, d) array
+    labels : (N,) array of int, classes 0 .. K-1
+    majority : int, number of majority classes; these come first and are drawn as dots, the others as crosses
+    """
     from matplotlib import colormaps
 
     points, y = principal(features), np.asarray(labels)

@@ -1,4 +1,4 @@
-"""A solution at a glance."""
+"""The figure of a solution: its logits and cosines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ufm.solvers.solution import Solution
 
 LARGEST = 2000
-"""Classes beyond which a matrix has more entries than a figure has dots."""
+"""Largest number of classes that are drawn; more would not be visible."""
 
 
 def solution(found: Solution, *, width: float = 6.9) -> Figure:
@@ -27,16 +27,16 @@ def solution(found: Solution, *, width: float = 6.9) -> Figure:
     Parameters
     ----------
     found : Solution
-        Of at most 2000 classes. Classes are in the order of the problem; a tick is at the middle of each run of equal sizes
-        and says the size.
-    width : float, of the figure in inches
+        Of at most 2000 classes. They are drawn in the order of the problem; each group of consecutive classes of the same size
+        has a tick with that size in its middle.
+    width : float, width of the figure in inches
 
     Returns
     -------
     matplotlib.figure.Figure
-        New and without global state: `ufm.plot.save` writes it, a notebook shows it. Panels: ``W Hbar`` with bias (K, K),
-        column k the logits of class k; cosines of ``W W'`` (K, K); cosines of ``Hbar' Hbar`` (K, K), raw last-layer class
-        means. Cosines of a zero vector are drawn as 0.
+        Not part of the global state of pyplot; `ufm.plot.save` writes it, a notebook shows it. Its panels are (K, K) matrices:
+        the logits ``W Hbar`` with bias, column k of class k; the cosines between the classifiers; and the cosines between the
+        raw last-layer class means. Cosines of a zero vector are drawn as 0.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def solution(found: Solution, *, width: float = 6.9) -> Figure:
 
 
 def cosines(rows: ArrayLike) -> Floats:
-    """Cosines between the rows (n, d) of a matrix, (n, n); 0 for rows that are zero.
+    """Cosines between the rows of a matrix (n, d), as (n, n) float64; 0 for rows that are zero.
 
     >>> cosines([[2.0, 0.0], [0.0, 0.0], [-3.0, 0.0]])[0].tolist()
     [1.0, 0.0, -1.0]

@@ -1,4 +1,4 @@
-"""Sizes, colours and saving."""
+"""The style of figures: sizes and colours; panels, and saving to a file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ufm.errors import InputError
 
 COLUMN, PAGE = 3.35, 6.9
-"""Widths of a journal's column and page, in inches."""
+"""Widths of a column and of a page of a journal, in inches."""
 COLORS = {"deq": "#0072B2", "explicit": "#D55E00", "theory": "#000000", "third": "#009E73", "fourth": "#CC79A7"}
-"""Okabe and Ito's palette, which the colour-blind can tell apart."""
+"""Colours by kind of curve, from the palette of Okabe and Ito, which colour-blind readers can distinguish."""
 FORMATS = ("pdf", "svg", "png")
 STYLE: dict[Any, Any] = {
     "font.size": 7,
@@ -37,19 +37,33 @@ STYLE: dict[Any, Any] = {
 
 
 def style() -> AbstractContextManager[None]:
-    """Inside it everything is drawn in this style."""
+    """A context manager within which matplotlib draws in the style of this package."""
     return rc_context(STYLE)
 
 
 def panels(rows: int, columns: int, *, width: float = PAGE, height: float = 1.6, **options: Any) -> tuple[Figure, NDArray[Any]]:
-    """A figure and its (rows, columns) axes; ``height`` is that of a row, in inches."""
+    """Make a figure with a grid of panels.
+
+    Parameters
+    ----------
+    rows, columns : int
+    width : float, width of the figure in inches
+    height : float, height of a row in inches
+    **options
+        Passed on to ``Figure.subplots``.
+
+    Returns
+    -------
+    tuple
+        The figure, and its axes as an array (rows, columns).
+    """
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, np.asarray(axes, dtype=object)
 
 
 def letter(axes: NDArray[Any]) -> None:
-    """Put (a), (b), ... before the titles of panels, at their upper left."""
+    """Put (a), (b), ... before the titles of panels, an array of axes of any shape, and move the titles to the left."""
     for number, axis in enumerate(axes.ravel()):
         assert isinstance(axis, Axes)
         title = axis.get_title()
@@ -58,7 +72,19 @@ def letter(axes: NDArray[Any]) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str, kind: str = "pdf") -> Path:
-    """Write a figure; the same drawing gives the same bytes.
+    """Write a figure to ``folder/name.kind``, in the style of this package and without a date in the file.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    folder : Path, made if there is none
+    name : str, of the file without its ending
+    kind : "pdf", "svg" or "png"
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------

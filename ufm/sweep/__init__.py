@@ -1,4 +1,4 @@
-"""Sweeps: a grid of questions, computed in blocks wherever there is an executor, kept in one file that resumes."""
+"""Sweeps over a grid of parameters, computed in blocks by an executor, with results in one file that can be resumed."""
 
 from ufm.sweep.execution import run
 from ufm.sweep.export import to_csv, to_pandas, to_parquet

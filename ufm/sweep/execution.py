@@ -1,4 +1,4 @@
-"""Run a sweep: blocks of points on any executor, results into a store, resumable at any moment."""
+"""Running a sweep: blocks of points on any executor, results into a store. An interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,24 @@ from ufm.sweep.tasks import TASKS, Row
 
 Report = Callable[[int, int], None]
 ATTEMPTS = 5
-"""How often a pool whose worker died is made anew."""
+"""Number of pools of workers that are tried where worker processes die."""
 AHEAD = 3
-"""Blocks that are submitted for each worker: enough to keep it busy, few enough to bound memory."""
+"""Number of blocks submitted per worker: enough to keep it busy, few enough to bound memory."""
 
 
 def compute(task: str, points: list[dict]) -> list[Row]:
-    """Rows of a block, wherever it runs: one BLAS thread, so that results do not depend on the machine's load."""
+    """The rows of a block of points, computed with one BLAS thread so that results do not depend on the number of cores.
+
+    Parameters
+    ----------
+    task : str, name of the task
+    points : list of dict, the parameters of each point
+
+    Returns
+    -------
+    list of Row
+        One for each point.
+    """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
@@ -37,24 +48,30 @@ def run(
     executor: Executor | None = None,
     report: Report = lambda done, total: None,
 ) -> dict[str, int]:
-    """Compute every point that the store does not have; returns the number of points by status.
+    """Compute every point of a sweep that the store does not have.
 
     Parameters
     ----------
     spec : Spec
-    path : the store
-    workers : int
-        Processes (spawned, one BLAS thread each); 1 computes in this process.
+    path : str or Path, of the store
+    workers : int >= 1
+        Number of processes (spawned, one BLAS thread each); 1 computes in this process.
     executor : concurrent.futures.Executor or None
-        Any other place to compute, such as ``distributed.Client(...).get_executor()``; the results are the same bits.
-    report : callable (points finished, points in all)
+        Another executor in place of processes, such as ``distributed.Client(...).get_executor()``; the results are the same
+        bit for bit.
+    report : callable (points finished, points in all), called at the start and after every block
+
+    Returns
+    -------
+    dict of int
+        Number of points in the store by status: "done", "failed", "interrupted".
 
     Raises
     ------
     InputError
-        A store that is in use, is another sweep's, or cannot be written; workers below 1.
+        The store is in use, belongs to another sweep or cannot be written, or workers below 1.
     RunError
-        Worker processes that die again and again, or a full disk; the store has what was finished.
+        Worker processes die repeatedly, or the disk is full; the store keeps what was finished.
     """
     check_workers(workers)
     total, size = len(spec.grid), spec.kind.size(spec.grid.point(0))
@@ -85,7 +102,7 @@ Block = tuple[int, int]
 def _computed(
     spec: Spec, blocks: list[Block], workers: int, executor: Executor | None, running: set[Block]
 ) -> Generator[tuple[Block, list[Row]], None, None]:
-    """Rows of the blocks as they come; ``running`` holds the blocks that are under way."""
+    """Blocks with their rows, in the order in which they are finished; ``running`` holds the blocks being computed."""
     if executor is None and (workers == 1 or len(blocks) <= 1):
         for block in blocks:
             running.add(block)
@@ -111,7 +128,7 @@ def _computed(
                         yield block, rows
                 return
             except BrokenProcessPool:
-                # A worker died: what was under way is computed again by a new pool.
+                # A worker died: a new pool computes the unfinished blocks again.
                 waiting.extend(sorted(futures.values(), reverse=True))
                 if attempt == ATTEMPTS - 1:
                     raise RunError(
@@ -126,7 +143,12 @@ def _computed(
 
 @contextmanager
 def dask(address: str, workers: int) -> Iterator[Executor]:
-    """An executor on a Dask cluster: the address of a scheduler, or "local" for a cluster of processes on this machine.
+    """An executor on a Dask cluster, as a context manager.
+
+    Parameters
+    ----------
+    address : str, of a scheduler, or "local" for a new cluster of processes on this machine
+    workers : int, number of processes of a local cluster
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A store as CSV, Parquet or a pandas frame."""
+"""Export of a store as CSV, Parquet or a pandas data frame."""
 
 from __future__ import annotations
 
@@ -15,14 +15,28 @@ if TYPE_CHECKING:
 
 
 def columns(store: Store) -> list[str]:
-    """Names of a store's columns. Early stores of solved points call the relative gap ``gap``: here it has its own name."""
+    """Names of the columns of a store.
+
+    Early stores of the task "solve" call the relative gap ``gap``; here it is ``relative_gap`` for them, too.
+    """
     found = store.columns
     early = store.description["spec"]["task"] == "solve" and "relative_gap" not in found
     return ["relative_gap" if early and name == "gap" else name for name in found]
 
 
 def to_csv(store: Store, path: str | Path) -> int:
-    """Write all rows with a header; floats to the last digit, undefined values empty. Returns the number of rows."""
+    """Write all rows of a store as CSV, with a header. Floats have all digits, undefined values are empty.
+
+    Returns
+    -------
+    int
+        Number of rows.
+
+    Raises
+    ------
+    InputError
+        The file is the store itself, or cannot be written.
+    """
     _apart(store, path)
     count = 0
     with writing(path) as stream:
@@ -35,7 +49,13 @@ def to_csv(store: Store, path: str | Path) -> int:
 
 
 def to_pandas(store: Store) -> pandas.DataFrame:
-    """All rows as a data frame (extra ``table``)."""
+    """All rows of a store as a pandas data frame; needs the extra ``table``.
+
+    Raises
+    ------
+    InputError
+        pandas is missing.
+    """
     try:
         import pandas
     except ImportError:
@@ -44,7 +64,19 @@ def to_pandas(store: Store) -> pandas.DataFrame:
 
 
 def to_parquet(store: Store, path: str | Path) -> int:
-    """Write all rows as Parquet (extra ``table``). Returns the number of rows."""
+    """Write all rows of a store as Parquet; needs the extra ``table``.
+
+    Returns
+    -------
+    int
+        Number of rows.
+
+    Raises
+    ------
+    InputError
+        The file is the store itself or cannot be written, pandas or pyarrow is missing, or a column has values of several
+        kinds.
+    """
     _apart(store, path)
     frame = to_pandas(store)
     with writing(path, "wb") as stream:
@@ -61,10 +93,10 @@ def to_parquet(store: Store, path: str | Path) -> int:
 
 
 def _apart(store: Store, path: str | Path) -> None:
-    """Refuse to write an export over its store."""
+    """Raise InputError where the file to be written is the store itself."""
     try:
         same = Path(path).samefile(store.path)
     except (OSError, ValueError):
-        same = False  # not there yet, or said when it is opened
+        same = False  # it does not exist yet, or opening it will fail
     if same:
         raise InputError(f"{brief(str(path))} is the store itself; give another file")

@@ -1,4 +1,4 @@
-"""The points of a sweep: fixed parameters, axes, and their product, enumerated by position without listing them."""
+"""The points of a sweep: fixed parameters and the product of axes, numbered by position and not listed in memory."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from ufm.errors import InputError, brief
 Value = float | int | str | bool | list[Any]
 MAX_POINTS = 10_000_000
 MAX_WHOLE = 2**63 - 1
-"""Whole numbers are what the store can hold."""
+"""Largest whole number that the store can hold."""
 MAX_END = 1e300
-"""Ends of a range; the steps between two of them stay finite."""
+"""Largest end of a range; the difference of two ends is then finite."""
 MAX_DEPTH = 8
-"""Lists in lists."""
+"""Largest depth of nested lists."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Values that vary together: one name, or several names zipped.
+    """An axis of a grid: one parameter, or several parameters that vary together.
 
-    names : tuple of str
-    values : tuple of tuples, one inner tuple per step
+    Parameters
+    ----------
+    names : tuple of str, the parameters
+    values : tuple of tuples, one inner tuple per step, with a value for each name
     """
 
     names: tuple[str, ...]
@@ -43,6 +45,11 @@ class Axis:
 class Grid:
     """Fixed parameters and the product of axes, the last one varying fastest.
 
+    Parameters
+    ----------
+    fixed : dict, parameters that are the same at all points
+    axes : tuple of Axis
+
     Examples
     --------
     >>> grid = Grid.parse({"rho": 0.3}, {"ratio": {"log": [1, 100, 3]}, "c": [1.0, 2.0]})
@@ -55,13 +62,20 @@ class Grid:
 
     @classmethod
     def parse(cls, fixed: dict[str, Any], grid: dict[str, Any]) -> Grid:
-        """From the tables of a spec; ``zip`` in the grid holds tables whose entries vary together.
+        """A grid from the tables of a spec.
+
+        Parameters
+        ----------
+        fixed : dict, the table ``[fixed]``
+        grid : dict, the table ``[grid]``
+            By name a list of values, or a table ``{linear = [from, to, steps]}`` or ``{log = [from, to, steps]}``. The name
+            ``zip`` has a table, or a list of tables, whose entries vary together.
 
         Raises
         ------
         InputError
-            An empty grid or axis, a name twice, ranges without sense, a value twice, zipped axes of different
-            lengths.
+            An empty grid or axis, too many points, a name twice, a range that is not valid, a value twice, zipped axes of
+            different lengths.
         """
         for name, value in fixed.items():
             _plain(f"fixed.{name}", value)
@@ -80,7 +94,7 @@ class Grid:
             else:
                 axes.append(Axis((name,), tuple((v,) for v in _values(f"grid.{name}", entry))))
         for axis in axes:
-            # A point is known by its content, so that no two may be the same.
+            # A point is identified by its parameters, so that no two points may have the same.
             text, times = Counter(json.dumps(step) for step in axis.values).most_common(1)[0]
             if times > 1:
                 raise InputError(f"axis {', '.join(axis.names)} has {brief(text)[1:-1]} {times} times; give every value once")
@@ -100,11 +114,11 @@ class Grid:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of what varies, in order."""
+        """Names of the parameters that vary, in the order of the axes."""
         return tuple(name for axis in self.axes for name in axis.names)
 
     def varying(self, position: int) -> tuple[Value, ...]:
-        """Values of what varies at a position."""
+        """Values of the parameters that vary, at a position in 0 .. len - 1, in the order of `names`."""
         parts: list[tuple[Value, ...]] = []
         for axis in reversed(self.axes):
             position, step = divmod(position, len(axis))
@@ -112,16 +126,16 @@ class Grid:
         return tuple(value for part in reversed(parts) for value in part)
 
     def point(self, position: int) -> dict[str, Value]:
-        """All parameters at a position."""
+        """All parameters at a position in 0 .. len - 1, by name."""
         return self.fixed | dict(zip(self.names, self.varying(position), strict=True))
 
     def points(self, start: int, stop: int) -> Iterator[dict[str, Value]]:
-        """All parameters of the positions ``start .. stop - 1``."""
+        """All parameters at each of the positions ``start .. stop - 1``, by name."""
         for position in range(start, stop):
             yield self.point(position)
 
     def thinned(self, most: int) -> Grid:
-        """A coarser grid: at most ``most`` steps of each axis, its ends kept."""
+        """A coarser grid with at most ``most`` steps of each axis; the ends of the axes are kept."""
         axes = []
         for axis in self.axes:
             count = min(len(axis), most)
@@ -131,18 +145,18 @@ class Grid:
 
 
 def identity(task: str, point: dict[str, Value]) -> str:
-    """Hash of a task and canonical parameters: the same for the same content, whatever the order."""
+    """Identifier of a point: 24 hex digits of a SHA-256 hash of the task and the parameters, whatever their order."""
     text = json.dumps([task, point], sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def seed_of(identifier: str) -> int:
-    """A seed from the hash."""
+    """The random seed of a point, from its identifier: a whole number below 2**32."""
     return int(identifier[:8], 16)
 
 
 def _values(name: str, entry: Any) -> list[Value]:
-    """A list, or a linear or logarithmic range."""
+    """The values of an axis from a list, or from a table with a linear or logarithmic range."""
     if isinstance(entry, list):
         found: list[Value] = entry
     elif isinstance(entry, dict) and len(entry) == 1 and next(iter(entry)) in ("linear", "log"):
@@ -160,7 +174,7 @@ def _values(name: str, entry: Any) -> list[Value]:
 
 
 def _plain(name: str, value: Any, depth: int = 0) -> None:
-    """Refuse what a point cannot be made of: it must survive JSON and the store unchanged."""
+    """Check that a value is written to JSON and to the store, and read again, without change."""
     if isinstance(value, list) and depth < MAX_DEPTH:
         for entry in value:
             _plain(name, entry, depth + 1)

@@ -1,4 +1,4 @@
-"""A sweep as a TOML file, or the same as Python objects."""
+"""The spec of a sweep, from a TOML file or from Python values."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ufm.sweep.tasks import TASKS, Task
 READY = Path(__file__).parent / "ready"
 KEYS = {"title", "task", "fixed", "grid"}
 MAX_BYTES = 10_000_000
-"""Size of a spec: ten million points fit as ranges, and no list of them is larger."""
+"""Largest size of the file of a spec, in bytes."""
 MAX_TITLE = 200
 CHECKED = 200
-"""Points whose parameters are checked before a run: the ends of every axis, and some between."""
+"""Number of points, evenly spread over the grid, whose parameters are checked before a run until a valid one is found."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A sweep.
+    """The spec of a sweep: a task, and the grid of its parameters.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Spec:
     Raises
     ------
     InputError
-        An unknown task or parameter, parameters that contradict each other.
+        An unknown task, or parameters that the task refuses at all points that were checked.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class Spec:
         if not isinstance(self.task, str) or self.task not in TASKS:
             raise InputError(f"task is {brief(self.task)}; choose one of {', '.join(TASKS)}")
         count = len(self.grid)
-        # A point fails by itself if it must, but parameters that fit nowhere are refused before anything runs.
+        # A single invalid point fails when it is computed; parameters that are valid at no point are refused here.
         ends = {0, count - 1} | {round(k * (count - 1) / (CHECKED - 1)) for k in range(CHECKED)}
         problems = []
         for position in sorted(ends):
@@ -65,17 +65,29 @@ class Spec:
 
     @classmethod
     def of(cls, task: str, fixed: dict[str, Any], grid: dict[str, Any], title: str = "") -> Spec:
-        """From plain Python values."""
+        """A spec from plain Python values.
+
+        Parameters
+        ----------
+        task : "solve", "threshold" or "train"
+        fixed : dict, parameters that are the same at all points
+        grid : dict, axes by name, as in `Grid.parse`
+        title : str
+
+        Returns
+        -------
+        Spec
+        """
         return cls(task, Grid.parse(fixed, grid), title)
 
     @classmethod
     def load(cls, path: str | Path) -> Spec:
-        """From a TOML file, or the name of a ready sweep.
+        """A spec from a TOML file, or from the name of a sweep that comes with the package (`ready_names`).
 
         Raises
         ------
         InputError
-            The file cannot be read, is no TOML, or has keys that mean nothing.
+            The file cannot be read, is not TOML, has unknown keys, or is not a valid spec.
         """
         file = Path(path)
         if not exists(file, "spec") and str(path) in ready_names():
@@ -103,20 +115,20 @@ class Spec:
 
     @property
     def kind(self) -> Task:
-        """The task."""
+        """The task as an object."""
         return TASKS[self.task]
 
     @property
     def seconds(self) -> float:
-        """Rough estimate of the time of all points on one core."""
+        """Rough estimate of the time of all points on one core, in seconds."""
         return len(self.grid) * self.kind.speed(self.grid.point(0))
 
     def thinned(self, most: int) -> Spec:
-        """The same with at most ``most`` steps of each axis."""
+        """The spec with a coarser grid of at most ``most`` steps of each axis."""
         return Spec(self.task, self.grid.thinned(most), self.title)
 
     def describe(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The spec as a dict of JSON values."""
         axes = [{"names": list(a.names), "values": [list(v) for v in a.values]} for a in self.grid.axes]
         return {"task": self.task, "title": self.title, "fixed": self.grid.fixed, "axes": axes}
 

@@ -1,7 +1,7 @@
-"""Results in one SQLite file: what was asked, with which versions, and a row for each point that was computed.
+"""The store of a sweep: one SQLite file with the spec, the versions of the software, and a row for each computed point.
 
-Rows are written in transactions, whole blocks at a time: a killed run leaves finished blocks and nothing else. A lock of the
-operating system, which dies with its process, keeps two runs from working on one store.
+Each block of points is written in one transaction, so that a killed run leaves complete blocks only. A lock of the operating
+system, which ends with its process, keeps two runs from writing to the same store.
 """
 
 from __future__ import annotations
@@ -22,21 +22,26 @@ from ufm.sweep.tasks import Row
 FORMAT = 1
 STATUSES = ("done", "failed", "interrupted")
 COLUMNS = ("position", "id", "status", "reason")
-"""Columns of every store, before those of its sweep."""
+"""First columns of every store; those of its sweep follow."""
 
 
 class Store:
-    """An open store.
+    """An open store; a context manager that closes it.
 
     Parameters
     ----------
-    path : file, made if there is none and a spec is given
-    spec : Spec or None, which the store must hold; None opens an existing one for reading
+    path : str or Path, of the file; it is made if there is none and a spec is given
+    spec : Spec or None
+        The spec that the store must have, to write to it; None opens an existing store for reading.
+
+    Attributes
+    ----------
+    description : dict of JSON values: ``format``, ``versions``, ``spec``
 
     Raises
     ------
     InputError
-        The file holds another spec or comes from another version, is no store, is in use, or cannot be written.
+        The file has another spec or comes from another version, is not a store, is in use, or cannot be written.
     """
 
     def __init__(self, path: str | Path, spec: Spec | None = None) -> None:
@@ -60,7 +65,7 @@ class Store:
         except BaseException:
             self.close()
             if not there and self.path.is_file() and not self.path.stat().st_size:
-                self.path.unlink()  # made by the lock, and nothing came of it
+                self.path.unlink()  # the empty file that locking has made
             raise
 
     @property
@@ -70,13 +75,13 @@ class Store:
         return self._connection
 
     def _claim(self) -> None:
-        """Take the lock, or say who has it. It is on the database file itself; SQLite's own locks are of another kind."""
+        """Lock the database file, or raise InputError where another run has locked it; independent of SQLite's locks."""
         self._lock = self.path.open("ab")
         if not locked(self._lock):
             raise InputError(f"store {self._name} is in use by another run; wait for it, or give another file")
 
     def _begin(self, spec: Spec) -> None:
-        """Make the tables, or check that they are for this spec."""
+        """Make the tables, or check that the store has the same spec and version."""
         asked = {"format": FORMAT, "versions": _versions(), "spec": spec.describe()}
         tables = {name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
@@ -107,7 +112,7 @@ class Store:
             )
 
     def _described(self) -> dict[str, Any]:
-        """The description, if it and the columns of the points are those of a store."""
+        """The description; raises InputError where it or the columns of the points are not those of a store."""
         with self._told():
             try:
                 rows = self.connection.execute("SELECT description FROM about LIMIT 2").fetchall()
@@ -127,7 +132,7 @@ class Store:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Errors of the database as one sentence."""
+        """Turn errors of the database and of the file into InputError or RunError."""
         try:
             yield
         except sqlite3.Error as error:
@@ -138,12 +143,18 @@ class Store:
             raise unwritten(f"store {self._name} cannot be used", error) from None
 
     def write(self, spec: Spec, start: int, rows: list[Row]) -> None:
-        """Rows of the points from a position on, in one transaction.
+        """Write the rows of consecutive points in one transaction.
+
+        Parameters
+        ----------
+        spec : Spec, of the sweep
+        start : int, position of the first point in the grid
+        rows : list of Row
 
         Raises
         ------
         RunError
-            The disk is full, or the file was taken away or locked; what was written before stays.
+            The disk is full, or the file was removed or locked; what was written before is kept.
         """
         entries = []
         for offset, row in enumerate(rows):
@@ -158,13 +169,19 @@ class Store:
             raise RunError(f"store {self._name} cannot be written: {error}; free space, and run it again") from None
 
     def finished(self, start: int, stop: int) -> bool:
-        """Whether all points of these positions are computed (done or failed)."""
+        """Whether all points at the positions ``start .. stop - 1`` are computed (done or failed)."""
         query = "SELECT COUNT(*) FROM points WHERE position >= ? AND position < ? AND status != 'interrupted'"
         with self._told():
             return self.connection.execute(query, (start, stop)).fetchone()[0] == stop - start
 
     def counts(self) -> dict[str, int]:
-        """Number of points by status."""
+        """Number of points in the store by status: "done", "failed", "interrupted".
+
+        Raises
+        ------
+        InputError
+            The store is damaged.
+        """
         found: dict[str, int] = dict.fromkeys(STATUSES, 0)
         with self._told():
             counted = self.connection.execute("SELECT status, COUNT(*) FROM points GROUP BY status").fetchall()
@@ -175,17 +192,32 @@ class Store:
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns."""
+        """Names of the columns, in order."""
         with self._told():
             return [row[1] for row in self.connection.execute("PRAGMA table_info(points)")]
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """All rows, in the order of the grid."""
+        """All rows, in the order of the grid; each has the values of `columns`."""
         with self._told():
             yield from self.connection.execute("SELECT * FROM points ORDER BY position")
 
     def arrays(self, *names: str) -> list[Any]:
-        """Columns as arrays (NaN where undefined), in the order of the grid."""
+        """Columns as arrays, in the order of the grid.
+
+        Parameters
+        ----------
+        *names : str, names of columns
+
+        Returns
+        -------
+        list of arrays, (points,)
+            float64 with NaN where undefined for columns of numbers; for all others the values as they are.
+
+        Raises
+        ------
+        InputError
+            There is no column of this name.
+        """
         import numpy as np
 
         known = self.columns
@@ -202,7 +234,8 @@ class Store:
         return found
 
     def close(self) -> None:
-        """Close the file and give the lock back, in this order: closing a file drops every lock of SQLite's on it."""
+        """Close the database, then release the lock."""
+        # In this order: closing a file releases every lock of SQLite on it.
         if self._connection is not None:
             self._connection.close()
         if self._lock is not None:
@@ -216,7 +249,7 @@ class Store:
 
 
 def _is_description(found: Any) -> bool:
-    """Whether JSON from a file has what the description of a store has."""
+    """Whether JSON from a file has the entries of the description of a store."""
     if not isinstance(found, dict) or not isinstance(found.get("format"), int):
         return False
     spec, versions = found.get("spec"), found.get("versions")

@@ -1,6 +1,6 @@
-"""What can be swept: solving, thresholds, training. A task checks its parameters, names its results, and computes blocks.
+"""The tasks of a sweep: solving, thresholds, training. A task checks parameters, names its results, and computes points.
 
-Adding a task is one class here: `check` refuses a point with a sentence, `block` computes several points at once.
+To add a task, write a subclass of `Task` and put it into `TASKS`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,18 @@ from ufm.sweep.grid import Value, identity, seed_of
 
 Point = dict[str, Value]
 CERTIFIED = 1e-9
-"""Relative certified gap above which a point of the vectorised route is solved again by itself."""
+"""Points that the vectorised route solves with a larger certified relative gap are solved again one by one."""
 
 
 class Row(NamedTuple):
-    """Result of a point: "done" or "failed" with a reason, and the results in the task's order (None: undefined)."""
+    """The result of a point.
+
+    Attributes
+    ----------
+    status : "done", "failed" or "interrupted"
+    reason : str, why it failed, or ""
+    results : tuple, in the order of the task's ``results``; None where undefined
+    """
 
     status: str
     reason: str
@@ -35,16 +42,30 @@ class Row(NamedTuple):
 
 
 class Task(ABC):
-    """A task; ``keys`` are the parameters it knows, ``results`` the columns it fills."""
+    """The base class of tasks.
+
+    Attributes
+    ----------
+    name : str
+    keys : frozenset of str, the parameters that the task accepts
+    results : tuple of str, names of the results, which are columns of the store
+    seconds : float
+    """
 
     name: ClassVar[str]
     keys: ClassVar[frozenset[str]]
     results: ClassVar[tuple[str, ...]]
     seconds: ClassVar[float]
-    """Rough time of a point, for the estimate that is shown before a run."""
+    """Rough time of a point in seconds, for the estimate that is shown before a run."""
 
     def check(self, point: Point) -> None:
-        """Refuse parameters that are unknown, missing or contradict each other."""
+        """Check the parameters of a point, a dict by name.
+
+        Raises
+        ------
+        InputError
+            Parameters are unknown, missing or contradict each other.
+        """
         unknown = sorted(set(point) - self.keys)
         if unknown:
             raise InputError(f"task {self.name!r} does not know {brief(unknown[0])}; it knows {', '.join(sorted(self.keys))}")
@@ -52,20 +73,20 @@ class Task(ABC):
 
     @abstractmethod
     def prepare(self, point: Point) -> Any:
-        """The question at a point; raises InputError."""
+        """The arguments of the computation at a point, such as a `Problem`; raises InputError where they are not valid."""
         ...
 
     @abstractmethod
     def one(self, point: Point) -> tuple[Any, ...]:
-        """Results of one point."""
+        """The results of one point, in the order of ``results``; None where undefined."""
         ...
 
     def block(self, points: list[Point]) -> list[Row]:
-        """Rows of several points; one that cannot be computed is a failed row, never an exception."""
+        """The rows of several points; a point that cannot be computed gives a row with status "failed"."""
         return [self.guarded(point) for point in points]
 
     def guarded(self, point: Point) -> Row:
-        """The row of one point."""
+        """The row of one point, with status "failed" where it cannot be computed."""
         try:
             return Row("done", "", self.one(point))
         except (InputError, ConvergenceError) as error:
@@ -76,12 +97,21 @@ class Task(ABC):
         return self.seconds
 
     def size(self, point: Point) -> int:
-        """Points of a block, for points like this one: about a second of work, so that handing it on costs little."""
+        """Number of points in a block, for points like this one: about a second of work."""
         return max(1, min(20_000, round(1.0 / self.speed(point))))
 
 
 def regularizer_of(point: Point) -> WeightDecay | NormBudget:
-    """``decay = [LW, LH]``, ``lambda`` (both alike), ``budget = [EW, EH]`` or ``c`` (E_W = 1, E_H = c^2): exactly one."""
+    """The regularizer at a point.
+
+    One of ``decay = [LW, LH]`` or ``[LW, LH, LB]``, ``lambda`` (LW = LH), ``budget = [EW, EH]``, or ``c`` (E_W = 1,
+    E_H = c^2); half convention, features per sample.
+
+    Raises
+    ------
+    InputError
+        None or several of them, or values that do not fit.
+    """
     given = [name for name in ("decay", "lambda", "budget", "c") if name in point]
     if len(given) != 1:
         raise InputError(f"a point has {given or 'no regulariser'}; give exactly one of decay, lambda, budget and c")
@@ -102,7 +132,13 @@ def regularizer_of(point: Point) -> WeightDecay | NormBudget:
 
 
 def head_of(point: Point) -> Head:
-    """``head`` as text, or ``rho`` of a linear DEQ."""
+    """The head at a point: ``head`` as text, ``rho`` of a linear DEQ, or the explicit head without either.
+
+    Raises
+    ------
+    InputError
+        Both are given, or a value does not fit.
+    """
     if "rho" in point and "head" in point:
         raise InputError("a point has both head and rho; rho means head = 'deq:rho=...', so give one of them")
     if "rho" in point:
@@ -111,7 +147,16 @@ def head_of(point: Point) -> Head:
 
 
 def counts_of(point: Point) -> ClassCounts:
-    """``counts`` as text; or ``classes = [KA, KB]``, ``minority_count``, ``ratio``; or ``tail`` (K), ``largest``, ``ratio``."""
+    """The class sizes at a point, in samples.
+
+    ``counts`` as text; or ``classes = [KA, KB]`` with ``minority_count`` and ``ratio``; or ``tail`` (number of classes K) with
+    ``largest`` and ``ratio``.
+
+    Raises
+    ------
+    InputError
+        None or several of them, a parameter that is missing or does not belong to the others, or values that do not fit.
+    """
     kinds = [name for name in ("counts", "classes", "tail") if name in point]
     if len(kinds) != 1:
         raise InputError(f"a point has {kinds or 'no class sizes'}; give exactly one of counts, classes and tail")
@@ -132,7 +177,13 @@ def counts_of(point: Point) -> ClassCounts:
 
 
 def classes_of(point: Point) -> tuple[int, int]:
-    """``classes = [KA, KB]``."""
+    """The numbers of majority and minority classes at a point, from ``classes = [KA, KB]``.
+
+    Raises
+    ------
+    InputError
+        They are missing, or are not two positive whole numbers.
+    """
     value = point.get("classes")
     if not isinstance(value, list) or len(value) != 2:
         raise InputError(f"classes is {brief(value)}; give [KA, KB]")
@@ -140,9 +191,9 @@ def classes_of(point: Point) -> tuple[int, int]:
 
 
 class Solve(Task):
-    """Optima with certificates; step imbalance under plain cross-entropy goes through the vectorised route.
+    """Optima with certificates; step imbalance with plain cross-entropy is solved for many points at once.
 
-    ``gap`` is upper minus lower bound, ``relative_gap`` the same over the upper bound.
+    In the results, ``gap`` is the upper minus the lower bound, and ``relative_gap`` is the gap over the upper bound.
     """
 
     name = "solve"
@@ -165,7 +216,7 @@ class Solve(Task):
             solver(_text("method", point["method"]))
         problem = Problem(counts_of(point), regularizer=regularizer_of(point), head=head_of(point), loss=loss, dim=dim)
         if len(problem.counts.groups) > 12 or problem.dim is not None:
-            seconds_for(problem, str(point.get("method", "auto")))  # refuses what would take hours
+            seconds_for(problem, str(point.get("method", "auto")))  # raises InputError where it would take hours
         return problem
 
     def speed(self, point: Point) -> float:
@@ -192,7 +243,7 @@ class Solve(Task):
         return [self.guarded(point) if row is None else row for point, row in zip(points, found, strict=True)]
 
     def _together(self, points: list[Point]) -> list[Row | None]:
-        """Rows by the vectorised route; None where it refuses, or where the certificate asks for the other one."""
+        """Rows of points solved at once; None where the certified gap is too large and the point must be solved by itself."""
         rows: list[Row | None] = [None] * len(points)
         asked: dict[bool, list[tuple[int, float, float, float, float, float]]] = {True: [], False: []}
         for k, point in enumerate(points):
@@ -229,7 +280,7 @@ class Solve(Task):
 
 
 def _split(point: Point, sizes: ClassCounts) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Balanced sizes as two groups of the asked numbers of classes."""
+    """Balanced class sizes as two groups (size, classes) with the numbers of classes of the point."""
     majority, minority = classes_of(point)
     size = sizes.runs[0][0]
     return (size, majority), (size, minority)
@@ -245,7 +296,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 class Thresholds(Task):
-    """The ratio of minority collapse, enclosed."""
+    """Enclosures of the imbalance ratio from which the minority classes of the optimum share one classifier."""
 
     name = "threshold"
     keys = frozenset(("classes", "minority_count", "decay", "lambda", "budget", "c", "head", "rho", "level"))
@@ -270,7 +321,7 @@ class Thresholds(Task):
 
 
 class Train(Task):
-    """One training run; its seed is that of the point's content unless one is given."""
+    """Training runs. Without a ``seed`` the seed of a run is computed from its parameters."""
 
     name = "train"
     keys = frozenset(

@@ -1,4 +1,4 @@
-"""Small networks in NumPy: an encoder, a deep equilibrium or an explicit stack of the same size, a linear classifier."""
+"""Training of small networks in NumPy: an encoder, a deep equilibrium layer or an explicit stack, a linear classifier."""
 
 from ufm.training.bodies import Body, Equilibrium, Stack, Work
 from ufm.training.data import Dataset, digits, mixture

@@ -1,4 +1,4 @@
-"""Arrays on disk: ``.npz`` without pickles, written whole or not at all, with a description as JSON."""
+"""Arrays and a JSON description in an ``.npz`` file without pickles. A file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ BROKEN = (
     ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError, zlib.error, lzma.LZMAError,
     NotImplementedError, RuntimeError, MemoryError, OverflowError,
 )  # fmt: skip
-"""What reading a file that is no sound archive raises: besides damage (the first line), zipfile has NotImplementedError for an
-unknown compression and RuntimeError for an encrypted entry, and forged shapes end in MemoryError or OverflowError."""
+"""Errors of reading a file that is not a valid archive: the first line for damaged files, NotImplementedError for an unknown
+compression, RuntimeError for an encrypted entry, MemoryError and OverflowError for impossible shapes."""
 DESCRIPTION = "ufm/description"
 
 
 def write_arrays(path: Path, arrays: Arrays, description: dict[str, Any]) -> None:
-    """Write arrays and a description; a file appears whole or not at all.
+    """Write arrays and a description to a file, completely or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    arrays : dict of arrays of any shape, by name
+    description : dict of JSON values
 
     Raises
     ------
@@ -41,12 +47,17 @@ def write_arrays(path: Path, arrays: Arrays, description: dict[str, Any]) -> Non
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays and description of a file written by `write_arrays`; an empty description for any other ``.npz``.
+    """Read a file written by `write_arrays`, or any other ``.npz`` of arrays, whose description is empty.
+
+    Returns
+    -------
+    tuple
+        A dict of arrays by name, and the description, a dict of JSON values.
 
     Raises
     ------
     InputError
-        The file cannot be read, is no ``.npz``, or has entries that only a pickle could hold.
+        The file cannot be read, is not an ``.npz``, has entries that need a pickle, or has a damaged description.
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:

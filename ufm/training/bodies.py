@@ -1,6 +1,6 @@
-"""What stands between encoder and classifier: an equilibrium layer, or an explicit stack with equally many parameters.
+"""The body of a network, between encoder and classifier: an equilibrium layer, or a stack with equally many parameters.
 
-A body maps hidden states (B, d) to features (B, d), and pulls gradients back. Its parameters are a flat dict of arrays.
+A body maps hidden states (B, d) to features (B, d) and propagates gradients back. Its parameters are a flat dict of arrays.
 """
 
 from __future__ import annotations
@@ -27,14 +27,21 @@ MAPS = ("tanh", "relu", "linear", "monotone")
 
 
 class Work(NamedTuple):
-    """Map calls forward and backward, and samples whose equilibrium or adjoint did not meet its tolerance."""
+    """Work of one or several batches.
+
+    Attributes
+    ----------
+    forward : int, calls of the layer's map
+    backward : int, vector-Jacobian products
+    unsolved : int, samples whose equilibrium or adjoint did not meet its tolerance
+    """
 
     forward: int = 0
     backward: int = 0
     unsolved: int = 0
 
     def plus(self, other: Work) -> Work:
-        """Sum."""
+        """The sum of both, entry by entry."""
         return Work(*(a + b for a, b in zip(self, other, strict=True)))
 
 
@@ -42,26 +49,61 @@ BodyPullback = Callable[[Floats], tuple[Floats, Gradients, Work]]
 
 
 class Body(ABC):
-    """From hidden states to features."""
+    """A map from hidden states to features, with parameters.
+
+    Attributes
+    ----------
+    sigma : str, name of the activation
+    """
 
     sigma: str
 
     @abstractmethod
     def initial(self, width: int, rng: np.random.Generator) -> Gradients:
-        """Random parameters."""
+        """Random parameters of a body of this width d: a dict of arrays."""
         ...
 
     @abstractmethod
     def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, BodyPullback]:
-        """Features, the work done, and ``dL/dfeatures -> (dL/dhidden, gradients, work)``."""
+        """Features of a batch, and the function that propagates gradients back.
+
+        Parameters
+        ----------
+        parameters : dict of arrays
+        hidden : (B, d) float64, hidden states
+
+        Returns
+        -------
+        tuple
+            The features, (B, d); the work done; and a function of ``dL/dfeatures``, (B, d), that returns ``dL/dhidden``,
+            (B, d), the gradients by the parameters (a dict of arrays) and the work done.
+        """
         ...
 
     def projected(self, parameters: Gradients) -> Gradients:
-        """The nearest parameters that satisfy the body's constraint."""
+        """The nearest parameters that satisfy the constraint of the body, such as a bound on ``||W||_2``."""
         return parameters
 
     def penalty(self, parameters: Gradients, hidden: Floats, features: Floats) -> tuple[float, Floats, Floats, Gradients]:
-        """``1/(2B) sum_i ||J_i||_F^2`` with gradients by features, hidden states and parameters."""
+        """The Jacobian-norm penalty ``1/(2B) sum_i ||J_i||_F^2`` of an equilibrium layer, with its gradients.
+
+        Parameters
+        ----------
+        parameters : dict of arrays
+        hidden : (B, d) float64, hidden states
+        features : (B, d) float64, equilibria
+
+        Returns
+        -------
+        tuple
+            The penalty; its gradients by the features, (B, d), and by the hidden states, (B, d); and a dict of its gradients
+            by the parameters.
+
+        Raises
+        ------
+        InputError
+            The body is not an equilibrium layer.
+        """
         raise InputError("the Jacobian-norm penalty belongs to equilibrium layers; leave it out for model 'explicit'")
 
 
@@ -73,12 +115,18 @@ class Equilibrium(Body):
     ----------
     map : "tanh", "relu", "linear" or "monotone"
     contraction : float in (0, 1) or None
-        Bound on ``||W||_2``, kept by projection; None leaves W free (equilibria may then be many, or not found). Monotone
-        layers need none.
-    method : Method or None, for equilibria; None takes Anderson with rtol 1e-5 (Peaceman-Rachford
-        for monotone layers). Linear
-        layers are solved directly.
-    adjoint : Adjoint or None, for gradients; None takes the same with rtol 1e-4 (far below the noise of a batch).
+        Bound on ``||W||_2``, kept by projection after every step. With None W is free; there may then be several equilibria,
+        or none is found. Monotone layers ignore it.
+    method : Method or None
+        Solves for equilibria. None takes Anderson (Peaceman-Rachford for monotone layers) with rtol 1e-5; linear layers are
+        solved directly.
+    adjoint : Adjoint or None
+        Solves for gradients. None takes the same method with rtol 1e-4, far below the noise of a batch.
+
+    Raises
+    ------
+    InputError
+        Another map, or a contraction outside (0, 1).
     """
 
     map: str = "tanh"
@@ -117,7 +165,7 @@ class Equilibrium(Body):
         return Anderson(rtol=EQUILIBRIUM, max_calls=1000, delay=10)
 
     def solve(self, layer: Layer, hidden: Floats) -> FixedPoint:
-        """Equilibria for a batch of hidden states, from zero."""
+        """Equilibria for a batch of hidden states, (B, d), started from zero; ``value`` of the result is (B, d)."""
         start = np.zeros((len(hidden), layer.width))
         if self.method is not None:
             return self.method(layer.at(hidden), start)
@@ -128,7 +176,7 @@ class Equilibrium(Body):
     def forward(self, parameters: Gradients, hidden: Floats) -> tuple[Floats, Work, BodyPullback]:
         layer = self.layer(parameters)
         found = self.solve(layer, hidden)
-        # One more application, so that features lie exactly in the range of sigma (as >= 0 after a ReLU), which no mix does.
+        # One more application of the layer: mixed iterates need not lie in the range of sigma (>= 0 after a ReLU).
         features = found.value if isinstance(layer, LinearLayer) else layer.at(hidden).value(found.value)
 
         def pullback(slope: Floats) -> tuple[Floats, Gradients, Work]:
@@ -140,7 +188,20 @@ class Equilibrium(Body):
         return features, Work(found.stats.calls + 1, 0, int(np.count_nonzero(~found.converged))), pullback
 
     def pull_back(self, layer: Layer, hidden: Floats, features: Floats, slope: Floats) -> FixedPoint:
-        """The adjoint rows g."""
+        """Solve the adjoint system ``g = v + g J`` at the equilibria.
+
+        Parameters
+        ----------
+        layer : Layer
+        hidden : (B, d) float64, hidden states
+        features : (B, d) float64, equilibria
+        slope : (B, d) float64, the rows ``v = dL/dfeatures``
+
+        Returns
+        -------
+        FixedPoint
+            ``value`` has the rows g, (B, d).
+        """
         if self.adjoint is None and isinstance(layer, LinearLayer):
             return _direct(layer.solve_adjoint(slope), AdjointMap(slope, layer.at(hidden).linearised(features)).value)
         adjoint = self.adjoint
@@ -168,7 +229,12 @@ class Stack(Body):
 
     Parameters
     ----------
-    map : the equilibrium layer's kind to be matched
+    map : "tanh", "relu", "linear" or "monotone", the kind of equilibrium layer whose activation and size it takes
+
+    Raises
+    ------
+    InputError
+        Another map.
     """
 
     map: str = "tanh"
@@ -214,7 +280,7 @@ class Stack(Body):
 
 
 def _direct(value: Floats, function: Callable[[Floats], Floats]) -> FixedPoint:
-    """A direct solution in the shape of an iterative one, with the residuals that it has."""
+    """A direct solution as a `FixedPoint`, with its residuals."""
     f = function(value)
     size, scale = lengths(f - value), lengths(f)
     relative = np.divide(size, scale, out=np.zeros_like(size), where=scale > 0)

@@ -1,4 +1,4 @@
-"""A checkpoint after every epoch: everything that the next epoch depends on, refused where it belongs to another run."""
+"""Checkpoints after every epoch: they hold all that the next epoch depends on. Those of another run are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ CHECKPOINT = "checkpoint.npz"
 
 
 class State(NamedTuple):
-    """Everything that the next epoch depends on."""
+    """All that the next epoch depends on.
+
+    Attributes
+    ----------
+    parameters : dict of arrays, of the network
+    memory : dict of arrays, of the optimizer
+    rows : list of dict of float, the history, one row per epoch
+    """
 
     parameters: Gradients
     memory: Gradients
@@ -30,7 +37,20 @@ class State(NamedTuple):
 def fingerprint(
     data: Dataset, network: Network, optimizer: Optimizer, epochs: int, batch: int, random_state: int
 ) -> dict[str, Any]:
-    """What a checkpoint must agree with: the network, the optimizer, its options, and a digest of the samples."""
+    """A description of a run; a checkpoint is continued only by a run with the same one.
+
+    Parameters
+    ----------
+    data : Dataset
+    network : Network
+    optimizer : Optimizer
+    epochs, batch, random_state : int, as in `ufm.training.train`
+
+    Returns
+    -------
+    dict of JSON values
+        The arguments as text or numbers; of the samples a SHA-256 digest.
+    """
     digest = hashlib.sha256()
     for array in (data.x, data.y, data.x_test, data.y_test):
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -45,7 +65,14 @@ def fingerprint(
 
 
 def save(folder: Path, state: State, description: dict[str, Any]) -> None:
-    """Write the state to the folder, whole or not at all."""
+    """Write a checkpoint into a folder, completely or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+    state : State
+    description : dict of JSON values, see `fingerprint`
+    """
     names = list(state.rows[0])
     arrays = {
         **{f"parameters/{n}": a for n, a in state.parameters.items()},
@@ -57,7 +84,18 @@ def save(folder: Path, state: State, description: dict[str, Any]) -> None:
 
 
 def resumed(folder: Path | None, description: dict[str, Any], network: Network) -> State | None:
-    """The state in a folder, None where there is none.
+    """The state in the checkpoint of a folder.
+
+    Parameters
+    ----------
+    folder : Path or None
+    description : dict of JSON values, which the checkpoint must have
+    network : Network, whose parameters the checkpoint must have
+
+    Returns
+    -------
+    State or None
+        None where there is no folder or no checkpoint in it.
 
     Raises
     ------

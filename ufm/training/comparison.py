@@ -1,4 +1,4 @@
-"""DEQ against explicit network: a grid of class sizes and seeds, every run resumable, and a summary that claims no more.
+"""The comparison of DEQs with explicit networks over a grid of class sizes and seeds; every run can be resumed.
 
 Both models of a pair share data, encoder, initial classifier, number of parameters, optimizer, epochs and order of samples.
 """
@@ -33,10 +33,17 @@ class Comparison:
     Parameters
     ----------
     data : tuple of "mixture", "digits"
-    seeds : int >= 2, number of seeds 0, 1, ...
-    map : kind of equilibrium layer
-    epochs : int
-    quick : bool, one imbalanced setting, small classes and few epochs: shows that everything runs, and says so
+    seeds : int, from 2 to 1000, number of seeds 0, 1, ...
+    map : "tanh", "relu", "linear" or "monotone", kind of equilibrium layer
+    epochs : int >= 1
+    quick : bool
+        One balanced and one imbalanced setting, small classes and 8 epochs; only a test that everything runs, as the summary
+        states.
+
+    Raises
+    ------
+    InputError
+        Unknown data, or too few or too many seeds.
 
     Examples
     --------
@@ -58,7 +65,7 @@ class Comparison:
             raise InputError(f"seeds is {brief(self.seeds)}; a spread needs at least 2 seeds, and {MAX_SEEDS} are the most")
 
     def settings(self) -> list[Settings]:
-        """All runs, seeds outermost: an interrupted comparison has whole seeds."""
+        """All runs, ordered by seed first, so that an interrupted comparison has complete seeds."""
         found = []
         for seed in range(self.seeds):
             for data in self.data:
@@ -80,7 +87,7 @@ class Comparison:
         yield replace(base, ratio=100.0, tail=True)
 
     def describe(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The protocol as a dict of JSON values."""
         return {
             "data": list(self.data), "seeds": self.seeds, "map": self.map, "epochs": self.epochs, "quick": self.quick,
         }  # fmt: skip
@@ -89,19 +96,25 @@ class Comparison:
 def compare(
     comparison: Comparison, folder: Path, *, workers: int = 1, report: Callable[[int, int, str], None] = lambda *_: None
 ) -> list[tuple[Settings, str]]:
-    """Train everything that is not yet in the folder; returns the runs that failed, with their reasons.
+    """Train all runs of a comparison that the folder does not have yet.
 
     Parameters
     ----------
     comparison : Comparison
-    folder : Path, where each run has a folder of its own; more seeds may be added to a finished comparison
-    workers : int, processes (one BLAS thread each)
-    report : callable (finished, total, name)
+    folder : Path, with a folder for each run; the number of seeds may be raised later
+    workers : int >= 1, processes that train at the same time, one BLAS thread each
+    report : callable (runs finished, runs in all, name of the last one), called after every run
+
+    Returns
+    -------
+    list of (Settings, str)
+        The runs that failed, with their reasons.
 
     Raises
     ------
     InputError
-        The folder holds another comparison or cannot be written, or the digits are asked for and scikit-learn is missing.
+        The folder holds another comparison or cannot be written, the digits are asked for and scikit-learn is missing, or
+        workers below 1.
     RunError
         A worker process died, or the disk is full; finished runs are kept.
     """
@@ -128,7 +141,7 @@ def compare(
 
 
 def _one(settings: Settings, folder: Path) -> str:
-    """One run in a worker: "" or why it failed."""
+    """One run in a worker process: the reason for which it failed, or "" where it did not."""
     try:
         run(settings, folder / str(settings))
     except (ConvergenceError, InputError) as error:
@@ -137,7 +150,7 @@ def _one(settings: Settings, folder: Path) -> str:
 
 
 def _claim(folder: Path, comparison: Comparison) -> None:
-    """Write down what the folder is for, or check that it is for this (more or fewer seeds may differ)."""
+    """Write the protocol into the folder, or check that the folder has the same one; only the number of seeds may differ."""
     path, described = folder / PROTOCOL, comparison.describe()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ Labels = NDArray[np.intp]
 DIGITS_PER_CLASS = 174
 """Size of the smallest class of the bundled digits."""
 BLOCK = 200_000
-"""Numbers that the Bayes rule works on at once."""
+"""Size of the arrays of the Bayes rule, in numbers; larger ones are split."""
 MIXTURE_DIM, MIXTURE_TEST = 20, 100
 """Dimension of the inputs, and test samples per class, of a mixture."""
 DIGITS_TEST = 50
@@ -29,11 +29,15 @@ DIGITS_TEST = 50
 class Dataset:
     """Training and test samples.
 
+    Attributes
+    ----------
     name : str, "mixture" (synthetic) or "digits" (real)
     counts : ClassCounts, training samples of each class
-    x, y : (N, p) float64 and (N,) int, training samples in class order; inputs have mean 0 and mean square 1 per entry
-    x_test, y_test : test samples, equally many of each class and scaled with the training samples' constants
-    ceiling : float or None, accuracy of the Bayes rule (equal priors) on the test samples, where it is known
+    x : (N, p) float64, training inputs in the order of the classes, shifted and scaled to mean 0 and mean square 1
+    y : (N,) int, training labels 0 .. K-1
+    x_test : (M, p) float64, test inputs, equally many of each class, shifted and scaled as the training inputs
+    y_test : (M,) int, test labels
+    ceiling : float or None, accuracy of the Bayes rule with equal priors on the test samples, where it is known
     """
 
     name: str
@@ -55,17 +59,26 @@ def mixture(
     test: int = MIXTURE_TEST,
     random_state: int = 0,
 ) -> Dataset:
-    """A mixture of spherical Gaussians, ``modes`` of them per class, with means of length ``separation`` in random directions.
+    """Samples of a mixture of spherical Gaussians, ``modes`` of them per class, with means in random directions.
 
     Parameters
     ----------
     counts : ClassCounts, training samples of each class
-    dim : int, of the inputs
+    dim : int >= 1, dimension p of the inputs
     separation : float > 0, length of the means
     noise : float > 0, standard deviation of every coordinate
-    modes : int, Gaussians per class
-    test : int, test samples per class
-    random_state : int
+    modes : int >= 1, Gaussians per class
+    test : int >= 1, test samples per class
+    random_state : int >= 0
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        An argument outside its range.
 
     Examples
     --------
@@ -109,8 +122,12 @@ def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, random_state: int = 
     Parameters
     ----------
     counts : ClassCounts of 10 classes, at most ``174 - test`` training samples each
-    test : int, test samples per class
-    random_state : int, of the choice of samples
+    test : int >= 1, test samples per class
+    random_state : int >= 0, chooses the samples
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
@@ -136,7 +153,7 @@ def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, random_state: int = 
 
 
 def check_scikit_learn() -> None:
-    """Refuse the digits where the library that bundles them is missing; it is looked for, and not loaded.
+    """Check that scikit-learn, which bundles the digits, is installed, without importing it.
 
     Raises
     ------
@@ -148,7 +165,13 @@ def check_scikit_learn() -> None:
 
 
 def check_digits(counts: ClassCounts, test: int) -> None:
-    """Refuse class sizes that the bundled digits do not have."""
+    """Check that the bundled digits have these training sizes and ``test`` test samples per class.
+
+    Raises
+    ------
+    InputError
+        The sizes are not those of 10 classes, or there are too few digits.
+    """
     if counts.classes != 10 or counts.groups[0][1] + test > DIGITS_PER_CLASS:
         raise InputError(
             f"counts {counts} with {test} test samples per class do not fit the digits: they have 10 classes and "

@@ -1,4 +1,4 @@
-"""Controls of a trained equilibrium network: is it solved, is it unique, does it do anything?"""
+"""Controls of a trained equilibrium network: residual error, number of fixed points, and effect of solving."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from ufm.training.evaluation import accuracy
 from ufm.training.network import Network
 
 PROBED = 200
-"""Test samples on which growth rates and multiplicity are probed."""
+"""Test samples (about) whose spectral radius and number of fixed points are estimated."""
 
 
 def controls(network: Network, parameters: Gradients, data: Dataset) -> dict[str, float]:
-    """Controls on the test samples of an equilibrium network.
+    """Controls on the test samples of an equilibrium network, at equilibria solved to rtol 1e-8.
+
+    Parameters
+    ----------
+    network : Network, with an `Equilibrium` as body
+    parameters : dict of arrays, of the network
+    data : Dataset
 
     Returns
     -------
     dict of float
-        ``error``: certified bound on the largest ``||z - z*||_2`` of the features (level float; infinite if W is not known
-        to be a contraction); ``spectral_radius``: largest growth rate of a Jacobian; ``distinct``: most fixed points found
-        for a sample from 5 random starts; ``moved``: median of ``||z* - f(0)|| / ||z*||``; ``accuracy`` and, with the same
-        classifier, ``accuracy_one_step`` (features f(0): the layer without its equilibrium) and ``accuracy_encoder``.
+        ``error``: certified bound on the largest ``||z - z*||_2`` of the features (level float; infinite if no bound is
+        known, see `ufm.deq.Layer.error`); ``spectral_radius``: largest spectral radius of a Jacobian (level numeric);
+        ``distinct``: largest number of fixed points found for a sample from 5 random starts; ``moved``: median of
+        ``||z* - f(0)|| / ||z*||``; ``accuracy``: test accuracy at the equilibria; and with the same classifier
+        ``accuracy_one_step`` at the features f(0) and ``accuracy_encoder`` at the output of the encoder. Spectral radius
+        and fixed points are those of about 200 samples.
     """
     body = network.body
     assert isinstance(body, Equilibrium)

@@ -1,4 +1,4 @@
-"""What is measured after every epoch, and the unconstrained-feature optimum beside which it is measured."""
+"""Measurements after every epoch, and the unconstrained-feature optimum that they are compared with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,18 @@ Row = dict[str, float]
 
 
 def prediction_for(data: Dataset, network: Network) -> Prediction | None:
-    """The unconstrained-feature model of a network: features >= 0 after a ReLU, free otherwise. None without both decays."""
+    """The optimum of the unconstrained-feature model with the class sizes and decays of a network.
+
+    Parameters
+    ----------
+    data : Dataset, whose class sizes are taken
+    network : Network, whose decays and width are taken; after a ReLU the features of the model are >= 0, otherwise free
+
+    Returns
+    -------
+    Prediction or None
+        None where classifier or features have no decay.
+    """
     decay = network.decay
     if not (decay.classifier and decay.features):
         return None
@@ -33,24 +44,29 @@ def prediction_for(data: Dataset, network: Network) -> Prediction | None:
     head = ReLU() if nonnegative else Explicit()
     regularizer = WeightDecay(decay.classifier, decay.features)
     found = predict(Problem(data.counts, regularizer=regularizer, head=head, dim=network.width))
-    # In fewer than K dimensions no features >= 0 reach the signed model's optimum: its bound holds, its geometry says nothing.
+    # In fewer than K dimensions features >= 0 need not attain the optimum of the model with signed features. Its lower bound
+    # holds for them, but its geometry is no prediction.
     return found if head.columns or network.body.sigma != "relu" else replace(found, certified=False)
 
 
 def measured_row(
     data: Dataset, network: Network, parameters: Gradients, z: Floats, z_test: Floats, prediction: Prediction | None
 ) -> Row:
-    """One row of the history, work not counted yet.
+    """One row of the history, without the columns about work.
 
     Parameters
     ----------
-    data, network, parameters : what is trained
-    z, z_test : (N, d) float64, last-layer features of training and test samples
+    data : Dataset
+    network : Network
+    parameters : dict of arrays, of the network
+    z : (N, d) float64, last-layer features of the training samples
+    z_test : (M, d) float64, last-layer features of the test samples
     prediction : Prediction or None
 
     Returns
     -------
-    dict of float, columns as in `ufm.training.train`
+    dict of float
+        Columns as in `ufm.training.train`.
     """
     classifier = parameters["classifier.weight"]
     objective, loss = network.objective(parameters, z, data.y, len(data.y))
@@ -76,5 +92,16 @@ def measured_row(
 
 
 def accuracy(features: Floats, labels: Labels, classifier: Floats) -> float:
-    """Share of samples whose largest logit is that of their class."""
+    """Share of samples whose largest logit is that of their class.
+
+    Parameters
+    ----------
+    features : (N, d) float64
+    labels : (N,) int
+    classifier : (K, d) float64
+
+    Returns
+    -------
+    float in [0, 1]
+    """
     return float(np.mean(np.argmax(features @ classifier.T, axis=1) == labels))

@@ -1,4 +1,4 @@
-"""Train a network, epoch by epoch: deterministic by seed, checkpointed after every epoch, stopped with its cause by a NaN."""
+"""Training of a network: reproducible for a seed, with a checkpoint after every epoch. A value that is NaN stops it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from ufm.training.optimizers import Adam, Optimizer
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training ended with.
+    """The result of training.
 
+    Attributes
+    ----------
     network : Network
     parameters : dict of arrays
-    features, test_features : (N, d) last-layer features of training and test samples
-    history : dict of (epochs,) float64, names as in `train`
+    features : (N, d) float64, last-layer features of the training samples
+    test_features : (M, d) float64, last-layer features of the test samples
+    history : dict of (epochs,) float64, columns as in `train`
     prediction : Prediction or None, the unconstrained-feature optimum for these class sizes and decays
     """
 
@@ -47,13 +50,19 @@ class Trained:
 
 @dataclass
 class Counter:
-    """Work of an epoch: sums over its batches."""
+    """Work of an epoch.
+
+    Attributes
+    ----------
+    batches : int, number of batches so far
+    work : Work, summed over them
+    """
 
     batches: int = 0
     work: Work = field(default_factory=Work)
 
     def add(self, work: Work) -> None:
-        """One batch more."""
+        """Add the work of one batch."""
         self.batches += 1
         self.work = self.work.plus(work)
 
@@ -70,38 +79,39 @@ def train(
     description: dict[str, Any] | None = None,
     report: Callable[[Row], None] = lambda row: None,
 ) -> Trained:
-    """Minimise the regularised loss of `ufm.training.network` by stochastic gradients.
+    """Minimise the objective of `ufm.training.network` by stochastic gradients.
 
     Parameters
     ----------
     data : Dataset
     network : Network
-    optimizer : Optimizer, Adam by default
-    epochs, batch : int
-    random_state : int, of initial parameters and of the order of samples in every epoch
+    optimizer : Optimizer or None; None takes Adam
+    epochs : int >= 1
+    batch : int >= 1, samples per step
+    random_state : int >= 0, seed of the initial parameters and of the order of samples in every epoch
     folder : Path or None
-        Where a checkpoint is written after every epoch, and read at the start if there is one: an interrupted run continues
-        to bit for bit the same end (same machine and versions).
-    description : dict, JSON, kept in the checkpoint beside a fingerprint of everything above; where either differs, the
-        checkpoint is refused
-    report : callable, given each row of the history
+        A checkpoint is written there after every epoch, and read at the start if there is one. A run that was interrupted and
+        continued gives the same result bit for bit as one that was not (same machine and versions).
+    description : dict of JSON values or None
+        Stored in the checkpoint with a description of all arguments above; a checkpoint in which either differs is refused.
+    report : callable, called with each row of the history, a dict of float
 
     Returns
     -------
     Trained
-        Columns of the history, one row per epoch, measured after it on all samples: ``epoch``, ``objective`` (regularised),
-        ``loss``, ``train_accuracy``; on the test samples ``accuracy, majority, minority`` (classes of the largest and of the
-        smallest training size); `MEASURED`; ``to_theory_*`` (NaN where the prediction is none that a network of this width
-        can attain) and ``gap`` (objective minus the certified lower bound; NaN without a prediction); ``forward_calls,
-        backward_calls`` (map calls per batch) and ``unsolved`` (samples whose equilibrium or adjoint missed its tolerance,
-        over the epoch).
+        The history has one row per epoch, measured after the epoch on all samples, with the columns ``epoch``, ``objective``
+        (regularised), ``loss``, ``train_accuracy``; on the test samples ``accuracy, majority, minority`` (all classes, those of
+        the largest and those of the smallest training size); the columns `ufm.training.evaluation.MEASURED`; ``to_theory_*``
+        (NaN without a prediction that a network of this width can attain) and ``gap`` (objective minus the certified lower
+        bound; NaN without a prediction); ``forward_calls, backward_calls`` (map calls per batch) and ``unsolved`` (samples of
+        the epoch whose equilibrium or adjoint did not meet its tolerance).
 
     Raises
     ------
     ConvergenceError
-        A value is no longer finite (with its cause), or an adjoint is not solved.
+        A value is no longer finite (the message says which), or an adjoint is not solved.
     InputError
-        A checkpoint of another run.
+        An argument outside its range, or a checkpoint of another run.
     """
     from threadpoolctl import threadpool_limits
 
@@ -144,7 +154,7 @@ def _epoch(
     random_state: int,
     prediction: Prediction | None,
 ) -> tuple[State, Floats, Floats]:
-    """The state after one more epoch, and the features there."""
+    """The state after one more epoch, and the features of training and test samples."""
     parameters, memory, total = state.parameters, state.memory, len(data.y)
     order = np.random.default_rng([random_state, 5, epoch]).permutation(total)
     counter = Counter()
@@ -172,7 +182,7 @@ def _epoch(
 
 
 def _check(found: Evaluation, epoch: int, number: int) -> None:
-    """Stop at the first value that is not finite, and name it."""
+    """Raise ConvergenceError with the name of the first value that is not finite."""
     cause = "" if np.isfinite(found.loss) else "the cross-entropy is not finite"
     if not cause:
         broken = [name for name, g in found.gradients.items() if not np.isfinite(g).all()]

@@ -13,18 +13,24 @@ if TYPE_CHECKING:
     from ufm.training.settings import Settings
 
 MOST = 4e9
-"""Bytes of a run at the most. These networks are for the laboratory: the defaults need 0.02 GB."""
+"""Largest memory of a run, in bytes; with the default settings a run needs 0.02 GB."""
 STATES = {"deq": 20, "explicit": 6}
-"""Arrays of (batch, width) under way at once: for equilibria the memory of Anderson's method, and gradients."""
+"""Number of (batch, width) arrays in use at the same time: gradients, and for equilibria the memory of Anderson's method."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What the memory of a run depends on.
+    """The settings that the memory of a run depends on.
 
-    classes : (KA, KB); largest, ratio, tail : as in `Settings`
-    width, batch : int
-    states : int, as in `STATES`
+    Attributes
+    ----------
+    majority, minority : int, numbers of majority and of minority classes
+    largest : int, samples of the largest class
+    ratio : float, R, largest over smallest class size
+    tail : bool, sizes fall geometrically instead of in one step
+    width : int, feature dimension d
+    batch : int, samples per step
+    states : int, number of (batch, width) arrays, as in `STATES`
     """
 
     majority: int
@@ -37,7 +43,7 @@ class Size:
     states: int
 
     def samples(self) -> float:
-        """Training samples; of a tail, the sum of a geometric curve from the largest to the smallest size."""
+        """Number of training samples, estimated from above; for a long tail by the mean of a geometric curve of sizes."""
         smallest = self.largest / self.ratio
         if not self.tail:
             return float(self.majority) * self.largest + float(self.minority) * max(1.0, smallest)
@@ -45,7 +51,7 @@ class Size:
         return self.largest + (float(self.majority) + self.minority) * (mean + 1.0)
 
     def total(self) -> float:
-        """Bytes in all, in float64, an estimate from above."""
+        """Memory in bytes, all arrays in float64, estimated from above."""
         classes, d, p = float(self.majority) + self.minority, float(self.width), MIXTURE_DIM
         train, test = self.samples(), MIXTURE_TEST * classes
         batch = min(max(self.batch, 512), max(train, test))
@@ -57,7 +63,7 @@ class Size:
 
 
 def size_of(settings: Settings) -> Size:
-    """The part of the settings that memory depends on."""
+    """The part of the settings of a run that its memory depends on."""
     majority, minority = settings.classes
     assert settings.largest is not None
     return Size(
@@ -67,12 +73,13 @@ def size_of(settings: Settings) -> Size:
 
 
 def refuse_too_large(settings: Settings) -> None:
-    """Refuse a run that needs more than `MOST` bytes, naming the argument that does it.
+    """Check that a run needs no more than `MOST` bytes.
 
     Raises
     ------
     InputError
-        With the largest value of that argument that fits beside the others, if there is one.
+        It needs more. The message names the argument that is largest compared with its default, and a value of it that fits,
+        if there is one.
     """
     size = size_of(settings)
     total = size.total()
@@ -80,7 +87,7 @@ def refuse_too_large(settings: Settings) -> None:
         return
     given = {"classes": sum(settings.classes) / 10, "largest": size.largest / 500, "width": size.width / 64}
     given["batch"] = size.batch / 128
-    name = max(given, key=lambda argument: given[argument])  # the one that is furthest above what is usual
+    name = max(given, key=lambda argument: given[argument])  # the one furthest above its usual size
     value = settings.classes if name == "classes" else getattr(settings, name)
     told = f"{value[0]},{value[1]}" if isinstance(value, tuple) else str(value)
     raise InputError(
@@ -90,7 +97,7 @@ def refuse_too_large(settings: Settings) -> None:
 
 
 def _remedy(size: Size, name: str) -> str:
-    """The largest value of an argument that fits, to two digits; of `classes`, for KA and KB alike."""
+    """Advice with the largest value 1, 2 or 5 times a power of 10 that fits; for ``classes`` the same for KA and KB."""
 
     def fits(value: int) -> bool:
         changes = {"majority": value, "minority": value} if name == "classes" else {name: value}

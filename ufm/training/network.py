@@ -1,11 +1,11 @@
-r"""Encoder, body, classifier, and the regularised loss with its gradient.
+r"""A network of encoder, body and classifier, and its objective with gradient:
 
 .. math:: \frac1N \sum_i CE(C z_i) + \tfrac{\lambda_W}{2} \|C\|_F^2 + \tfrac{\lambda_H}{2} \sum_i \|z_i\|^2
           + \tfrac{\beta}{2} \|\text{body}\|^2 + \tfrac{\varepsilon}{2} \|\text{encoder}\|^2
 
-with last-layer features z_i and no classifier bias. The first three terms are the unconstrained-feature model's objective
-(half convention, features per sample) at features that the network can reach, and the others are not negative: a certified
-lower bound on that model bounds the training objective of *every* network from below.
+with last-layer features z_i, classifier C and no classifier bias. The first three terms are the objective of the
+unconstrained-feature model (half convention, features per sample), and the others are not negative. A lower bound on the
+optimum of that model is therefore one on the training objective of *every* network with these class sizes and decays.
 """
 
 from __future__ import annotations
@@ -28,11 +28,19 @@ CHUNK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Decay:
-    """Weight decay by parameter group (half convention).
+    """Weight decay of the parts of a network (half convention).
 
-    classifier, features : lambda_W and lambda_H of the unconstrained-feature model (features per sample, not their mean)
-    body, encoder : on all parameters of these parts
-    jacobian : weight of the Jacobian-norm penalty ``1/(2N) sum_i ||J_i||_F^2`` of an equilibrium layer
+    Parameters
+    ----------
+    classifier : float >= 0, lambda_W of the unconstrained-feature model
+    features : float >= 0, lambda_H of the unconstrained-feature model, on the sum over samples (not the mean)
+    body, encoder : float >= 0, on all parameters of the part
+    jacobian : float >= 0, weight of the Jacobian-norm penalty ``1/(2N) sum_i ||J_i||_F^2`` of an equilibrium layer
+
+    Raises
+    ------
+    InputError
+        A decay that is negative or not finite.
     """
 
     classifier: float = 5e-3
@@ -50,7 +58,15 @@ class Decay:
 
 
 class Evaluation(NamedTuple):
-    """Objective on a batch (scaled to the whole training set), its gradients, the work, and the mean cross-entropy."""
+    """The objective on a batch, with its gradients.
+
+    Attributes
+    ----------
+    objective : float, an estimate of the objective on the whole training set
+    gradients : dict of arrays, in the shapes of the parameters
+    work : Work
+    loss : float, mean cross-entropy of the batch in nats
+    """
 
     objective: float
     gradients: Gradients
@@ -60,11 +76,13 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """``x -> C body(tanh(E x + e))``.
+    """The network ``x -> C body(tanh(E x + e))``, without its parameters.
 
     Parameters
     ----------
-    inputs, width, n_classes : int, dimensions p, d, K
+    inputs : int, dimension p of the inputs
+    width : int, dimension d of hidden states and features
+    n_classes : int, K
     body : Body, `Equilibrium` or `Stack`
     decay : Decay
 
@@ -84,7 +102,10 @@ class Network:
     decay: Decay = field(default_factory=Decay)
 
     def initial(self, random_state: int) -> Gradients:
-        """Random parameters; encoder and classifier depend on the seed and the dimensions alone, so that bodies are paired."""
+        """Random parameters: a dict of arrays.
+
+        Encoder and classifier depend on the seed and the dimensions alone; networks with other bodies start with the same.
+        """
         outer, inner = np.random.default_rng([random_state, 3]), np.random.default_rng([random_state, 4])
         body = self.body.initial(self.width, inner)
         return {
@@ -100,11 +121,11 @@ class Network:
         return sum(value.size for value in self.initial(0).values())
 
     def hidden(self, parameters: Gradients, x: Floats) -> Floats:
-        """Encoder output ``tanh(E x + e)``, (B, d)."""
+        """Encoder output ``tanh(E x + e)`` for inputs x, (B, p), as (B, d) float64."""
         return np.tanh(x @ parameters["encoder.weight"].T + parameters["encoder.bias"])
 
     def features(self, parameters: Gradients, x: Floats) -> tuple[Floats, Work]:
-        """Last-layer features of any number of samples, (B, d), and the work done."""
+        """Last-layer features of any number of inputs x, (B, p), as (B, d) float64, and the work done."""
         body, found, work = _body(parameters), [], Work()
         for start in range(0, len(x), CHUNK):
             z, done, _ = self.body.forward(body, self.hidden(parameters, x[start : start + CHUNK]))
@@ -113,13 +134,38 @@ class Network:
         return np.concatenate(found), work
 
     def objective(self, parameters: Gradients, z: Floats, y: Labels, total: int) -> tuple[float, float]:
-        """(Objective, mean cross-entropy) at features z of all ``total`` samples, without the Jacobian penalty."""
+        """The objective at given features, without the Jacobian-norm penalty.
+
+        Parameters
+        ----------
+        parameters : dict of arrays
+        z : (B, d) float64, last-layer features
+        y : (B,) int, labels
+        total : int, N, samples of the training set; where B < N the objective is an estimate
+
+        Returns
+        -------
+        tuple of float
+            Objective and mean cross-entropy, in nats.
+        """
         loss, _ = cross_entropy(z @ parameters["classifier.weight"].T, y)
         value = loss + 0.5 * self.decay.features * total * float(np.mean(np.sum(z**2, axis=1)))
         return value + self._decayed(parameters), loss
 
     def evaluate(self, parameters: Gradients, x: Floats, y: Labels, total: int) -> Evaluation:
-        """Objective and gradient on a batch of a training set of ``total`` samples."""
+        """Objective and gradients on a batch.
+
+        Parameters
+        ----------
+        parameters : dict of arrays
+        x : (B, p) float64, inputs
+        y : (B,) int, labels
+        total : int, N, samples of the training set
+
+        Returns
+        -------
+        Evaluation
+        """
         decay, classifier = self.decay, parameters["classifier.weight"]
         hidden, body = self.hidden(parameters, x), _body(parameters)
         z, work, pullback = self.body.forward(body, hidden)
@@ -154,14 +200,14 @@ class Network:
         return sum(0.5 * s * float(np.sum(parameters[name] ** 2)) for name, s in self._strengths(parameters))
 
     def projected(self, parameters: Gradients) -> Gradients:
-        """The nearest parameters that the body allows."""
+        """The nearest parameters that satisfy the constraint of the body."""
         before = _body(parameters)
         after = self.body.projected(before)
         return parameters if after is before else parameters | {f"body.{n}": v for n, v in after.items()}
 
 
 def cross_entropy(logits: Floats, labels: Labels) -> tuple[float, Floats]:
-    """Mean cross-entropy (nats) of (B, K) logits, and its gradient by the logits."""
+    """Mean cross-entropy in nats of logits (B, K) with labels (B,), and its gradient by the logits, (B, K)."""
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     mass = np.exp(shifted)

@@ -1,4 +1,4 @@
-"""SGD with momentum, and Adam. An optimizer is a frozen value; its memory is a flat dict of arrays that checkpoints keep."""
+"""SGD with momentum, and Adam. An optimizer is an immutable set of options; its memory is a separate dict of arrays."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ SCHEDULES = ("cosine", "constant")
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer(ABC):
-    """What both share.
+    """The base class of optimizers.
 
     Parameters
     ----------
-    learning_rate : float > 0
-    schedule : "cosine" (falls to 1 % of it at the end of training) or "constant"
+    learning_rate : float > 0, at the start of training
+    schedule : "cosine" (the learning rate falls to 1 % at the end of training) or "constant"
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     learning_rate: float = 0.01
@@ -35,7 +40,7 @@ class Optimizer(ABC):
             raise InputError(f"schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
 
     def learning_rate_at(self, progress: float) -> float:
-        """Learning rate at a share of the training in [0, 1]."""
+        """Learning rate after a share ``progress`` of the training, in [0, 1]."""
         if self.schedule == "constant":
             return self.learning_rate
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + cos(pi * progress)))
@@ -44,17 +49,37 @@ class Optimizer(ABC):
     def step(
         self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float
     ) -> tuple[Gradients, Gradients]:
-        """New parameters and new memory (empty at the start)."""
+        """One step.
+
+        Parameters
+        ----------
+        parameters : dict of arrays
+        gradients : dict of arrays, in the shapes of the parameters
+        memory : dict of arrays, as the last step returned it; empty at the start
+        progress : float in [0, 1), share of the training that is over
+
+        Returns
+        -------
+        tuple of dict of arrays
+            The new parameters and the new memory.
+        """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
-    """``v <- momentum v + gradient``, ``theta <- theta - rate v``.
+    """SGD with momentum: ``v <- momentum v + gradient``, ``theta <- theta - learning_rate v``.
 
     Parameters
     ----------
+    learning_rate : float > 0, at the start of training
+    schedule : "cosine" or "constant", see `Optimizer`
     momentum : float in [0, 1)
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     learning_rate: float = 0.1
@@ -75,7 +100,10 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015) with bias correction; decay enters through the gradient: the objective is one function."""
+    """Adam with bias correction (Kingma & Ba 2015; locator unknown). Options: see `Optimizer`.
+
+    Weight decay is part of the objective and enters through its gradient; it is not decoupled as in AdamW.
+    """
 
     def step(
         self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float

@@ -1,4 +1,4 @@
-"""One run, from settings to a file."""
+"""One training run, from its settings to a file of results."""
 
 from __future__ import annotations
 
@@ -23,23 +23,31 @@ RUN = "run.npz"
 
 
 def run(settings: Settings, folder: Path, report: Callable[[Row], None] = lambda row: None) -> dict[str, Any]:
-    """Train, and write ``run.npz`` into a folder: features, labels, classifier, history, and what they came from.
+    """Train a network and write the results to ``run.npz`` in a folder.
 
-    A folder with a finished run of the same settings is only read; one with an interrupted run is continued.
+    The file has features, labels, classifier, all parameters, the history, and the description that is returned. Where the
+    folder has a finished run of the same settings it is only read; an interrupted run is continued.
+
+    Parameters
+    ----------
+    settings : Settings
+    folder : Path, made if there is none
+    report : callable, called with each row of the history, a dict of float
 
     Returns
     -------
-    dict
-        The description in the file: ``settings``, ``versions``, ``results`` (last row of the history), ``controls`` (of an
-        equilibrium network), ``ceiling`` (Bayes accuracy of the test samples), ``prediction`` (value, certified
-        lower bound, collapse verdict and metrics of the unconstrained-feature optimum), ``parameters`` (their number).
+    dict of JSON values
+        ``settings``, ``versions``, ``results`` (last row of the history), ``controls`` (of an equilibrium network), ``ceiling``
+        (accuracy of the Bayes rule on the test samples, or None), ``counts`` (class sizes), ``parameters`` (their number) and,
+        where there is one, ``prediction`` (value, certified lower bound, collapse verdict and metrics of the
+        unconstrained-feature optimum). Undefined numbers are None.
 
     Raises
     ------
     InputError
         The folder holds another run or cannot be written, or the digits are asked for and scikit-learn is missing.
     RunError
-        The disk is full or broken; the checkpoint of the last epoch that was saved stays.
+        The disk is full or broken; the last checkpoint is kept.
     """
     described = settings.describe()
     found = finished(folder, described)
@@ -103,12 +111,22 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
 
 
 def finished(folder: Path, described: dict[str, Any]) -> tuple[Arrays, dict[str, Any]] | None:
-    """Arrays and description of a finished run of these settings, None if there is none.
+    """The finished run in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    described : dict of JSON values, the settings as `Settings.describe` gives them
+
+    Returns
+    -------
+    tuple or None
+        A dict of arrays and the description of the run; None where the folder has no finished run.
 
     Raises
     ------
     InputError
-        The folder holds a finished run of other settings.
+        The folder holds a finished run of other settings, or a file that cannot be read.
     """
     if not exists(folder / RUN, "folder"):
         return None
@@ -125,5 +143,5 @@ def finished(folder: Path, described: dict[str, Any]) -> tuple[Arrays, dict[str,
 
 
 def history(arrays: Arrays) -> dict[str, Any]:
-    """The history in a file's arrays, by column."""
+    """The columns of the history, (epochs,) arrays by name, among the arrays of a run's file."""
     return {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith("history/")}

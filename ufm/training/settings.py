@@ -1,4 +1,4 @@
-"""One training run as a value: what the command line, the comparison and a sweep say about it."""
+"""The settings of one training run, as the command line, the comparison and sweeps give them."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ MODELS = ("deq", "explicit")
 LARGEST = {"mixture": 500, "digits": 100}
 """Training samples of the largest class, where none is given."""
 DECAYS = {"mixture": (1e-2, 1e-4), "digits": (2e-2, 2.5e-4)}
-"""Decays of classifier and features, where none are given: minorities of the steepest ratios then collapse in theory."""
+"""Decays of classifier and features, where none are given; with them theory has minority collapse at the largest ratios."""
 RATES = {"adam": 0.01, "sgd": 0.1}
 OPTIONS = {"learning_rate": "rate", "random_state": "seed"}
-"""Parameters whose names on the command line, in a sweep's file and in JSON are shorter."""
+"""Parameters with a shorter name on the command line, in the file of a sweep and in JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A training run.
+    """The settings of a training run.
 
     Parameters
     ----------
@@ -42,17 +42,24 @@ class Settings:
     data : "mixture" or "digits"
     classes : (KA, KB), numbers of majority and minority classes
     ratio : float >= 1, R, largest over smallest class size
-    tail : bool, sizes that fall geometrically over all KA + KB classes instead of a step
-    largest : int or None, samples of the largest class (500 for mixture, 100 for digits)
-    map : kind of equilibrium layer; the explicit stack takes its activation and number of parameters
-    width : int, feature dimension d
-    contraction : float or None, bound on ``||W||_2`` of the equilibrium layer
-    decay : (lambda_W, lambda_H) or None for the data's own; half convention, features per sample
-    body, encoder, jacobian : float, further decays, see `ufm.training.network.Decay`
+    tail : bool, sizes fall geometrically over all KA + KB classes instead of in one step
+    largest : int or None, samples of the largest class; None takes 500 for mixture, 100 for digits
+    map : "tanh", "relu", "linear" or "monotone"
+        Kind of equilibrium layer; the explicit stack takes its activation and number of parameters.
+    width : int >= 1, feature dimension d
+    contraction : float in (0, 1) or None, bound on ``||W||_2`` of the equilibrium layer
+    decay : (lambda_W, lambda_H) or None
+        Half convention, features per sample; None takes (1e-2, 1e-4) for mixture, (2e-2, 2.5e-4) for digits.
+    body, encoder, jacobian : float >= 0, further decays, see `ufm.training.network.Decay`
     optimizer : "adam" or "sgd"
-    learning_rate : float or None for the optimizer's own
-    epochs, batch : int
-    random_state : int, of data, initial parameters and order of samples
+    learning_rate : float > 0 or None; None takes 0.01 for adam, 0.1 for sgd
+    epochs, batch : int >= 1
+    random_state : int >= 0, seed of data, initial parameters and order of samples
+
+    Raises
+    ------
+    InputError
+        A setting outside its range, class sizes that the data do not have, or a run that needs too much memory.
 
     Examples
     --------
@@ -107,18 +114,18 @@ class Settings:
         assert self.largest is not None
         if not 1 <= self.ratio <= self.largest:
             raise InputError(f"ratio is {self.ratio:g}; it must lie between 1 and the largest class size {self.largest}")
-        Equilibrium(self.map, self.contraction)  # refused for explicit networks too, whose file would hold it
+        Equilibrium(self.map, self.contraction)  # checked for explicit networks too: their file holds it
         refuse_too_large(self)
         if self.data == "digits":
             check_digits(self.counts, DIGITS_TEST)
-        # Everything that can be wrong is said now, not after minutes of training.
+        # These are built here so that invalid settings are refused before anything is trained.
         assert self.counts.classes
         assert self.network(1).decay
         assert self.make_optimizer()
 
     @cached_property
     def counts(self) -> ClassCounts:
-        """Class sizes."""
+        """Class sizes, in training samples."""
         majority, minority = self.classes
         assert self.largest is not None
         if self.tail:
@@ -127,11 +134,11 @@ class Settings:
         return step_imbalanced(majority=majority, minority=minority, n_majority=self.largest, n_minority=smallest)
 
     def dataset(self) -> Dataset:
-        """The samples; those of one random state are the same for both models."""
+        """The samples. They depend on the random state, and not on the model."""
         return DATA[self.data](self.counts, random_state=self.random_state)
 
     def network(self, inputs: int) -> Network:
-        """The network for inputs of this dimension."""
+        """The network for inputs of dimension ``inputs``."""
         assert self.decay is not None
         body = Equilibrium(self.map, self.contraction) if self.model == "deq" else Stack(self.map)
         weight, features = self.decay
@@ -145,12 +152,12 @@ class Settings:
 
     @classmethod
     def from_options(cls, **options: Any) -> Settings:
-        """Settings by the names that the command line, a sweep's file and JSON have for them (`OPTIONS`).
+        """Settings by the names on the command line, in the file of a sweep and in JSON (`OPTIONS` has those that differ).
 
         Raises
         ------
         InputError
-            As for `Settings`, with the option's name.
+            As for `Settings`; the message has the name of the option.
 
         Examples
         --------
@@ -167,7 +174,7 @@ class Settings:
             raise InputError(text) from None
 
     def describe(self) -> dict[str, Any]:
-        """The settings as JSON values, by the names of the command line."""
+        """The settings as a dict of JSON values, by the names on the command line."""
         found = asdict(self) | {"classes": list(self.classes), "decay": list(self.decay or ())}
         return {OPTIONS.get(name, name): value for name, value in found.items()}
 
@@ -196,7 +203,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def versions() -> dict[str, str]:
-    """Versions that a result depends on."""
+    """Versions of the software that a result depends on, by name."""
     found = {"ufm": ufm.__version__, "python": python_version(), "numpy": metadata.version("numpy")}
     with suppress(metadata.PackageNotFoundError):
         found["scikit-learn"] = metadata.version("scikit-learn")

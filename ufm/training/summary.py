@@ -1,4 +1,4 @@
-"""What a comparison found: means and spreads over seeds, paired differences, and sentences that the data support."""
+"""The summary of a comparison: means and spreads over seeds, paired differences, and sentences derived from them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHOWN = {
     "cos_minority": "cos min W", "cos_minority_means": "cos min H", "to_theory_weight": "to theory W",
     "to_theory_means": "to theory H", "gap": "gap",
 }  # fmt: skip
-"""Columns: result, heading."""
+"""Results in the table, with the headings of their columns."""
 BETTER = {"accuracy": 1, "minority": 1, "nc1": -1, "nc3": -1, "to_theory_weight": -1, "gap": -1}
-"""Results compared in pairs, and which sign of DEQ minus explicit favours the DEQ."""
+"""Results that are compared in pairs; 1 where larger is better, -1 where smaller is better."""
 WORDS = {
     "accuracy": "test accuracy (all classes)", "minority": "test accuracy on minority classes", "nc1": "NC1 (less variability)",
     "nc3": "NC3 (W H closer to the simplex)", "to_theory_weight": "distance of the classifier to the certified optimum's",
@@ -31,7 +31,15 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Paired:
-    """DEQ minus explicit over seeds: mean, 95 % interval of Student's t, pairs, and how often the DEQ was better."""
+    """Statistics of the difference DEQ minus explicit over seeds.
+
+    Attributes
+    ----------
+    mean : float, of the differences
+    lower, upper : float, ends of the 95 % interval of Student's t for the mean
+    pairs : int, number of seeds with both values
+    wins : int, number of pairs in which the DEQ was better
+    """
 
     mean: float
     lower: float
@@ -40,7 +48,12 @@ class Paired:
     wins: int
 
     def verdict(self, sign: int) -> str:
-        """ "DEQ", "explicit" or "undecided": which is better, if the interval excludes zero."""
+        """Which is better, "DEQ" or "explicit"; "undecided" where the interval contains zero.
+
+        Parameters
+        ----------
+        sign : int, 1 where larger is better, -1 where smaller is better
+        """
         if self.lower > 0:
             return "DEQ" if sign > 0 else "explicit"
         if self.upper < 0:
@@ -50,7 +63,17 @@ class Paired:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One setting of class sizes: description, what theory says, and for each model result -> values by seed."""
+    """The runs of one setting of data and class sizes.
+
+    Attributes
+    ----------
+    name : str, of the setting
+    data : str, "mixture" or "digits"
+    counts : str, class sizes
+    prediction : dict, of the unconstrained-feature optimum, see `ufm.training.run`; empty without one
+    results : dict, for "deq" and "explicit" a dict of arrays, (seeds,) float64, by name of the result; NaN where undefined
+    controls : dict of arrays, (seeds,) float64, by name of the control; of the DEQ
+    """
 
     name: str
     data: str
@@ -60,14 +83,16 @@ class Cell:
     controls: dict[str, Floats]
 
     def paired(self, result: str) -> Paired:
-        """The paired comparison of one result."""
+        """The paired comparison of the result of this name."""
         a, b = self.results["deq"][result], self.results["explicit"][result]
         both = np.isfinite(a) & np.isfinite(b)
         return paired(a[both] - b[both], BETTER.get(result, 1))
 
 
 def paired(difference: Floats, sign: int) -> Paired:
-    """Mean and 95 % interval of paired differences; the whole line where fewer than two pairs leave no spread.
+    """Mean and 95 % interval of paired differences, (pairs,) float64; without two pairs the interval is the whole line.
+
+    ``sign`` is 1 where a positive difference is better, -1 where a negative one is.
 
     >>> paired(np.array([1.0, 1.0, 1.0]), 1).verdict(1)
     'DEQ'
@@ -83,12 +108,22 @@ def paired(difference: Floats, sign: int) -> Paired:
 
 
 def summarise(comparison: Comparison, folder: Path) -> list[Cell]:
-    """Read the finished runs of a comparison, setting by setting.
+    """Read the finished runs of a comparison; damaged files and those of other runs count as missing.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    folder : Path, where its runs are
+
+    Returns
+    -------
+    list of Cell
+        One for each setting with a finished run.
 
     Raises
     ------
     InputError
-        There is none, or a file is not of this comparison.
+        There is no finished run.
     """
     cells: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
     settings: dict[str, Settings] = {}
@@ -96,7 +131,7 @@ def summarise(comparison: Comparison, folder: Path) -> list[Cell]:
         try:
             read = finished(folder / str(s), s.describe())
         except InputError:
-            read = None  # a damaged file is a missing run, and is counted as one
+            read = None  # a damaged file counts as a missing run
         name = f"{s.data} {'long tail' if s.tail else f'{s.classes[0]}+{s.classes[1]}'} R={s.ratio:g}"
         settings.setdefault(name, s)
         if read is not None:
@@ -120,7 +155,7 @@ def _column(runs: dict[int, dict[str, Any]], seeds: range, part: str, name: str)
 
 
 def statements(cells: list[Cell]) -> list[str]:
-    """What the data support, sentence by sentence."""
+    """Sentences that state the outcome: verdicts of the paired comparisons, and cosines where theory predicts collapse."""
     found = []
     for data in dict.fromkeys(cell.data for cell in cells):
         mine = [cell for cell in cells if cell.data == data]
@@ -143,19 +178,30 @@ def statements(cells: list[Cell]) -> list[str]:
 
 
 def _range(columns: list[Floats]) -> str:
-    """Smallest and largest mean over seeds."""
+    """Smallest and largest mean over seeds, as text."""
     means = [float(c[np.isfinite(c)].mean()) for c in columns if np.isfinite(c).any()]
     return f"{min(means):.3f} to {max(means):.3f}" if means else "undefined"
 
 
 def missing(cells: list[Cell], comparison: Comparison) -> int:
-    """Runs of the comparison that are not in the summary."""
+    """Number of runs of the comparison that are not in the summary."""
     there = sum(int(np.isfinite(v["objective"]).sum()) for cell in cells for v in cell.results.values())
     return len(comparison.settings()) - there
 
 
 def markdown(cells: list[Cell], comparison: Comparison, versions: dict[str, str]) -> str:
-    """The summary as Markdown."""
+    """The summary of a comparison as Markdown.
+
+    Parameters
+    ----------
+    cells : list of Cell, from `summarise`
+    comparison : Comparison
+    versions : dict of str, versions of the software by name
+
+    Returns
+    -------
+    str
+    """
     lines = ["# DEQ against explicit network", ""]
     told = ", ".join(f"{name} {number}" for name, number in versions.items())
     lines += [

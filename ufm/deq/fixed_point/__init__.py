@@ -1,4 +1,4 @@
-"""Fixed-point methods: one frozen value each, one driver for all."""
+"""Fixed-point methods for batches of states. A method is an immutable set of options; one driver runs them all."""
 
 from ufm.deq.fixed_point.anderson import Anderson
 from ufm.deq.fixed_point.base import FixedPoint, FixedPointStats, FixedPointStatus, Method

@@ -17,7 +17,9 @@ Pair = tuple[Floats, Floats]
 
 @dataclass(frozen=True, kw_only=True)
 class Anderson(Method):
-    r"""Mix the last ``memory`` steps so that the linearised residual is least (Walker & Ni 2011, algorithm AA).
+    r"""Anderson acceleration: mix the last ``memory`` steps so that the linearised residual is least.
+
+    From Walker & Ni (2011, algorithm AA).
 
     With ``r = f(z) - z`` and differences of successive residuals and values,
     ``gamma = argmin ||r - dR gamma||^2 + ridge tr(dR'dR) |gamma|^2`` and the next state is ``z + damping r - (dZ + damping dR)
@@ -28,13 +30,19 @@ class Anderson(Method):
 
     Parameters
     ----------
-    memory : int
+    memory : int >= 1
     damping : float in (0, 1]
-    ridge : float >= 0, relative to the trace of the Gram matrix of the differences
+    ridge : float in [0, 1), relative to the trace of the Gram matrix of the differences
     growth : float > 1
     delay : int >= 0
-        Plain steps before the first mixing. They cost less, and on contractions what they leave is easier to extrapolate.
+        Picard steps before the first mixing. They cost less, and on contractions the residual that they leave is easier to
+        extrapolate.
         Further options: see `ufm.deq.fixed_point.base.Method`.
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     memory: int = 5
@@ -96,7 +104,7 @@ class _Differences:
         return self._guarded(mixed, residual)
 
     def _enter(self, place: int, change: Floats, step: Floats, difference: Floats) -> None:
-        """Put the newest differences into the ring; inner products with the residual move on with it."""
+        """Store the newest differences in place of the oldest, and update the inner products with the residual."""
         self.changes[place], self.steps[place] = change, step
         used = min(self.filled + 1, len(self.gram))
         row = np.einsum("bd,mbd->mb", change, self.changes[:used])
@@ -105,7 +113,7 @@ class _Differences:
         self.inner[place] = np.einsum("bd,bd->b", change, difference)
 
     def _guarded(self, mixed: Floats, residual: Floats) -> Floats:
-        """The proposal, or a step from the best state where a sample went astray."""
+        """The proposal, or a step from the best state where the residual of a sample grew too much."""
         assert self.last is not None
         better = residual < self.best_size
         if better.all():
@@ -113,7 +121,7 @@ class _Differences:
             return mixed
         self.best_size = np.where(better, residual, self.best_size)
         self.best = _chosen(better, self.last, self.best)
-        # Phrased so that a NaN counts as astray.
+        # Written so that a NaN counts as astray.
         astray = ~(residual <= self.options.growth * self.best_size) | ~np.isfinite(mixed).all(axis=1)
         if not astray.any():
             return mixed

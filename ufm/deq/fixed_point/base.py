@@ -1,7 +1,8 @@
-"""One driver for all fixed-point methods: evaluate, freeze what is done, let the method propose, stop for a stated reason.
+"""The base class of fixed-point methods, and the driver that runs them.
 
-A method is a frozen value with options; its memory lives in the driver's run. The driver counts map calls, keeps for every
-sample the iterate with the smallest relative residual, and stops evaluating samples that are done.
+A method is an immutable set of options; what it remembers of a run is kept in a `Memory`. In every step the driver evaluates
+the map, ends the samples that meet the tolerance or cannot, and asks the memory for the next states. It counts map calls, keeps
+for every sample the iterate with the smallest relative residual, and no longer evaluates samples that have ended.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from ufm.errors import InputError
 
 NORMS = ("l2", "max")
 RECOVERIES = 20
-"""Proposals beyond the limits of residuals that a sample may survive, with a method that finds back from them."""
+"""How often the residual of a sample may be too large or not finite before it is given up, for methods that recover from it."""
 COMPACT = 0.75
-"""Share of the evaluated samples that must still be active; below it the finished ones are dropped from the batch."""
+"""Where no more than this share of the evaluated samples is still active, the others are dropped from the batch."""
 
 
 class FixedPointStatus(Ending):
-    """How a run ended, as a word; ``status.message`` is the sentence. Of several samples, the most serious."""
+    """How a run ended: a word, with a sentence in ``status.message``. For several samples it is the most serious outcome."""
 
     CONVERGED = "converged", "every sample meets the tolerance"
     TRUNCATED = "truncated", "a series cut after a given number of terms: not a solution, by choice"
@@ -39,7 +40,15 @@ class FixedPointStatus(Ending):
 
 
 class FixedPointStats(NamedTuple):
-    """Work: calls of the map on the batch, rows evaluated in all, batches of dense Jacobians, restarts of single samples."""
+    """Work of a run.
+
+    Attributes
+    ----------
+    calls : int, calls of the map on the batch
+    rows : int, samples evaluated, summed over the calls
+    jacobians : int, evaluations of dense Jacobians (of the batch or a part of it)
+    restarts : int, how often the memory of a single sample was emptied
+    """
 
     calls: int
     rows: int
@@ -54,11 +63,11 @@ class FixedPoint:
     Attributes
     ----------
     value : (B, d) float64, for each sample the iterate with the smallest relative residual
-    status : FixedPointStatus
+    status : FixedPointStatus, the most serious outcome among the samples
     stats : FixedPointStats
     residual : (B,) float64, ``||f(z) - z||`` at the value, in the method's norm
     relative : (B,) float64, the residual over ``||f(z)||`` (0 where both vanish)
-    converged : (B,) bool
+    converged : (B,) bool, whether the sample meets the tolerance
     trace : (calls,) float64, largest relative residual among the samples at each call
     """
 
@@ -72,39 +81,63 @@ class FixedPoint:
 
 
 class Memory(Protocol):
-    """What a method remembers of a batch."""
+    """What a method remembers during a run.
+
+    Attributes
+    ----------
+    restarts : int, how often the memory of a single sample was emptied
+    jacobians : int, evaluations of dense Jacobians
+    recovers : bool
+    """
 
     restarts: int
     jacobians: int
     recovers: bool
-    """Whether the method finds its way back from a proposal at which the map is not finite, or its residual huge."""
+    """Whether the method can go on after a state at which the map is not finite or the residual is huge."""
 
     def propose(self, map_: BatchMap, z: Floats, f: Floats, residual: Floats) -> Floats:
-        """The next states, given ``f = f(z)`` and the norms ``||f - z||_2``; a new array."""
+        """The next states.
+
+        Parameters
+        ----------
+        map_ : BatchMap, the map of the samples that are still evaluated
+        z : (B, d) float64, their states
+        f : (B, d) float64, ``f(z)``
+        residual : (B,) float64, ``||f(z) - z||_2``
+
+        Returns
+        -------
+        array, (B, d) float64, a new one
+        """
         ...
 
     def keep(self, rows: Rows) -> None:
-        """Forget all other samples."""
+        """Keep the memory of these samples, (m,) int positions in the batch, and drop that of all others."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method(ABC):
-    """Options that all methods share.
+    """A fixed-point method with its options; calling it solves ``z = f(z)`` for a batch.
 
     Parameters
     ----------
     rtol, atol : float >= 0
-        A sample is done when ``||f(z) - z|| <= atol + rtol ||f(z)||``. Scale-free with ``atol = 0`` (default); give an atol
-        where the fixed point may be zero.
+        A sample has converged when ``||f(z) - z|| <= atol + rtol ||f(z)||``. With ``atol = 0`` (default) the scale of the
+        states does not matter; give an atol where the fixed point may be zero.
     norm : {"l2", "max"}
-        Norm of a sample's residual.
-    max_calls : int
-        Calls of the map (on the batch) to stop at.
-    patience : int
-        Looked at every ``patience`` calls: a sample whose best residual fell by less than 1 % since then has stagnated.
+        Norm of the residual of a sample.
+    max_calls : int >= 1
+        Number of calls of the map (on the batch) after which the run ends.
+    patience : int >= 1
+        Every ``patience`` calls, a sample whose best residual fell by less than 1 % since the last such check has stagnated.
     divergence : float > 1
-        Growth of a sample's residual over its first one at which it counts as diverged.
+        A sample whose residual is more than this many times its first one has diverged.
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     rtol: float = 1e-6
@@ -130,7 +163,7 @@ class Method(ABC):
 
     @abstractmethod
     def begin(self, z: Floats) -> Memory:
-        """Memory for a batch that starts at z."""
+        """An empty memory for a run that starts at the states z, (B, d) float64."""
         ...
 
     def __call__(self, map_: BatchMap, start: ArrayLike) -> FixedPoint:
@@ -139,7 +172,11 @@ class Method(ABC):
         Parameters
         ----------
         map_ : BatchMap
-        start : (B, d) real, initial states (computed on as float64; never written to)
+        start : (B, d) real, initial states; converted to float64, never written to
+
+        Returns
+        -------
+        FixedPoint
 
         Raises
         ------
@@ -150,19 +187,37 @@ class Method(ABC):
 
 
 def whole(name: str, value: int, least: int = 1) -> None:
-    """Refuse what is not a whole number of at least ``least``."""
+    """Check that an option is a whole number of at least ``least``.
+
+    Parameters
+    ----------
+    name : str, the option, for the message
+    value : int
+    least : int
+
+    Raises
+    ------
+    InputError
+        It is not.
+    """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
 
 
 def share(name: str, value: float) -> None:
-    """Refuse what is not in (0, 1]."""
+    """Check that an option, called ``name`` in the message, is a number in (0, 1].
+
+    Raises
+    ------
+    InputError
+        It is not.
+    """
     if not (isinstance(value, Real) and 0 < value <= 1) or isinstance(value, bool):
         raise InputError(f"{name} is {value!r}; give a number above 0 and up to 1")
 
 
 class _Run:
-    """One run. Arrays of the first block belong to all samples, those of the second to the evaluated ones (`rows`)."""
+    """One run. The first block of attributes is about all samples, the second about those still evaluated (``rows``)."""
 
     def __init__(self, method: Method, map_: BatchMap, start: Floats) -> None:
         self.method, self.map, self.memory = method, map_, method.begin(start)
@@ -208,7 +263,7 @@ class _Run:
         return FixedPoint(self.value, status, stats, self.residual, self.relative, self.reason == 0, trace)
 
     def _judge(self, size: Floats, scale: Floats) -> None:
-        """Update what is known of the evaluated samples, and end those that are done or hopeless."""
+        """Update the best states of the evaluated samples, and end those that have converged or failed."""
         method = self.method
         bad = ~(size + scale < np.inf)
         relative = size / scale
@@ -250,7 +305,7 @@ class _Run:
             self.milestone = self.best
 
     def _end(self, which: Mask, why: FixedPointStatus) -> None:
-        """Freeze these samples, as far as they are active."""
+        """End these samples, as far as they are active, and store their results."""
         ended = which & self.active
         rows = self.rows[ended]
         self.reason[rows] = _ORDER.index(why)
@@ -259,7 +314,7 @@ class _Run:
         self.active &= ~ended
 
     def _compact(self, f: Floats, size: Floats) -> tuple[Floats, Floats]:
-        """Drop the samples that have ended, once enough have to pay for the copies."""
+        """Drop the samples that have ended from the batch."""
         kept = np.flatnonzero(self.active)
         self.map = self.map.restrict(kept)
         self.memory.keep(kept)

@@ -19,17 +19,23 @@ SHORTEST = 1.0 / 64.0
 
 @dataclass(frozen=True, kw_only=True)
 class Broyden(Method):
-    r"""Quasi-Newton on ``g(z) = f(z) - z`` with ``J^{-1} ~ B = -I + sum_i u_i v_i'`` (Broyden 1965; Bai et al., NeurIPS 2019).
+    r"""Broyden's good method on ``g(z) = f(z) - z``, with the inverse Jacobian ``B = -I + sum_i u_i v_i'``.
 
-    Update with step s and change y of g: ``v = B' s``, ``u = (s - B y) / (v'y)``. A full step that lets ``||g||`` grow beyond
-    ``growth`` times its value is halved from where it started; below 1/64 of it the sample's memory is emptied. After
-    ``memory`` updates it is emptied too. On a linear map of dimension d the method ends within 2 d steps (Gay 1979).
+    From Broyden (1965) and Bai et al. (NeurIPS 2019); locators unknown. The update with step s and change y of g is
+    ``v = B' s``, ``u = (s - B y) / (v'y)``. A step after which ``||g||`` is more than ``growth`` times its value is halved;
+    where 1/64 of it is still too long, or after ``memory`` updates, the memory of the sample is emptied. On a linear map of
+    dimension d the method ends within 2 d steps (Gay 1979; locator unknown).
 
     Parameters
     ----------
-    memory : int
+    memory : int >= 1
     growth : float >= 1
         Further options: see `ufm.deq.fixed_point.base.Method`.
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     memory: int = 80
@@ -68,7 +74,7 @@ class Inverse:
             self.base, self.g, self.step, self.size = z, g, g, residual
             self.bg = -g
             return z + g
-        # Phrased so that a NaN counts as grown.
+        # Written so that a NaN counts as grown.
         grown = ~(residual <= self.options.growth * self.size)
         hopeless = grown & (self.share <= SHORTEST)
         bg = self._learn(g)
@@ -78,7 +84,7 @@ class Inverse:
             self._forget(hopeless)
             self.bg = np.where(hopeless[:, None], -self.g, self.bg)
         if grown.any():
-            # Halved and hopeless samples go on from where the failed step began.
+            # Halved and hopeless samples continue from the state at which the failed step began.
             back = grown[:, None]
             z, g, bg = np.where(back, self.base, z), np.where(back, self.g, g), np.where(back, self.bg, bg)
             residual = np.where(grown, self.size, residual)

@@ -12,19 +12,20 @@ from ufm.deq.fixed_point.base import Method
 from ufm.deq.maps.base import BatchMap, Rows
 
 DESCENT = 1e-4
-"""Armijo's constant: a share t of the step must lower ``||g||`` by at least ``1e-4 t``."""
+"""Armijo's constant: a share t of the step is accepted where ``||g||`` falls by at least ``1e-4 t ||g||``."""
 SHORTEST = 0.5
 GROWTH = 100.0
-"""From this share of a step on a point is accepted unless ``||g||`` grows by more than this factor: insisting on descent ends
-in local minima of ``||g||``."""
+"""Steps that have been shortened to the share ``SHORTEST`` or less are accepted unless ``||g||`` grows by more than the factor
+``GROWTH``: a method that insists on descent gets stuck in local minima of ``||g||``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Newton(Method):
-    r"""Solve ``(I - J) s = g`` with ``g = f(z) - z``; where ``||g||`` does not fall, half the step (Dennis & Schnabel 1983).
+    r"""Newton's method: steps ``(I - J) s = g`` with ``g = f(z) - z``, halved where ``||g||`` does not fall.
 
-    Quadratically convergent, and for maps that are no contraction too; each step costs a (d, d) factorisation per sample.
-    Where ``I - J`` is singular the least-squares step is taken. Options: see `ufm.deq.fixed_point.base.Method`.
+    Backtracking as in Dennis & Schnabel (1983; locator unknown). Locally quadratic convergence, also for maps that are no
+    contraction; each step costs a (d, d) factorisation per sample. Where ``I - J`` is singular the least-squares step is
+    taken. Options: see `ufm.deq.fixed_point.base.Method`.
     """
 
     def begin(self, z: Floats) -> _Line:
@@ -43,7 +44,7 @@ class _Line:
         self.size, self.share = np.full(len(z), np.inf), np.ones(len(z))
 
     def propose(self, map_: BatchMap, z: Floats, f: Floats, residual: Floats) -> Floats:
-        # Phrased so that a NaN is not accepted.
+        # Written so that a NaN is not accepted.
         accepted = residual <= (1.0 - DESCENT * self.share) * self.size
         accepted |= (self.share <= SHORTEST) & (residual <= GROWTH * self.size)
         rows = np.flatnonzero(accepted)

@@ -11,12 +11,17 @@ from ufm.deq.maps.base import BatchMap, Rows
 
 @dataclass(frozen=True, kw_only=True)
 class Picard(Method):
-    """``z <- z + damping (f(z) - z)``: converges for contractions, and with damping for many maps besides.
+    """``z <- z + damping (f(z) - z)``: converges for contractions, and with damping for many other maps.
 
     Parameters
     ----------
     damping : float in (0, 1]
         Further options: see `ufm.deq.fixed_point.base.Method`.
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     damping: float = 1.0
@@ -30,7 +35,7 @@ class Picard(Method):
 
 
 class _Nothing:
-    """Picard remembers nothing."""
+    """The memory of Picard's iteration, which needs none."""
 
     restarts = jacobians = 0
     recovers = False

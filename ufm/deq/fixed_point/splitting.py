@@ -1,4 +1,4 @@
-"""Operator splittings for monotone layers: Picard iterations of the maps in `ufm.deq.maps.monotone`."""
+"""Operator splittings for monotone layers: Picard iterations of another map (docs/theory, Proposition 10.3)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ from ufm.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Splitting(Method):
-    """What both splittings share.
+    """The base class of operator splittings.
 
     Parameters
     ----------
-    step : float > 0 or None, alpha; None takes the method's own choice for the map
-        Further options: see `ufm.deq.fixed_point.base.Method`; ``trace`` is that of the splitting's own map.
+    step : float > 0 or None, the step size alpha; None lets the method choose it for the map
+        Further options: see `ufm.deq.fixed_point.base.Method`. In a result, ``trace`` has the residuals of the iterated map,
+        ``residual`` and ``relative`` those of the layer.
+
+    Raises
+    ------
+    InputError
+        An option outside its range.
     """
 
     step: float | None = None
@@ -38,17 +44,42 @@ class Splitting(Method):
             raise InputError(f"step is {self.step!r}; give a positive step size such as 0.5, or None")
 
     def begin(self, z: Floats) -> Memory:
-        """Splittings iterate a map of their own, undamped."""
+        """The memory of an undamped Picard iteration from z, (B, d)."""
         return Picard().begin(z)
 
     def __call__(self, map_: BatchMap, start: ArrayLike) -> FixedPoint:
-        """Find the equilibrium of a monotone map for every sample; raises InputError for any other map."""
+        """Find the equilibrium of a monotone map for every sample.
+
+        Parameters
+        ----------
+        map_ : MonotoneMap, the map of a `MonotoneLayer`
+        start : (B, d) real, initial states
+
+        Returns
+        -------
+        FixedPoint
+
+        Raises
+        ------
+        InputError
+            The map of another layer, or a start that is not finite or has another shape.
+        """
         if not isinstance(map_, MonotoneMap):
             raise InputError(f"{type(self).__name__} needs the map of a MonotoneLayer, not {type(map_).__name__}; use Anderson")
         return self.on(map_.split(), batch("start", start))
 
     def on(self, split: Split, start: Floats) -> FixedPoint:
-        """Solve an inclusion ``z = prox(M z + c)``; residuals, tolerances and the verdict are those of this map."""
+        """Solve ``z = prox(M z + c)``; residuals and tolerances are those of this map.
+
+        Parameters
+        ----------
+        split : Split, the operators M, c and prox
+        start : (B, d) float64, first state of the iteration
+
+        Returns
+        -------
+        FixedPoint
+        """
         calls = evaluated = 0
         tighter, traces, state = 1.0, [], start
         while True:
@@ -64,7 +95,7 @@ class Splitting(Method):
             met = size <= limit
             if met.all() or found.status is not FixedPointStatus.CONVERGED or calls >= self.max_calls or tighter < 1e-9:
                 break
-            # The splitting came to rest by its own measure; the map's own asks for more.
+            # The iterated map meets the tolerance, but the layer does not yet: tighten it and continue.
             tighter *= 0.5 * float(np.min(limit[~met] / size[~met]))
         status = (
             FixedPointStatus.CONVERGED
@@ -78,17 +109,21 @@ class Splitting(Method):
 
     @abstractmethod
     def map(self, split: Split) -> SplitMap:
-        """The map that is iterated."""
+        """The map that is iterated for these operators."""
         ...
 
     def state(self, split: Split, found: Floats) -> Floats:
-        """The equilibrium from the fixed point of that map."""
+        """The equilibria, (B, d), from the fixed points (B, d) of the iterated map."""
         return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardBackward(Splitting):
-    r"""``z <- prox(z + alpha (W z + u - z))``; alpha = None takes ``m / ||I - W||_2^2``, inside the range of convergence."""
+    r"""``z <- prox(z + alpha (W z + u - z))``.
+
+    Converges for ``0 < alpha < 2 m / ||I - W||_2^2`` (docs/theory, Proposition 10.3); without a ``step``, alpha is
+    ``m / ||I - W||_2^2``. Options: see `Splitting`.
+    """
 
     def map(self, split: Split) -> SplitMap:
         step = self.step
@@ -99,7 +134,11 @@ class ForwardBackward(Splitting):
 
 @dataclass(frozen=True, kw_only=True)
 class PeacemanRachford(Splitting):
-    r"""``y <- 2 V(2 z - y + alpha u) - (2 z - y)`` with ``z = prox(y)``; alpha = None takes ``1 / ||I - W||_2``."""
+    r"""``y <- 2 V(2 z - y + alpha u) - (2 z - y)`` with ``z = prox(y)`` and ``V = (I + alpha (I - W))^{-1}``.
+
+    Converges for every alpha > 0 (docs/theory, Proposition 10.3); without a ``step``, alpha is ``1 / ||I - W||_2``.
+    Options: see `Splitting`.
+    """
 
     def map(self, split: Split) -> SplitMap:
         operator = np.eye(len(split.matrix)) - split.matrix

@@ -12,11 +12,14 @@ from ufm.errors import InputError
 
 
 class Activation(NamedTuple):
-    """``t = sigma(a)``.
+    """An activation ``t = sigma(a)``, applied entry by entry.
 
-    apply : works in place: ``apply(a, a)``
-    slope : sigma'(a) from t
-    bend : sigma''(a) from t
+    Attributes
+    ----------
+    name : str
+    apply : callable (a, out) -> out, writes sigma(a) into ``out``, which may be ``a`` itself
+    slope : callable, sigma'(a) from the values t, in their shape
+    bend : callable, sigma''(a) from the values t, in their shape
     """
 
     name: str
@@ -48,7 +51,7 @@ ACTIVATIONS = {entry.name: entry for entry in _ALL}
 
 
 def activation(name: str) -> Activation:
-    """An activation by name.
+    """The activation of this name: "tanh", "relu" or "linear".
 
     Raises
     ------

@@ -1,7 +1,6 @@
 r"""The equilibrium layer ``z = sigma(W z + U x + b)`` with sigma = tanh, ReLU or the identity.
 
-With the identity it is the linear DEQ ``z = (I - W)^{-1} (U x + b)``, whose value and gradient one factorisation gives
-exactly (`LinearLayer`).
+With the identity it is the linear DEQ ``z = (I - W)^{-1} (U x + b)``; `LinearLayer` solves it directly.
 """
 
 from __future__ import annotations
@@ -21,7 +20,14 @@ from ufm.problem.heads.equilibrium import clip_spectrum
 
 @dataclass(frozen=True, eq=False)
 class AffineMap(BatchMap):
-    """``z -> sigma(z W' + u)``, u (B, d) computed once from the inputs."""
+    """The map ``z -> sigma(z W' + u)`` of a batch.
+
+    Parameters
+    ----------
+    weight : (d, d) float64, W
+    drive : (B, d) float64, u, computed once from the inputs
+    sigma : Activation
+    """
 
     weight: Floats
     drive: Floats
@@ -47,7 +53,7 @@ class AffineMap(BatchMap):
 
 @dataclass(frozen=True, eq=False)
 class AffineLayer(Layer):
-    r"""``z = sigma(W z + U x + b)``.
+    r"""The layer ``z = sigma(W z + U x + b)``.
 
     Parameters
     ----------
@@ -56,7 +62,7 @@ class AffineLayer(Layer):
     bias : (d,), b
     sigma : "tanh", "relu" or "linear"
 
-    ``||W||_2 < 1`` makes it a contraction with a unique equilibrium (all three activations are 1-Lipschitz); `projected`
+    With ``||W||_2 < 1`` the map is a contraction and has exactly one equilibrium (docs/theory, Proposition 10.1); `projected`
     moves W to the nearest matrix with ``||W||_2`` at most a limit.
 
     Raises
@@ -90,7 +96,19 @@ class AffineLayer(Layer):
 
     @classmethod
     def initial(cls, width: int, inputs: int, rng: np.random.Generator, *, sigma: str = "tanh", norm: float = 0.5):
-        """A random layer: W Gaussian of operator norm about ``norm``, U Gaussian with variance 1/p, b = 0."""
+        """A random layer: W and U Gaussian, U with variance 1/p, and b = 0.
+
+        Parameters
+        ----------
+        width, inputs : int, dimensions d and p
+        rng : numpy Generator
+        sigma : str, activation
+        norm : float, about ``||W||_2`` for large d
+
+        Returns
+        -------
+        AffineLayer
+        """
         weight = rng.standard_normal((width, width)) * (norm / (2.0 * np.sqrt(width)))
         return cls(weight, rng.standard_normal((width, inputs)) / np.sqrt(inputs), np.zeros(width), sigma)
 
@@ -107,11 +125,11 @@ class AffineLayer(Layer):
 
     @property
     def matrix(self) -> Floats:
-        """W as it acts on the state."""
+        """W, (d, d) float64."""
         return self.weight
 
     def drive(self, inputs: Floats) -> Floats:
-        """``U x + b`` for every sample, (B, d)."""
+        """``U x + b`` for inputs (B, p), as (B, d)."""
         return inputs @ self.injection.T + self.bias
 
     def at(self, inputs: Floats) -> AffineMap:
@@ -126,7 +144,7 @@ class AffineLayer(Layer):
         }
 
     def weight_gradient(self, slope: Floats) -> Gradients:
-        """Gradients of the parameters of W from the gradient by W."""
+        """Gradients by the parameters that W is made of, from the gradient ``slope`` by W, (d, d)."""
         return {"weight": slope}
 
     def projected(self, limit: float | None) -> AffineLayer:
@@ -135,9 +153,10 @@ class AffineLayer(Layer):
         return replace(self, weight=clip_spectrum(self.weight, limit))
 
     def error(self, z: Floats, inputs: Floats) -> Floats:
-        r"""``||z - z*||_2 <= ||f(z) - z||_2 / (1 - L)``, ``L >= ||W||_2`` certified; infinite where L >= 1.
+        r"""``||z - z*||_2 <= ||f(z) - z||_2 / (1 - L)`` with ``L >= ||W||_2`` (docs/theory, Proposition 10.1).
 
-        Residual and L carry a-priori bounds of their rounding (level float).
+        States z (B, d), inputs (B, p); the bounds are (B,), and infinite where L >= 1. Residual and L include a-priori bounds
+        of their rounding (level float; Proposition 10.5).
         """
         norm = operator_norm(self.matrix)
         if norm >= 1.0:
@@ -145,7 +164,10 @@ class AffineLayer(Layer):
         return self.residual(z, inputs) / (1.0 - norm)
 
     def residual(self, z: Floats, inputs: Floats) -> Floats:
-        """(B,) certified bounds on ``||f(z) - z||_2`` of the exact layer: rounding of ``U x + b`` is in them too."""
+        """Certified bounds on ``||f(z) - z||_2`` of the exact layer, the rounding of ``U x + b`` included.
+
+        States z (B, d), inputs (B, p); the bounds are (B,) float64.
+        """
         map_ = self.at(inputs)
         size = np.abs(inputs) @ np.abs(self.injection).T + np.abs(self.bias)
         extra = gamma(inputs.shape[1] + 2) * size * (1.0 + gamma(inputs.shape[1] + 2)) + np.abs(z) @ self.rounding().T
@@ -156,10 +178,21 @@ class AffineLayer(Layer):
         return np.zeros_like(self.weight)
 
     def jacobian_penalty(self, z: Floats, inputs: Floats) -> tuple[float, Floats, Floats, Gradients]:
-        r"""``1/(2B) sum_i ||J_i||_F^2`` with its gradients by z, by the inputs and by the parameters.
+        r"""The Jacobian-norm penalty ``1/(2B) sum_i ||J_i||_F^2`` with its gradients.
 
-        ``J = diag(sigma'(a)) W``, so that ``||J||_F^2 = sum_j sigma'(a_j)^2 ||w_j||^2`` in closed form (Bai et al., ICML 2021,
-        estimate the same by random probes).
+        ``J = diag(sigma'(a)) W``, so that ``||J||_F^2 = sum_j sigma'(a_j)^2 ||w_j||^2`` in closed form. Bai et al. (ICML 2021;
+        locator unknown) estimate the same penalty by random probes.
+
+        Parameters
+        ----------
+        z : (B, d) float64, states
+        inputs : (B, p) float64
+
+        Returns
+        -------
+        tuple
+            The penalty; its gradients by the states, (B, d), and by the inputs, (B, p); and a dict of its gradients by the
+            parameters, arrays in their shapes.
         """
         act, matrix = activation(self.sigma), self.matrix
         t = self.at(inputs).value(z)

@@ -1,7 +1,7 @@
-"""What a fixed-point solver asks of a map, and what training asks of a layer.
+"""Base classes of maps, which fixed-point methods solve, and of layers, which are trained.
 
 States are (B, d) float64 with one row per sample; row i of a value depends on row i of the state alone. A *map* is
-``z -> f(z)`` with its inputs inside; a *layer* owns parameters and makes the map of a batch of inputs.
+``z -> f(z)`` for a fixed batch of inputs; a *layer* has parameters and makes the map of a batch of inputs.
 """
 
 from __future__ import annotations
@@ -22,29 +22,44 @@ Gradients = dict[str, Floats]
 
 
 class BatchMap(ABC):
-    """``z -> f(z)`` on a batch. A user's own map needs `value` and `vjp`; `restrict` drops samples that are done."""
+    """A map ``z -> f(z)`` on a batch of states. A subclass implements `value`, `vjp` and `restrict`."""
 
     @abstractmethod
     def value(self, z: Floats) -> Floats:
-        """f(z), (B, d); a new array each time."""
+        """``f(z)`` at states z, (B, d) float64.
+
+        Returns
+        -------
+        array, (B, d) float64, a new one at each call
+        """
         ...
 
     @abstractmethod
     def vjp(self, z: Floats, cotangent: Floats) -> Floats:
-        """Rows ``v_i J_i``, with ``J_i`` the (d, d) Jacobian of sample i at ``z_i``."""
+        """Vector-Jacobian products ``v_i J_i``, with ``J_i`` the (d, d) Jacobian of sample i at ``z_i``.
+
+        Parameters
+        ----------
+        z : (B, d) float64, states
+        cotangent : (B, d) float64, the rows v_i
+
+        Returns
+        -------
+        array, (B, d) float64
+        """
         ...
 
     @abstractmethod
     def restrict(self, rows: Rows) -> BatchMap:
-        """The map of these samples of the batch alone."""
+        """The map of a part of the batch: the samples at these positions, (m,) int."""
         ...
 
     def linearised(self, z: Floats) -> MapPullback:
-        """``v -> v J(z)`` with everything that depends on z computed once."""
+        """The function ``v -> v J(z)`` at states z, (B, d), with everything that depends on z alone computed once."""
         return MapPullback(lambda map_, z_, v: map_.vjp(z_, v), self, z)
 
     def jacobian(self, z: Floats) -> NDArray[np.float64]:
-        """(B, d, d) Jacobians, ``J[i, a, b] = df_a / dz_b``, by d vector-Jacobian products."""
+        """Jacobians at states z, (B, d), by d vector-Jacobian products: (B, d, d) with ``J[i, a, b] = df_a / dz_b``."""
         pull = self.linearised(z)
         found = np.empty((len(z), z.shape[1], z.shape[1]))
         for a in range(z.shape[1]):
@@ -55,7 +70,14 @@ class BatchMap(ABC):
 
 
 class MapPullback:
-    """``v -> v J`` at a state, for a batch; knows how to drop samples."""
+    """The function ``v -> v J`` at fixed states of a batch.
+
+    Parameters
+    ----------
+    apply : callable (map, z, v) -> (B, d), the products ``v_i J_i``
+    map_ : BatchMap
+    z : array whose first axis has the B samples, passed on to ``apply``
+    """
 
     def __init__(self, apply: Callable[[BatchMap, Floats, Floats], Floats], map_: BatchMap, z: Floats) -> None:
         self.apply, self.map, self.z = apply, map_, z
@@ -64,16 +86,17 @@ class MapPullback:
         return self.apply(self.map, self.z, cotangent)
 
     def restrict(self, rows: Rows) -> MapPullback:
+        """The same function for the samples at these positions, (m,) int, alone."""
         return MapPullback(self.apply, self.map.restrict(rows), self.z[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class OwnMap(BatchMap):
-    """A map from two functions.
+    """A map made of two functions of the user.
 
     Parameters
     ----------
-    function : callable (z, x) -> (B, d)
+    function : callable (z, x) -> (B, d), the values f(z_i, x_i)
     pullback : callable (z, x, v) -> (B, d), rows ``v_i df/dz(z_i, x_i)``; None where only values are needed
     inputs : (B, ...) array, one row per sample
 
@@ -91,12 +114,26 @@ class OwnMap(BatchMap):
     inputs: NDArray
 
     def value(self, z: Floats) -> Floats:
+        """``function`` at states z, (B, d) float64, as a new array (B, d).
+
+        Raises
+        ------
+        InputError
+            ``function`` returns another shape.
+        """
         found = np.array(self.function(z, self.inputs), dtype=np.float64)
         if found.shape != z.shape:
             raise InputError(f"function returned shape {found.shape} for states {z.shape}; return one row per state")
         return found
 
     def vjp(self, z: Floats, cotangent: Floats) -> Floats:
+        """``pullback`` at states z, (B, d), and rows ``cotangent``, (B, d), as an array (B, d).
+
+        Raises
+        ------
+        InputError
+            ``pullback`` is None or returns another shape.
+        """
         if self.pullback is None:
             raise InputError("pullback is None; give the vector-Jacobian product (z, x, v) -> v J to differentiate this map")
         found = np.asarray(self.pullback(z, self.inputs, cotangent), dtype=np.float64)
@@ -109,12 +146,12 @@ class OwnMap(BatchMap):
 
 
 class Layer(ABC):
-    """A parametrised map: parameters by name, the map of a batch of inputs, and gradients at fixed state."""
+    """A map with parameters: it makes the map of a batch of inputs, and gives gradients by inputs and parameters."""
 
     @property
     @abstractmethod
     def parameters(self) -> Gradients:
-        """Parameter arrays by name."""
+        """Parameters: a dict of float64 arrays by name."""
         ...
 
     @abstractmethod
@@ -130,25 +167,48 @@ class Layer(ABC):
 
     @abstractmethod
     def at(self, inputs: Floats) -> BatchMap:
-        """The map of a batch of inputs, (B, p) float64."""
+        """The map ``z -> f(z; x)`` of a batch of inputs, (B, p) float64."""
         ...
 
     @abstractmethod
     def pull(self, z: Floats, inputs: Floats, cotangent: Floats) -> tuple[Floats, Gradients]:
-        """Gradients of ``sum <v_i, f(z_i; x_i)>`` by the inputs, (B, p), and by each parameter, at fixed z."""
+        """Gradients of ``sum_i <v_i, f(z_i; x_i)>`` by the inputs and by the parameters, the states held fixed.
+
+        Parameters
+        ----------
+        z : (B, d) float64, states
+        inputs : (B, p) float64
+        cotangent : (B, d) float64, the rows v_i
+
+        Returns
+        -------
+        tuple
+            The gradient by the inputs, (B, p), and a dict of the gradients by the parameters, arrays in their shapes.
+        """
         ...
 
     def projected(self, limit: float | None) -> Layer:
-        """The nearest layer whose contraction is at most ``limit``; itself where that is no constraint."""
+        """The nearest layer with ``||W||_2`` at most ``limit``; the layer itself where ``limit`` is None."""
         return self
 
     def error(self, z: Floats, inputs: Floats) -> Floats:
-        """(B,) certified bounds on ``||z_i - z_i*||_2``; infinite where no bound is known."""
+        """Certified bounds on the distance of states from their equilibria.
+
+        Parameters
+        ----------
+        z : (B, d) float64, states
+        inputs : (B, p) float64
+
+        Returns
+        -------
+        array, (B,) float64
+            Bounds on ``||z_i - z_i*||_2``; infinite where no bound is known.
+        """
         return np.full(len(z), np.inf)
 
 
 def batch(name: str, array: ArrayLike) -> Floats:
-    """A finite (B, d) array as float64.
+    """Check an array (B, d) of finite real numbers, called ``name`` in messages, and return it as float64.
 
     Raises
     ------

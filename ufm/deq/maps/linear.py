@@ -1,4 +1,4 @@
-"""The linear DEQ ``z = W z + U x + b``: one factorisation gives value and gradient of the whole batch exactly."""
+"""The linear DEQ ``z = W z + U x + b``, solved for the whole batch with one factorisation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ from ufm.errors import InputError
 class LinearLayer(AffineLayer):
     """`AffineLayer` with the identity as activation, which can also be solved directly.
 
+    Parameters
+    ----------
+    weight : (d, d), W
+    injection : (d, p), U
+    bias : (d,), b
+    sigma : "linear"
+
     Raises
     ------
     InputError
-        From `solve` and `solve_adjoint`: ``I - W`` is singular in float64.
+        Shapes that do not fit, NaN or infinity, another sigma; from `solve` and `solve_adjoint`: ``I - W`` is singular in
+        float64.
 
     Examples
     --------
@@ -37,11 +45,11 @@ class LinearLayer(AffineLayer):
             raise InputError(f"sigma is {self.sigma!r}; a linear layer has the identity, use AffineLayer for {self.sigma}")
 
     def solve(self, inputs: Floats) -> Floats:
-        """``(U x + b) (I - W)^{-T}`` for the batch, (B, d)."""
+        """The equilibria ``(U x + b) (I - W)^{-T}`` for inputs (B, p), as (B, d) float64."""
         return self._solved(self.drive(inputs), transposed=False)
 
     def solve_adjoint(self, cotangent: Floats) -> Floats:
-        """g with ``g = v + g W``, (B, d)."""
+        """The solution g of the adjoint system ``g = v + g W`` for rows v, (B, d), as (B, d) float64."""
         return self._solved(cotangent, transposed=True)
 
     def _solved(self, right: Floats, *, transposed: bool) -> Floats:
@@ -52,7 +60,8 @@ class LinearLayer(AffineLayer):
             raise InputError(
                 "I - W is singular, so the linear layer has no unique equilibrium; project W to a norm < 1"
             ) from None
-        # What rounding makes of the residual; the residual itself looks small next to the huge solutions of a singular system.
+        # Compare the rounding error with the right-hand side: relative to the huge solution of a nearly singular system the
+        # residual would look small.
         noise = self.width * UNIT * np.abs(found).max(initial=0.0) * np.linalg.norm(matrix)
         if not noise <= 1e-6 * np.abs(right).max(initial=0.0):
             raise InputError("I - W is singular to working precision: no unique equilibrium; project W to a norm < 1")

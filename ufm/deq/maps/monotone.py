@@ -1,14 +1,15 @@
 r"""Monotone equilibrium layers and the operator splittings that solve them (Winston & Kolter, NeurIPS 2020).
 
-``W = (1 - m) I - A'A + B - B'`` makes ``I - W`` strongly monotone, ``x'(I - W)x >= m |x|^2``, for *every* A and B, so that
-``z = relu(W z + U x + b)`` has exactly one equilibrium, whatever the norm of W. With ``prox = relu`` (the proximal operator of
-an indicator, for every step size) both splittings are Picard iterations of another map:
+With ``W = (1 - m) I - A'A + B - B'`` the layer ``z = relu(W z + U x + b)`` has exactly one equilibrium for *every* A and B,
+whatever the norm of W (docs/theory, Proposition 10.2). Two splittings, Picard iterations of another map with ``prox = relu``,
+find it (Proposition 10.3):
 
-* forward-backward: ``z -> prox(z + alpha (W z + u - z))``, a contraction for ``alpha < 2 m / ||I - W||^2``;
+* forward-backward: ``z -> prox(z + alpha (W z + u - z))``, convergent for ``0 < alpha < 2 m / ||I - W||^2``;
 * Peaceman-Rachford: ``y -> 2 V(2 z - y + alpha u) - (2 z - y)``, ``z = prox(y)``, ``V = (I + alpha (I - W))^{-1}``, convergent
   for every alpha > 0.
 
-The adjoint system ``y = D (v + W'y)``, D = sigma', has the same form with W' for W, ``y -> D y`` for prox and v for u.
+The adjoint system ``y = D (v + W'y)``, D = sigma', has the same form with W' for W, ``y -> D y`` for prox and v for u
+(Proposition 10.4).
 """
 
 from __future__ import annotations
@@ -28,20 +29,21 @@ from ufm.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class MonotoneLayer(AffineLayer):
-    """``z = relu(W z + U x + b)`` with ``W = (1 - m) I - A'A + B - B'``.
+    """The layer ``z = relu(W z + U x + b)`` with ``W = (1 - m) I - A'A + B - B'``.
 
     Parameters
     ----------
     weight : (d, d), A
     injection : (d, p), U
     bias : (d,), b
-    skew : (d, d), B
+    sigma : "relu"
+    skew : (d, d) or None, B; None takes 0
     margin : float in (0, 1], m
 
     Raises
     ------
     InputError
-        Shapes that do not fit, NaN or infinity, a margin outside (0, 1].
+        Shapes that do not fit, NaN or infinity, another sigma, a margin outside (0, 1].
 
     Examples
     --------
@@ -71,7 +73,19 @@ class MonotoneLayer(AffineLayer):
     def initial(  # type: ignore[override]
         cls, width: int, inputs: int, rng: np.random.Generator, *, margin: float = 0.1, norm: float = 0.5
     ) -> MonotoneLayer:
-        """A random layer: A and B Gaussian of operator norm about ``norm``, U Gaussian with variance 1/p, b = 0."""
+        """A random layer: A, B and U Gaussian, U with variance 1/p, and b = 0.
+
+        Parameters
+        ----------
+        width, inputs : int, dimensions d and p
+        rng : numpy Generator
+        margin : float in (0, 1], m
+        norm : float, about ``||A||_2`` and ``||B||_2`` for large d
+
+        Returns
+        -------
+        MonotoneLayer
+        """
         a, b = (rng.standard_normal((width, width)) * (norm / (2.0 * np.sqrt(width))) for _ in range(2))
         injection = rng.standard_normal((width, inputs)) / np.sqrt(inputs)
         return cls(a, injection, np.zeros(width), skew=b, margin=margin)
@@ -83,6 +97,7 @@ class MonotoneLayer(AffineLayer):
 
     @property
     def matrix(self) -> Floats:
+        """``W = (1 - m) I - A'A + B - B'``, (d, d) float64."""
         a, b = self.weight, self.skew
         assert b is not None
         return (1.0 - self.margin) * np.eye(self.width) - a.T @ a + b - b.T
@@ -95,17 +110,17 @@ class MonotoneLayer(AffineLayer):
         return MonotoneMap(found.weight, found.drive, found.sigma, self.margin)
 
     def projected(self, limit: float | None) -> MonotoneLayer:
-        """Itself: the parametrisation needs no constraint."""
+        """The layer itself: it has one equilibrium whatever its parameters."""
         return self
 
     def replaced(self, parameters: Gradients) -> MonotoneLayer:
         return replace(self, **parameters)
 
     def error(self, z: Floats, inputs: Floats) -> Floats:
-        r"""``||z - z*||_2 <= (1 + ||W||_2 / m) ||f(z) - z||_2``.
+        r"""``||z - z*||_2 <= (1 + ||W||_2 / m) ||f(z) - z||_2`` (docs/theory, Proposition 10.2).
 
-        With ``p = f(z)``: ``W z + u - p`` is a subgradient of the indicator at p, whence ``m ||p - z*|| <= ||W (p - z)||`` by
-        monotonicity. m is lowered by the rounding of W (level float).
+        States z (B, d), inputs (B, p); the bounds are (B,). The margin m is lowered by the rounding of W (level float;
+        Proposition 10.5); where nothing is left of it the bounds are infinite.
         """
         matrix, entries = self.matrix, self.rounding()
         size = float(np.linalg.norm(entries)) * (1.0 + gamma(self.width**2))
@@ -121,7 +136,15 @@ class MonotoneLayer(AffineLayer):
 
 @dataclass(frozen=True, eq=False)
 class MonotoneMap(AffineMap):
-    """The map of a batch, which splittings can take apart."""
+    """The map of a batch; the splittings work on its operators.
+
+    Parameters
+    ----------
+    weight : (d, d) float64, W
+    drive : (B, d) float64, ``u = U x + b``
+    sigma : Activation
+    margin : float, m
+    """
 
     margin: float
 
@@ -129,17 +152,26 @@ class MonotoneMap(AffineMap):
         return MonotoneMap(self.weight, self.drive[rows], self.sigma, self.margin)
 
     def split(self) -> Split:
-        """The value's operators."""
+        """The operators of the equilibrium equation ``z = relu(W z + u)``."""
         return Split(self.weight, self.drive, None, self.margin)
 
     def split_adjoint(self, z: Floats, cotangent: Floats) -> Split:
-        """The operators of the adjoint system at an equilibrium."""
+        """The operators of the adjoint system ``y = D (v + W'y)``, for equilibria z, (B, d), and rows v, (B, d)."""
         return Split(self.weight.T, cotangent, self.sigma.slope(self.value(z)), self.margin)
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """``0 in (I - M) z - c + N(z)``: matrix M, offset c (B, d), and prox: ReLU, or a diagonal projection D (B, d)."""
+    """The operators of an equation ``z = prox(M z + c)``.
+
+    Parameters
+    ----------
+    matrix : (d, d) float64, M
+    offset : (B, d) float64, c
+    mask : (B, d) float64 or None
+        prox multiplies by this mask of zeros and ones; None makes it the ReLU.
+    margin : float, m with ``x'(I - M) x >= m |x|^2``
+    """
 
     matrix: Floats
     offset: Floats
@@ -147,19 +179,29 @@ class Split:
     margin: float
 
     def prox(self, y: Floats) -> Floats:
+        """The ReLU of y, (B, d), or its product with the mask, as (B, d)."""
         return np.maximum(y, 0.0) if self.mask is None else self.mask * y
 
     def value(self, z: Floats) -> Floats:
-        """``prox(M z + c)``, whose fixed points are sought."""
+        """``prox(M z + c)`` at states z, (B, d), as (B, d)."""
         return self.prox(z @ self.matrix.T + self.offset)
 
     def restrict(self, rows: Rows) -> Split:
+        """The operators of the samples at these positions, (m,) int, alone."""
         return Split(self.matrix, self.offset[rows], None if self.mask is None else self.mask[rows], self.margin)
 
 
 @dataclass(frozen=True, eq=False)
 class SplitMap(BatchMap):
-    """A splitting as a map whose fixed points give the equilibria."""
+    """The map that a splitting iterates; the equilibria follow from its fixed points.
+
+    Parameters
+    ----------
+    split : Split
+    step : float, alpha
+    apply : callable (split, state, step, resolvent) -> (B, d), one step of the splitting
+    resolvent : (d, d) float64 or None, ``(I + alpha (I - M))^{-1}`` where the splitting needs it
+    """
 
     split: Split
     step: float
@@ -170,6 +212,13 @@ class SplitMap(BatchMap):
         return self.apply(self.split, z, self.step, self.resolvent)
 
     def vjp(self, z: Floats, cotangent: Floats) -> Floats:
+        """Not available, for any z and cotangent of shape (B, d).
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
         raise InputError("splittings are iterated, not differentiated; give PeacemanRachford or ForwardBackward to Implicit")
 
     def restrict(self, rows: Rows) -> SplitMap:
