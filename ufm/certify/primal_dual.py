@@ -18,6 +18,8 @@ from ufm.certify.scalars import scalar_bound, splits
 from ufm.errors import ConvergenceError
 from ufm.spectral.program import Factors, LogitProgram
 
+CLOSED = 1e-11
+"""Relative gap at which the bound by scalar problems leaves nothing for duality to add."""
 RECOVERED = 24
 """Relative rounding, in units, that parameters recovered from factors add to a logit."""
 
@@ -64,9 +66,10 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     if not np.isfinite(upper):
         # Logits beyond float64: zero logits are always a point.
         upper = np.inf
-    lower, slopes = dual_bound(program, columns.gradient / np.maximum(program.logit_counts, 1.0), upper)
-    if splits(program):
-        lower = max(lower, scalar_bound(program))
+    lower, slopes = (scalar_bound(program), np.zeros_like(program.logit_counts)) if splits(program) else (-np.inf, None)
+    if slopes is None or not upper - lower <= CLOSED * upper:
+        dual, slopes = dual_bound(program, columns.gradient / np.maximum(program.logit_counts, 1.0), upper)
+        lower = max(lower, dual)
     return Bounds(lower, upper, within(lower, value, upper), slopes)
 
 
