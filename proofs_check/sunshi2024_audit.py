@@ -61,12 +61,10 @@ class FrobeniusBudgetOnA(Theorem):
 
     K = 10, c = sqrt 5: the pair code wins from an E_A between 0.2 and 0.24, within the range E_A < 1 of the model.
 
-    What is attained: an aligned A lowers the cost of logits Z to ``||Z||_* - sqrt(E_A) ||Z||_F``. For the ETF nothing is
-    cheaper: ``sum log(1 - a_i)`` over ``sum a_i^2 <= E_A`` is least at equal a_i (a tangent supports ``log(1 - sqrt b)``
-    there, checked at each instance), and by Horn's inequalities the K - 1 equal singular values need at least the
-    geometric mean. So ``log(1 + (K-1) exp(-a))`` at ``a = K c / ((K-1) (1 - sqrt(E_A/(K-1))))`` is the least loss of *every*
-    ETF, and explicit W, A, H of pair code type go below it. In words: with a Frobenius budget on the equilibrium map "the
-    DEQ's optimum is an ETF" is false.
+    The cost of logits Z is exactly ``||Z||_* - sqrt(E_A) ||Z||_F``, for every Z (docs/theory, Proposition 5.6). So
+    ``log(1 + (K-1) exp(-a))`` at ``a = K c / ((K-1) (1 - sqrt(E_A/(K-1))))`` is the least loss of *every* ETF, and explicit W, A,
+    H of pair code type go below it: with a Frobenius budget on the equilibrium map "the DEQ's optimum is an ETF" is false. The
+    tangent inequality that is checked at each instance is a second argument that equal a_i cost the ETF least.
     """
 
     id = "D5"

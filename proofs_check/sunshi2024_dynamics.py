@@ -1,4 +1,4 @@
-r"""Sun & Shi (NeurIPS 2024): does gradient descent on a linear DEQ find the optimum that D1-D3 describe?  [sunshi2024]
+r"""Sun & Shi (NeurIPS 2024): does gradient descent on a linear DEQ find the optimum of D1-D3?  [sunshi2024]
 
 Free W, A (``||A||_2 <= rho``) and features h, trained by projected gradient descent with momentum from random starts; the end
 is compared with the certified optimum of the equivalent explicit model.
@@ -46,20 +46,26 @@ def problem(p: Free) -> ufm.Problem:
 
 
 class Dynamics(Theorem):
-    r"""Gradient descent on W, A, h of a linear DEQ ends at the certified optimum on either side of R0, but for a band below it.
+    r"""Gradient descent on W, A, h of a linear DEQ ends at the certified optimum on either side of R0, except in a band below it.
 
-    Value, geometry of W and minority collapse of the end are those of the certified optimum: on balanced classes, where the
-    minority has collapsed at the optimum (``R >= R0``), and far enough below R0. With decay, far enough means
+    *Measured.* Value, geometry of W and minority collapse of the end are those of the certified optimum: on balanced classes,
+    where the minority has collapsed at the optimum (``R >= R0``), and far enough below R0; with decay, where
     ``sqrt(n_B) > N mu (1 + rho)``.
 
-    The band. Let directions be dead, ``W = H = 0`` along them, and let A act on them as a block D, ``||D||_2 <= rho``. The
-    objective there does not depend on D, and its second derivative by (W, H) is positive semidefinite iff the loss's pull g
-    satisfies ``g ||(I - D)^{-1}|| <= sqrt(lambda_W lambda_H n)``: with D = rho I this is collapse of the optimum, with
-    D = -rho I it holds for larger g already. In between, ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``, points with a dead
-    direction and a D too small are local minima (not strict ones) above the optimum. The descent can end there: A has no slope
-    along a dead direction, so that what enlarges the budget is never learned. From A near 0 it does so about where the
-    explicit network collapses, ``sqrt(n_B) < N mu`` (here at R = 18, from every start tried); nearer to the lower end of the
-    band in R most starts still find the optimum.
+    *Proved, about the band* ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``. Let directions be dead, ``W = H = 0`` along them,
+    and let A act on them as a block D, ``||D||_2 <= rho``. The objective does not depend on D, and gradient descent leaves the
+    directions dead and D fixed (docs/theory, Proposition 9.1). Such points have no negative curvature along the dead directions
+    iff ``g ||(I - D)^{-1}||_2 <= mu sqrt(n)``, with ``mu = sqrt(lambda_W lambda_H)`` and g the slope of the loss along a
+    logit of a class of n samples (Proposition 9.2). For the best collapsed logits in the band this holds iff D is too small,
+    ``sigma_min(I - D) >= sqrt(n_B) / (N mu)``. Where the inequality is strict, the points are local minima (not strict ones)
+    above the optimum if the collapsed logits are a local minimum among matrices of their rank, and are no local minima if the
+    collapsed logits are not (Propositions 9.3, 9.4). The condition holds near the end of the band next to R0 if the logits keep
+    their rank there, and here, at rho = 0.3, at all ratios computed in the band; it does not hold everywhere: it fails at
+    rho = 0.8, K_A = 2, K_B = 3, n_B = 10, decay 1e-2, R = 10.
+
+    *Measured, in the band.* From A near 0 the descent ends above the optimum about where the explicit network collapses,
+    ``sqrt(n_B) < N mu`` (here at R = 18, from every start tried); nearer to the lower end of the band in R most starts still
+    find the optimum.
     """
 
     id = "D9"

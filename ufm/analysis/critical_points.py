@@ -1,10 +1,12 @@
-r"""The landscape of the factored objective: where gradient descent can end.
+r"""Critical points of the factored objective: where gradient descent can end.
 
-For ``f(W, H) = (1/N) sum_i l(W h_i) + lw/2 |W|^2 + lh/2 |H|^2`` with free features, d > K and balanced cross-entropy, every
-critical point is a global minimiser or a strict saddle (Zhu et al., arXiv 2105.02375). A critical point is classified by
-what can be proved about it here: the certified gap of its value, or the sign of an enclosed Rayleigh quotient
-``<v, H v> / <v, v>`` of the Hessian. The same is asked of other losses, class sizes and widths, where no theorem says what
-to expect.
+``f(W, H) = (1/N) sum_i l(W h_i) + lw/2 |W|^2 + lh/2 |H|^2`` with free features. For a convex loss, under decay and without bias,
+every critical point is a global minimiser or a strict saddle if d >= K (cross-entropy, any class sizes; d > K for other convex
+losses): docs/theory, Proposition 8.7; Zhu et al. (arXiv 2105.02375; locator unknown) for balanced cross-entropy, d > K. For
+smaller widths nothing is known in general.
+
+A critical point is classified by what can be proved about it here: the certified gap of its value, or the sign of an enclosed
+Rayleigh quotient ``<v, H v> / <v, v>`` of the Hessian. What a classification proves: Proposition 8.8.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from ufm.solvers.dynamics.samples import SampleModel, State
 from ufm.solvers.solution import check_options
 
 MAX_ENTRIES = 200_000
+"""Largest number of entries of W and H together."""
 LARGEST = 1e6
+"""Bound on the size of entries of W and H."""
 CRITICAL = 1e-4
 """Gradient, relative to that of the decay alone, up to which a point counts as critical."""
 
@@ -34,9 +38,11 @@ CRITICAL = 1e-4
 class CriticalPoint:
     """A point of the factored objective and what is proved about it.
 
+    Attributes
+    ----------
     kind : {"global minimiser", "strict saddle", "undecided", "not critical"}
-        The last where the gradient is not small: decay and loss pull apart by more than 1e-4 of either.
-    value : float, the objective there
+        "not critical" where the norm of the gradient exceeds 1e-4 times that of the gradient of the decay alone.
+    value : float, the objective (nats)
     gap : float, value minus the certified lower bound on the global minimum
     slope : float, norm of the gradient (zero at a critical point)
     curvature : (lower, upper) enclosure of the Hessian's Rayleigh quotient along `direction`, or None
@@ -57,7 +63,13 @@ class CriticalPoint:
 
 
 class Landscape(NamedTuple):
-    """Critical points in the order of the seeds that led to them, and how many are of each kind."""
+    """Results of `landscape`.
+
+    Attributes
+    ----------
+    points : tuple of CriticalPoint, in the order of the seeds
+    kinds : dict of int, how many points are of each kind
+    """
 
     points: tuple[CriticalPoint, ...]
     kinds: dict[str, int]
@@ -72,23 +84,27 @@ def landscape(
     tolerance: float = 1e-8,
     max_iterations: int = 20_000,
 ) -> Landscape:
-    """Plain gradient descent from random starts, and what each of its ends is.
+    """Plain gradient descent from random starts, with a classification of each end point.
 
     Parameters
     ----------
     problem : Problem
         With an explicit head of one layer, weight decay and no bias; ``dim`` is the width of the descent (K if left open).
     starts, random_state : int
-        Starts random_state, random_state + 1, ...
+        Number of starts; their seeds are random_state, random_state + 1, ...
     scale : float > 0, standard deviation of the entries of W and H at the start
     tolerance : float
         Relative gap up to which a point counts as a global minimiser.
     max_iterations : int, of each descent
 
+    Returns
+    -------
+    Landscape
+
     Raises
     ------
     InputError
-        A problem that the landscape is not stated for, or one too large for sample-level parameters.
+        An option out of range, a problem with another head or regulariser, or one too large for sample-level parameters.
 
     Examples
     --------
@@ -109,12 +125,24 @@ def landscape(
 
 
 def classify(problem: Problem, weight: Floats, features: Floats, *, tolerance: float = 1e-8) -> CriticalPoint:
-    """What is proved about one point of the factored objective.
+    """What is proved about one point of the factored objective (docs/theory, Proposition 8.8).
 
     Parameters
     ----------
     problem : Problem, as for `landscape`
-    weight : (K, d); features : (d, N), or (d, K) class means
+    weight : (K, d) array, W
+    features : (d, N) array H, or (d, K) class means
+    tolerance : float
+        Relative gap up to which the point counts as a global minimiser.
+
+    Returns
+    -------
+    CriticalPoint
+
+    Raises
+    ------
+    InputError
+        As for `landscape`, or shapes that do not fit the problem.
 
     Examples
     --------
@@ -130,6 +158,21 @@ def classify(problem: Problem, weight: Floats, features: Floats, *, tolerance: f
 
 def hessian_eigenvalues(problem: Problem, weight: Floats, features: Floats) -> Floats:
     """All eigenvalues of the Hessian at a point, ascending (dense: up to 3000 parameters).
+
+    Parameters
+    ----------
+    problem : Problem, as for `landscape`
+    weight : (K, d) array, W
+    features : (d, N) array H, or (d, K) class means
+
+    Returns
+    -------
+    (K d + d N,) float64
+
+    Raises
+    ------
+    InputError
+        As for `classify`, or more than 3000 parameters.
 
     Examples
     --------
@@ -158,7 +201,17 @@ def _kinds(points: list[CriticalPoint]) -> dict[str, int]:
 
 
 class FactoredObjective:
-    """The factored objective of one problem, with its Hessian."""
+    """The factored objective of one problem, with its Hessian.
+
+    Parameters
+    ----------
+    problem : Problem, as for `landscape`
+
+    Raises
+    ------
+    InputError
+        A problem with another head or regulariser, or one too large for sample-level parameters.
+    """
 
     def __init__(self, problem: Problem) -> None:
         if not isinstance(problem, Problem):
@@ -178,12 +231,18 @@ class FactoredObjective:
             )
         self.problem, self.decay = problem, problem.regularizer
         self.model = SampleModel(problem)
-        # The lower bound holds for every width, so the wide problem's certificate serves narrow ones too.
+        # The lower bound holds for every width, so the certificate of the wide problem is valid for narrow ones, too.
         wide = Problem(problem.counts, regularizer=problem.regularizer, loss=problem.loss)
         self.lower = solve(wide).certificate.lower
 
     def state(self, weight: Floats, features: Floats) -> State:
-        """W (K, d) and H (d, N) or class means (d, K), checked."""
+        """A state from W (K, d) and H (d, N), or from class means (d, K), checked.
+
+        Raises
+        ------
+        InputError
+            Arrays that are not real, of the wrong shape, not finite, or too large.
+        """
         classes, total = len(self.model.sizes), self.model.total
         try:
             w, h = np.array(weight, dtype=np.float64), np.array(features, dtype=np.float64)
@@ -201,7 +260,18 @@ class FactoredObjective:
         return State(w, h, (), None)
 
     def descended(self, state: State, tolerance: float, max_iterations: int) -> State:
-        """Gradient descent with steps 1 / L at the current point, halved for good where the value rises."""
+        """Gradient descent with steps 1 / L, L the curvature at the current point; steps are halved whenever the value rises.
+
+        Parameters
+        ----------
+        state : State, the start
+        tolerance : float, relative gap; the descent stops at a tenth of it
+        max_iterations : int
+
+        Returns
+        -------
+        State
+        """
         value, gradient = self.model.value_and_gradient(state)
         safety = 1.0
         for _ in range(max_iterations):
@@ -217,6 +287,7 @@ class FactoredObjective:
         return state
 
     def classified(self, state: State, tolerance: float) -> CriticalPoint:
+        """The classification of a state; ``tolerance`` is the relative gap of a global minimiser."""
         value, gradient = self.model.value_and_gradient(state)
         # Rounding of a mean of N losses and of sums of squares.
         noise = (len(self.model.labels) + state.weight.size + 64) * UNIT * abs(value)
@@ -234,15 +305,29 @@ class FactoredObjective:
         return CriticalPoint(kind, value, gap, slope, curvature, state.weight, state.features, direction)
 
     def hessian(self, state: State, dw: Floats, dh: Floats) -> tuple[Floats, Floats, float]:
-        """Hessian along a direction, and a bound on the size of the terms of ``<v, H v>`` for rounding errors."""
+        """Hessian times a direction v = (dW, dH).
+
+        Parameters
+        ----------
+        state : State
+        dw : (K, d) float64
+        dh : (d, N) float64
+
+        Returns
+        -------
+        (K, d) float64, (d, N) float64
+            The two parts of ``H v``.
+        float
+            Sum of the sizes of the terms of ``<v, H v>``, to which its rounding error is proportional.
+        """
         model, decay = self.model, self.decay
-        warm = model.program.loss.temperature[:, None]
+        temperature = model.program.loss.temperature[:, None]
         columns = model.columns(state.weight @ state.features, None)
-        slope = model.folded(columns.gradient) * warm * model.loss_weights
-        moved = warm * (dw @ state.features + state.weight @ dh)
+        slope = model.folded(columns.gradient) * temperature * model.loss_weights
+        moved = temperature * (dw @ state.features + state.weight @ dh)
         bent, across = model.folded(columns.diagonal), model.folded(columns.rank_one)
         mean = (across * moved).sum(axis=0)
-        inner = (bent * moved - across * mean) * warm * model.loss_weights
+        inner = (bent * moved - across * mean) * temperature * model.loss_weights
         weights = decay.features * model.feature_weights
         image_w = inner @ state.features.T + slope @ dh.T + decay.weight * dw
         image_h = state.weight.T @ inner + dw.T @ slope + weights * dh
@@ -252,7 +337,19 @@ class FactoredObjective:
         return image_w, image_h, size
 
     def rayleigh(self, state: State, dw: Floats, dh: Floats) -> tuple[float, float]:
-        """Enclosure of ``<v, H v> / <v, v>``."""
+        """Enclosure of ``<v, H v> / <v, v>`` for a direction v = (dW, dH).
+
+        Parameters
+        ----------
+        state : State
+        dw : (K, d) float64
+        dh : (d, N) float64
+
+        Returns
+        -------
+        float, float
+            Lower and upper end.
+        """
         image_w, image_h, size = self.hessian(state, dw, dh)
         square = float(np.sum(dw**2) + np.sum(dh**2))
         quotient = float(np.vdot(dw, image_w) + np.vdot(dh, image_h)) / square
@@ -263,7 +360,7 @@ class FactoredObjective:
         return float(quotient - slack), float(quotient + slack)
 
     def lowest(self, state: State) -> tuple[Floats, Floats]:
-        """Direction of least curvature, by Lanczos."""
+        """Direction (dW, dH) of least curvature, shapes (K, d) and (d, N), by Lanczos iteration."""
         from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
         size = state.weight.size + state.features.size
@@ -281,9 +378,11 @@ class FactoredObjective:
 
     @staticmethod
     def joined(parts: tuple[Floats, Floats]) -> Floats:
+        """One vector of shape (K d + d N,) from a pair of arrays (K, d) and (d, N)."""
         return np.concatenate([parts[0].ravel(), parts[1].ravel()])
 
     @staticmethod
     def parted(vector: Floats, state: State) -> tuple[Floats, Floats]:
+        """The pair of arrays (K, d) and (d, N) of a vector of shape (K d + d N,)."""
         cut = state.weight.size
         return vector[:cut].reshape(state.weight.shape), vector[cut:].reshape(state.features.shape)

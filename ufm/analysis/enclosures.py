@@ -1,4 +1,7 @@
-"""Logits and classifier cosines of the *optimum* of a step-imbalanced problem, enclosed from the certified gap."""
+"""Logits and classifier cosines of the *optimum* of a step-imbalanced problem, enclosed from the certified gap.
+
+See docs/theory, Propositions 4.5 and 8.6.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 class LogitEnclosure:
     """Balls for the optimum of a program with at most two groups, in group order (largest class size first).
 
+    Attributes
+    ----------
     contrasts : list of arb or None, ``x_g`` (None for a group of one class)
     gaps : list of arb, for columns of group h: mean logit of their own group minus the logit of the other group
     weight_cosines : list of arb or None, cosine between two classifiers of one group; None for a group of one class, where
@@ -29,12 +34,21 @@ class LogitEnclosure:
 
 
 def enclose_logits(solution: Solution) -> LogitEnclosure:
-    """Enclose contrasts, group gaps and classifier cosines of the *optimum*.
+    """Enclose contrasts, group gaps and classifier cosines of the *optimum* (docs/theory, Proposition 8.6).
+
+    Parameters
+    ----------
+    solution : Solution
+        Of plain cross-entropy and a head that is convex in singular values, in block form (``method="symmetric"``).
+
+    Returns
+    -------
+    LogitEnclosure
 
     Raises
     ------
     InputError
-        More than two distinct class sizes, or a solution that is not in block form.
+        Another loss or head, more than two distinct class sizes, or a solution that is not in block form.
     """
     program = solution.program
     if not (program.penalty.nuclear and solution.problem.loss.plain_cross_entropy):
@@ -58,10 +72,20 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
 
 
 def classifier_cosines(solution: Solution, contrasts: list[Any], gaps: list[Any]) -> list[Any]:
-    r"""``cos(w_j, w_k)`` within each group from ``W W' ~ sum_g x_g s_g Pi_g + sigma u u'``.
+    r"""Balls for ``cos(w_j, w_k)`` within each group, from ``W W' ~ sum_g x_g s_g Pi_g + sigma u u'``.
 
     ``u`` is the unit contrast between the groups, with ``u_g^2 = (1 / m_g^2) / nu^2`` per class, and
-    ``sigma^2 = sum_h (v_h s_h)^2`` with ``v_h = sqrt(m_h) gap_h / nu``.
+    ``sigma^2 = sum_h (v_h s_h)^2`` with ``v_h = sqrt(m_h) gap_h / nu`` (docs/theory, Propositions 4.5, 8.6).
+
+    Parameters
+    ----------
+    solution : Solution, as for `enclose_logits`
+    contrasts, gaps : lists of arb (or None), as in `LogitEnclosure`
+
+    Returns
+    -------
+    list of arb or None
+        One entry for each group; see ``LogitEnclosure.weight_cosines``.
     """
     from flint import arb
 

@@ -1,4 +1,4 @@
-"""Which equal classes have collapsed onto one classifier? Proved verdicts about the *optimum*, from the certified gap."""
+"""Whether equal classes have collapsed onto one classifier: proved verdicts about the *optimum*, from the certified gap."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 class GroupCollapse:
     """Three-valued verdict on all classes of one size.
 
+    Attributes
+    ----------
     size, classes : int, samples of each class, and how many (at least two) classes have that size
     verdict : {"yes", "no", "undecided"}
-    lower, upper : float, enclosure of the optimum's contrast: logit of a class minus that of another of them, in its column
+    lower, upper : float
+        Enclosure of the optimum's contrast (nats): logit of a class minus that of another of them, in its column.
     """
 
     size: int
@@ -47,10 +50,12 @@ class Collapse:
     ``verdict``, ``lower`` and ``upper`` are about the smallest classes *only*. Under class weights or temperatures a larger
     group can collapse while the smallest does not; `groups` has them all, and `reason` says so.
 
+    Attributes
+    ----------
     verdict : {"yes", "no", "undecided"}, on the smallest classes (on the two smallest, where the smallest size occurs once)
     lower, upper : float, enclosure of the optimum's contrast: logit of a class minus that of another of them, in its column
         (of two classes of different sizes: the mean of both)
-    tolerance : float, contrast below which classes count as collapsed
+    tolerance : float, contrast (nats) up to which classes count as collapsed
     reason : str, one sentence
     level : str, always ``"rigorous"``: enclosures are evaluated in ball arithmetic from the solution's witness
     groups : tuple of GroupCollapse, one for each size that at least two classes have, largest size first
@@ -81,8 +86,10 @@ class Collapse:
 def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     """Collapse of the smallest classes (of the two smallest, where the smallest size occurs once), and of all equal classes.
 
-    The verdicts are about the optimum over logits, `ufm.certify.optimum` says how the gap decides them. Where
-    ``dim < K - 1`` leaves a gap, that optimum is not the model's, and the verdicts are "undecided".
+    The verdicts are about the optimum over logits; `ufm.certify.optimum` says how the gap decides them. "no" proves that the
+    contrast is positive, "yes" that it is at most the tolerance (docs/theory, Proposition 8.5). Where ``dim < K - 1`` leaves a
+    gap, that optimum is not the model's, and the verdicts are "undecided". Exact collapse under decay is decided by
+    docs/theory, Proposition 7.1 (`ufm.threshold`).
 
     Parameters
     ----------
@@ -90,6 +97,15 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
         Of a program that is convex in singular values; of any other the verdicts are "undecided".
     tolerance : float > 0
         Contrast (nats) up to which classes count as collapsed.
+
+    Returns
+    -------
+    Collapse
+
+    Raises
+    ------
+    InputError
+        A tolerance that is not positive and finite, or a problem that the independent verifier does not know.
 
     Examples
     --------
@@ -99,7 +115,7 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     >>> collapse(ufm.solve(ufm.Problem(counts, regularizer=decay))).verdict
     'yes'
 
-    Class weights that make up for the sizes turn it round: the majority collapses.
+    Under class weights that compensate for the sizes the majority collapses instead.
 
     >>> counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=1700, n_minority=100)
     >>> found = collapse(ufm.solve(ufm.Problem(counts, regularizer=decay, loss=ufm.CrossEntropy(weights=1.0))))
@@ -146,12 +162,23 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
 
 
 def verdict_between(lower: float, upper: float, tolerance: float) -> str:
-    """The verdict on a contrast between these bounds: no, yes or undecided."""
+    """Verdict on a contrast that lies in an interval (docs/theory, Proposition 8.5).
+
+    Parameters
+    ----------
+    lower, upper : float, ends of the interval (nats)
+    tolerance : float > 0 (nats)
+
+    Returns
+    -------
+    {"yes", "no", "undecided"}
+        "no" if the contrast is positive, "yes" if it is within the tolerance of zero.
+    """
     return "no" if lower > 0 else "yes" if -tolerance <= lower and upper <= tolerance else "undecided"
 
 
 def _others(groups: tuple[GroupCollapse, ...]) -> str:
-    """The groups that have collapsed, as a clause; "" where there is none."""
+    """A clause for `reason` about the groups that have collapsed; "" where there is none."""
     told = [
         f"; the {g.classes} classes of size {g.size} have collapsed: their contrast is between {g.lower:.3g} and {g.upper:.3g}"
         for g in groups
@@ -188,7 +215,10 @@ def _incomparable(solution: Solution) -> str | None:
 
 
 def smallest_contrast(solution: Solution) -> float:
-    """Contrast of the smallest classes at the solution itself: own logit minus the mean of the others of that size."""
+    """Contrast (nats) of the smallest classes at the solution: own logit minus the mean of the others of that size.
+
+    NaN where only one class has the smallest size.
+    """
     logits, sizes = solution.logits, np.array(solution.program.sizes)
     groups = np.flatnonzero(sizes == sizes.min())
     m = logits.multiplicity[groups]

@@ -21,9 +21,12 @@ from ufm.problem.problem import Problem
 class Prediction:
     """The certified optimum of an unconstrained-feature model, as Gram matrices.
 
+    Attributes
+    ----------
     problem : Problem
     lower : float, certified lower bound on the objective of *every* network with these class sizes and this decay
-    value : float, the optimum found, and whether the certificate proves it (`certified`)
+    value : float, the objective at the solution found (nats)
+    certified : bool, whether the certificate proves that it is the optimum
     collapsed : "yes", "no" or "undecided", the verdict of `ufm.collapse` on the smallest classes
     metrics : dict, as from `ufm.geometry`
     weight, means, logits : (K, K) ``W W'``, ``Hbar'Hbar`` (raw class means) and ``W Hbar``, free of the rotation of features
@@ -60,17 +63,19 @@ class Prediction:
 
         Parameters
         ----------
-        features : (N, d), labels : (N,) int, weight : (K, d), of any real dtype, as for `ufm.measure`
-
-        Raises
-        ------
-        InputError
-            Shapes that do not fit the problem, an empty class, NaN or infinite entries.
+        features : (N, d) array of any real dtype, last-layer features as for `ufm.measure`
+        labels : (N,) array of int
+        weight : (K, d) array of any real dtype, classifiers
 
         Returns
         -------
         dict of float
             ``to_theory_weight, to_theory_means, to_theory_logits``, each between 0 and 2; NaN where a matrix vanishes.
+
+        Raises
+        ------
+        InputError
+            Shapes that do not fit the problem, an empty class, NaN or infinite entries.
         """
         layer = LastLayer.of(features, labels, weight)
         if layer.classes != len(self.weight):
@@ -82,7 +87,20 @@ class Prediction:
 
 
 def predict(problem: Problem) -> Prediction:
-    """Solve the model and write its geometry out.
+    """Solve the model, and return its optimal geometry as Gram matrices.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    InputError
+        No solver fits the problem.
 
     Examples
     --------
@@ -105,6 +123,7 @@ def predict(problem: Problem) -> Prediction:
 
 
 def _apart(one: Floats, other: Floats) -> float:
+    """Frobenius distance of two (K, K) matrices, each over its own Frobenius norm; NaN where one is zero."""
     heights = float(np.abs(one).max()), float(np.abs(other).max())
     if not min(heights) > 0:
         return float("nan")

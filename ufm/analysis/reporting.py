@@ -1,4 +1,4 @@
-"""A solution with what it says: bounds, verdicts on collapse and metrics, as plain values and as a table."""
+"""A solution with bounds, verdicts on collapse and metrics, as plain values and as a table."""
 
 from __future__ import annotations
 
@@ -85,6 +85,14 @@ class Report:
 
 def report(solution: Solution) -> Report:
     """A solution with verdicts on collapse and metrics.
+
+    Parameters
+    ----------
+    solution : Solution
+
+    Returns
+    -------
+    Report
 
     Examples
     --------

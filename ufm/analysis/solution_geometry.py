@@ -12,6 +12,10 @@ from ufm.spectral.blocks import BlockMatrix
 def geometry(solution: Solution) -> dict[str, float | None]:
     """Metrics of a solution's classifier W and last-layer class means, in block form (any K).
 
+    Parameters
+    ----------
+    solution : Solution
+
     Returns
     -------
     dict

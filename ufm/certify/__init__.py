@@ -1,4 +1,4 @@
-"""How good an answer is, provably."""
+"""Certificates: two-sided bounds on the optimum of a problem, and their verification."""
 
 from ufm.certify.certificate import Certificate
 from ufm.certify.primal_dual import Bounds, bounds

@@ -1,4 +1,4 @@
-"""A certificate: bounds on the optimum, their level, and the witness that proves them."""
+"""A certificate: bounds on the optimum, their level, and the witness that proves them (docs/theory, Propositions 2.3, 2.8)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Certificate:
     level : str
         ``"float"``: float64 with a-priori rounding terms; ``"rigorous"``: exact rationals and ball arithmetic.
     problem, program, factors, slopes
-        The claim's subject and its witness: factors for the upper, dual slopes for the lower bound.
+        What the claim is about, and its witness: factors for the upper bound, dual slopes for the lower bound, (G + 1, G) as
+        in `ufm.certify.primal_dual.Bounds`.
 
     Raises
     ------
@@ -81,7 +82,13 @@ class Certificate:
         return f"Certificate({bounds}, {classes(self.problem.counts)})"
 
     def rigorous(self) -> Certificate:
-        """The same witness with bounds proved in exact and ball arithmetic."""
+        """The same witness with bounds proved in exact and ball arithmetic.
+
+        Raises
+        ------
+        InputError
+            The head or the loss is unknown to the independent verifier, or the witness proves nothing there.
+        """
         if self.level == "rigorous":
             return self
         check_verified(self.problem)
@@ -91,12 +98,16 @@ class Certificate:
         return replace(self, lower=proof.lower_float, upper=proof.upper_float, level="rigorous")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the witness as JSON with exact rationals, for `recheck`; a file appears whole or not at all.
+        """Write the witness as JSON with exact rationals, for `recheck`; the file is written completely or not at all.
+
+        Parameters
+        ----------
+        path : str or path
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or the head or the loss is unknown to the independent verifier.
         """
         check_verified(self.problem)
         from ufm.certify.verify import prove
@@ -112,7 +123,7 @@ class Certificate:
 
 
 def check_verified(problem: Problem) -> None:
-    """Refuse a problem with a head or a loss that the independent verifier does not know.
+    """Raise an error if the independent verifier does not know the problem's head or loss.
 
     Raises
     ------

@@ -3,21 +3,20 @@ r"""Lower bounds in float64 by weak duality, with every rounding error subtracte
 For *any* slopes y in the domain of the loss's conjugate and any logits Z, Fenchel's inequality column by column gives
 
 .. math:: \sum_k \pi_k \ell_k(\Delta z_k) \ge \sum_k \pi_k d_k(y_k) + \langle G, Z S \rangle,
-          \qquad G = \Delta Y \mathrm{diag}(\pi) S^{-1}, \quad d_k(y) = -\ell_k^*(y).
+          \qquad G = \Delta Y \mathrm{diag}(\pi) S^{-1}, \quad d_k(y) = -\ell_k^*(y)
 
-For cross-entropy ``Y = P - T`` with column-stochastic P and targets T, and ``d = Entropy(p) + <y, iota>``; for squared error
-``d = -|y|^2/2 - y_k``. With ``nu = ||G||_2`` the weight-decay program is at least ``sum pi d`` whenever ``nu <= mu`` (Y may
-be scaled down to reach that: zero is always in the domain), and the norm-budget program at least
-``sum pi d - radius nu``. Both hold for every feature dimension and every number of samples. A bias with decay lb
-subtracts ``||Delta Y pi||^2 / (2 lb)``; a free bias needs ``Delta Y pi = 0``, which a rank-one shift restores.
+(docs/theory, Propositions 2.1, 2.2). For cross-entropy ``Y = P - T`` with column-stochastic P and targets T, and
+``d = Entropy(p) + <y, iota>``; for squared error ``d = -|y|^2/2 - y_k``. Proposition 2.3 states the bounds that follow under
+decay, budgets, penalties on columns and a bias, for every feature dimension and every number of samples. Slopes that are not
+feasible are scaled into the domain, or balanced by a rank-one shift under a free bias (Proposition 2.4).
 
 A penalty that is not convex is replaced by one below it (`Penalty.relaxed`): its chord on the range that the upper bound
-leaves to singular values. The lower bound is then still one on the *global* optimum.
+leaves to singular values (Proposition 2.5). The lower bound is then still one on the *global* optimum.
 
-Rounding. The witness is exactly the floats that are returned (where slopes sum to zero in each column, a class's own slope is
-what the others leave). What is computed from them is off by at most: a sum of n terms, n units of the sum of their sizes;
-class shares, scales and the parameters of penalties, `PARAMETERS` units of themselves; a largest singular value, ``4 n + 32``
-units (LAPACK states a modest multiple of n, and measures less than one).
+Rounding. The witness is exactly the floats that are returned; where slopes sum to zero in each column, a class's own slope is
+minus the sum of the others. Proposition 2.11 lists what is subtracted: a sum of n terms is off by at most n units of the sum of
+their sizes; class shares, scales and parameters of penalties by `PARAMETERS` units of themselves; a largest singular value by
+``4 n + 32`` units (LAPACK states a modest multiple of n, and measures less than one).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from ufm._rounding import TINY, UNIT, gamma
 from ufm.spectral.program import LogitProgram
 
 PARAMETERS = 8
-"""Relative error of a strength, a radius, a column scale, in units."""
+"""Relative error of a strength, a radius or a column scale, in units of rounding."""
 
 
 def sums(groups: int) -> float:
@@ -75,13 +74,21 @@ def dual_bound(program: LogitProgram, slopes: Floats, upper: float) -> tuple[flo
 
 
 def zero_bound(program: LogitProgram) -> tuple[float, Floats]:
-    """What slopes of zero prove: the loss is at least its conjugate's value there, which is never negative."""
+    """The bound from slopes of zero: minus the loss's conjugate at zero, which is never negative.
+
+    Returns
+    -------
+    float
+        The bound (nats), at least 0.
+    (G + 1, G) float64
+        The slopes: zeros.
+    """
     slopes = np.zeros_like(program.logit_counts)
     return float(max(dual_value(program, slopes)[0], 0.0)), slopes
 
 
 def bound_at(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats] | None:
-    """The bound at these slopes, scaled into the domain; None where they prove nothing."""
+    """The bound at these slopes, scaled into the domain (docs/theory, Proposition 2.3); None where they prove nothing."""
     moved = np.zeros(program.groups)
     residual = None
     if program.bias_decay is not None:
@@ -146,7 +153,10 @@ def dual_value(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
 
 
 def fall_by_moving(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
-    """(G,) bound on how far d falls when slopes of row g move by at most ``moved[g]``; inf near the edge of the domain."""
+    """(G,) bound on how far d falls when slopes of row g move by at most ``moved[g]``; inf near the edge of the domain.
+
+    See docs/theory, Proposition 2.11.
+    """
     loss, others = program.loss, program.logit_counts
     if loss.quadratic:
         rows = np.append(moved, moved.max())[:, None]
@@ -168,7 +178,10 @@ def fall_by_moving(program: LogitProgram, slopes: Floats, moved: Floats) -> Floa
 
 
 def dual_norm(program: LogitProgram, slopes: Floats) -> float:
-    """Upper bound on the largest of `dual_values`: the spectral norm of ``G``, or its largest column."""
+    """Upper bound on the spectral norm of ``G``, or on its largest column norm for penalties on columns.
+
+    ``slopes`` is (G + 1, G), as for `dual_bound`.
+    """
     values, copies = dual_values(program, slopes)
     return float(np.max(np.where(copies > 0, values, 0.0)))
 
@@ -176,7 +189,14 @@ def dual_norm(program: LogitProgram, slopes: Floats) -> float:
 def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[Floats, Floats]:
     """Upper bounds on the singular values of ``G`` (of contrasts by group, then of the core), or on its columns' norms.
 
-    They hold for the exact slopes: those of a free bias differ by at most ``moved`` (G,) from these floats, row by row.
+    See docs/theory, Propositions 2.11 and 3.2.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    slopes : (G + 1, G) float64, as for `dual_bound`
+    moved : (G,) float64 or None
+        The exact slopes, balanced for a free bias, differ from these floats by at most this much in each row; None for zeros.
 
     Returns
     -------
@@ -232,7 +252,10 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
 
 
 def repelling(program: LogitProgram, slopes: Floats) -> bool:
-    """Whether columns of Y that belong to distinct classes have non-positive inner products, rounding included."""
+    """Whether columns of Y that belong to distinct classes have non-positive inner products, rounding included.
+
+    The lower bound for non-negative features needs it (docs/theory, Proposition 2.9).
+    """
     own, other, m = slopes[-1], slopes[:-1], program.multiplicity
 
     def inner(own: Floats, other: Floats) -> Floats:
@@ -266,7 +289,7 @@ def bias_residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats
 
 
 def balanced_slopes(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats | None:
-    """Slopes with ``Delta Y pi = 0`` exactly but for rounding, or None where the shift leaves the domain."""
+    """Slopes with ``Delta Y pi = 0`` up to rounding (docs/theory, Proposition 2.4), or None if the shift leaves the domain."""
     total = float(program.mass.sum())
     shift = residual / (program.loss.temperature * total)
     shifted = slopes.copy()

@@ -1,16 +1,13 @@
 r"""What a certificate proves about the optimum itself, not only about its value.
 
-Let ``delta = upper - lower`` in ball arithmetic. Two consequences:
+Let ``delta = upper - lower`` in ball arithmetic. The theory is in docs/theory:
 
-* *Probabilities.* By optimality of ``Z*`` and Bregman's identity ``sum_k pi_k KL(p*_k || p_k) <= delta`` for the softmax
-  columns p at the witness's logits. By Pinsker the l1 distances of the columns of m equally large classes average at most
-  ``sqrt(2 delta / (m pi))``, and no single probability moves by more than half of that. The optimum is unique up to column
-  shifts, hence the same for all of these classes up to relabelling, so averages over them may be used.
-* *Complementary slackness.* If the witness P exerts only ``g < mu`` on the contrasts of a group of m classes, then
-  ``(m - 1) s x* (mu - g) <= delta`` for the group's contrast ``x*`` (budgets: with ``||G||_2`` in place of mu).
-
-Logit differences are logarithms of ratios of probabilities. Contrasts of the optimum are never negative: at contrast zero
-the loss falls as it grows, and the program is convex; so 0 is always a valid lower bound.
+* *Probabilities* (Propositions 8.1, 8.2). ``sum_k pi_k KL(p*_k || p_k) <= delta`` for the softmax columns p at the witness's
+  logits; by Pinsker's inequality a single probability, averaged over m equally large classes, moves by at most
+  ``sqrt(delta / (2 m pi))``.
+* *Contrasts* follow from ratios of probabilities (Proposition 8.3) and by complementary slackness (Proposition 8.4): if the
+  witness exerts only ``g < mu`` on the contrasts of a group of m classes, ``(m - 1) s x* (mu - g) <= delta`` for the group's
+  contrast ``x*`` (budgets: with ``||G||_2`` in place of mu). Contrasts of the optimum are never negative (Proposition 3.4).
 """
 
 from __future__ import annotations
@@ -29,7 +26,14 @@ INFINITE = arb("inf")
 
 @dataclass(frozen=True)
 class Optimum:
-    """Proved statements about the optimum of a certificate's problem, class groups as in the document."""
+    """Proved statements about the optimum of a certificate's problem, class groups as in the document.
+
+    Attributes
+    ----------
+    problem : ExactProblem
+    lower : Lower, the proved lower bound with its slopes
+    upper : Upper, the proved upper bound with the probabilities at its factors
+    """
 
     problem: ExactProblem
     lower: Lower
@@ -37,7 +41,11 @@ class Optimum:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Optimum:
-        """From a certificate document; everything is evaluated anew.
+        """From a certificate document; both bounds are evaluated anew.
+
+        Parameters
+        ----------
+        document : dict, as from `Certificate.document`
 
         Raises
         ------
@@ -57,21 +65,41 @@ class Optimum:
         return (self.upper.value - self.lower.value).upper().max(ZERO)
 
     def radius(self, groups: list[int]) -> arb:
-        """How far any single probability of the optimum, averaged over the columns of equally large groups, can be."""
+        """Distance between a probability of the optimum and of the witness, at most (docs/theory, Proposition 8.2).
+
+        Parameters
+        ----------
+        groups : list of int, indices of groups of equally large classes, over whose columns the probability is averaged
+
+        Returns
+        -------
+        arb
+            The distance; for squared error that between the logits, averaged likewise.
+        """
         problem = self.problem
         classes = sum(problem.m[g] for g in groups)
         found = (self.gap / (2 * classes * problem.share_ball[groups[0]])).sqrt()
         return 2 * found if problem.squared else found
 
     def own(self, groups: list[int]) -> arb:
-        """Probability that the optimum gives to the class itself, averaged over the classes of equally large groups."""
+        """Ball for the probability that the optimum gives to the class itself, averaged over equally large classes.
+
+        For squared error: for the logit.
+        """
         with working_precision():
             weight = sum(self.problem.m[g] for g in groups)
             mean = total(self.problem.m[g] * self.upper.own[g] for g in groups) / weight
             return _ball(mean, self.radius(groups))
 
     def other(self, rows: list[int], columns: list[int]) -> arb:
-        """Probability that columns of some classes give to one *other* class of the rows' groups, averaged."""
+        """Ball for the probability that a column gives to one *other* class, averaged over both.
+
+        For squared error: for the logit.
+
+        Parameters
+        ----------
+        rows, columns : list of int, indices of the groups of the other class and of the column's class
+        """
         with working_precision():
             m = self.problem.m
             pairs = {(g, h): m[g] * m[h] - (m[g] if g == h else 0) for h in columns for g in rows}
@@ -79,7 +107,17 @@ class Optimum:
             return _ball(mean, self.radius(columns))
 
     def contrast(self, groups: list[int]) -> tuple[arb, arb]:
-        """Lower and upper bound (upper may be infinite) on the logit contrast of two or more equally large classes."""
+        """Bounds on the logit contrast (nats) of two or more equally large classes (docs/theory, Propositions 8.3, 8.4).
+
+        Parameters
+        ----------
+        groups : list of int, indices of the groups of these classes
+
+        Returns
+        -------
+        arb, arb
+            Lower bound (at least 0) and upper bound (it may be infinite).
+        """
         with working_precision():
             own, other = self.own(groups), self.other(groups, groups)
             if self.problem.squared:
@@ -92,6 +130,7 @@ class Optimum:
             return lower, upper.min(self._slackness(groups))
 
     def _slackness(self, groups: list[int]) -> arb:
+        """Upper bound on the contrast by complementary slackness (docs/theory, Proposition 8.4); infinite without slack."""
         problem, low = self.problem, self.lower
         m, first = problem.m, groups[0]
         classes = sum(m[g] for g in groups)
@@ -106,9 +145,23 @@ class Optimum:
         return (self.gap / (slack * (classes - 1) * scale)).upper()
 
     def margin(self, a: int, b: int) -> tuple[arb, arb]:
-        """Bounds on the logit of class a minus that of class b in the column of class a (groups of one class).
+        """Bounds on the logit of class a minus that of class b in the column of class a (groups of one class), in nats.
 
         Under temperatures and offsets: of the logits after them.
+
+        Parameters
+        ----------
+        a, b : int, indices of groups of one class each
+
+        Returns
+        -------
+        arb, arb
+            Lower and upper bound; infinite where a probability cannot be told from zero.
+
+        Raises
+        ------
+        InputError
+            The loss is squared error.
         """
         if self.problem.squared:
             raise InputError("margins of single classes are enclosed for cross-entropy only")

@@ -1,8 +1,8 @@
 """Both bounds of a logit program from one set of factors, in float64 with rounding errors added.
 
 Lower bound: weak duality (`ufm.certify.duality`), or scalar problems where the program splits (`ufm.certify.scalars`). Upper
-bound: the objective at the logits of the factors, with the penalty of these very factors; under budgets the factors are
-scaled to lie inside.
+bound: the objective at the logits of the factors, with the penalty of these very factors (docs/theory, Proposition 2.8);
+under budgets the factors are scaled to lie inside. Proposition 2.12 there lists the rounding errors that are added.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ RECOVERED = 24
 class Bounds(NamedTuple):
     """``lower <= optimum <= upper``, with the plain value at the factors and the dual slopes.
 
+    Attributes
+    ----------
+    lower, upper : float, certified bounds on the optimal objective (nats)
+    value : float, the objective at the factors, without rounding terms
     slopes : (G + 1, G) float64, what a column of group h gives to one *other* class of group g (row g) and to its own
         (last row)
     """
@@ -39,6 +43,16 @@ class Bounds(NamedTuple):
 
 def bounds(program: LogitProgram, factors: Factors) -> Bounds:
     """Both bounds from one set of factors, which need not be optimal.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    factors : Factors, of logits of this program (under budgets they are scaled into the ball)
+
+    Returns
+    -------
+    Bounds
+        ``upper`` is infinite where the logits are beyond float64.
 
     Raises
     ------
@@ -74,7 +88,16 @@ def bounds(program: LogitProgram, factors: Factors) -> Bounds:
 
 
 def within(lower: float, value: float, upper: float) -> float:
-    """The value, moved by its own rounding into the bounds that enclose it.
+    """The value, clipped to the bounds that enclose it up to rounding.
+
+    Parameters
+    ----------
+    lower, value, upper : float
+
+    Returns
+    -------
+    float
+        ``min(max(value, lower), upper)``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Judge a saved certificate."""
+"""`recheck`: verify a saved certificate without any solver code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ufm.errors import InputError
 class Recheck:
     """Verdict on a saved certificate.
 
+    Attributes
+    ----------
     accepted : bool
     reason : str, one sentence
     lower, upper : float or None, the claimed bounds
@@ -39,6 +41,15 @@ class Recheck:
 
 def recheck(path: str | os.PathLike[str]) -> Recheck:
     """Verify a certificate file with exact and ball arithmetic; no solver code is involved.
+
+    Parameters
+    ----------
+    path : str or path, of a file written by `Certificate.save` or `Solution.save`
+
+    Returns
+    -------
+    Recheck
+        Accepted if the witness proves both claimed bounds and the claimed width; otherwise rejected with the reason.
 
     Raises
     ------

@@ -1,13 +1,11 @@
 r"""Squared error under a concave price: one scalar problem for each singular value, bounded from below in float64.
 
-Without a bias and at equal curvature c the program is ``c/2 ||X - S||_F^2 + sum phi(sigma_i(X))`` with a fixed diagonal S, and
-von Neumann's trace inequality aligns X with S: the optimum is the sum over classes of ``min_s F(s)``,
+Without a bias and at equal curvature c the optimum is the sum over classes of ``min_s F(s)`` (docs/theory, Proposition 2.6),
 
-.. math:: F(s) = c (s - t)^2 / 2 + \phi(s), \qquad s \ge 0 .
+.. math:: F(s) = c (s - t)^2 / 2 + \phi(s), \qquad s \ge 0 ,
 
-From some point on (`turn` at c/2) ``F'' >= c/2``, so that there ``F >= F(s) - F'(s)^2 / c`` for any s at which it is evaluated.
-Below it F is concave up to ``turn(c)``, hence at least its smaller end, and convex after it, hence at least its tangent at any
-point, as where F' changes its sign.
+with t the column scale of the class. F is bounded from below on three intervals (Proposition 2.7): concave up to ``turn(c)``,
+convex up to ``turn(c / 2)``, strongly convex with modulus c/2 from there on.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ def splits(program: LogitProgram) -> bool:
 
 
 def scalar_bound(program: LogitProgram) -> float:
-    """Lower bound on the optimum of a program that `splits`, rounding errors subtracted."""
+    """Lower bound (nats) on the optimum of a program that `splits`, rounding errors subtracted."""
     price = program.penalty
     target, curvature = program.scale, program.share / program.scale**2
     ones = np.ones(program.groups)

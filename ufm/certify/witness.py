@@ -1,4 +1,7 @@
-"""From floats to a document of exact rationals that `ufm.certify.verify` can judge alone."""
+"""From floats to a document of exact rationals that `ufm.certify.verify` can check without this package.
+
+Slopes are balanced exactly where a free bias needs it (docs/theory, Proposition 2.4).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,20 @@ FORMAT = "ufm-certificate/2"
 
 
 def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: Floats) -> dict[str, object]:
-    """The problem, the factors (every float is a dyadic rational) and exact dual slopes."""
+    """The problem and its witness in exact numbers, as values for JSON.
+
+    Parameters
+    ----------
+    problem : Problem
+    program : LogitProgram, of this problem, reduced or split
+    factors : Factors, witness of the upper bound; every float is a dyadic rational
+    slopes : (G + 1, G) float64, witness of the lower bound, as in `ufm.certify.primal_dual.Bounds`
+
+    Returns
+    -------
+    dict
+        Keys ``format``, ``problem``, ``primal`` and ``dual``.
+    """
     return {
         "format": FORMAT,
         "problem": {
@@ -35,7 +51,7 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: 
 
 
 def _by_program(problem: Problem, program: LogitProgram) -> dict[str, object]:
-    """The loss's part, its lists in the order of the program's groups."""
+    """The loss's part of the document, its lists in the order of the program's groups."""
     counts = problem.counts
     place = {size: g for g, (_, size) in enumerate(counts.groups)}
     order = [place[n] for n in program.sizes]
@@ -44,7 +60,7 @@ def _by_program(problem: Problem, program: LogitProgram) -> dict[str, object]:
 
 
 def _free(problem: Problem, program: LogitProgram, slopes: Floats) -> dict[str, object]:
-    """Slopes of squared error as integers; none where the program splits into scalar problems by itself."""
+    """Slopes of squared error as integers; empty where the program splits into scalar problems and needs no slopes."""
     if splits(program):
         return {}
     data = dyadic(slopes)
@@ -118,7 +134,7 @@ def _balanced(
 
 
 def dyadic(array: Floats) -> dict[str, object]:
-    """An array as ``integers * 2**exponent``, exactly."""
+    """An array of floats of any shape as ``integers * 2**exponent``, exactly; integers are written as strings."""
     _, exponents = np.frexp(array)
     lowest = int(np.min(np.where(array != 0, exponents, 1000), initial=1000)) - 53
     lowest = min(lowest, 0)

@@ -1,4 +1,4 @@
-"""One door to all solvers."""
+"""`solve`: run a named solver, or try the applicable ones in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ufm.solvers.separable import Separable
 from ufm.solvers.solution import Solution, Status, check_options, outward
 
 PROVED = 1e-6
-"""Rigorous relative gap above which a solution no longer counts as solved."""
+"""Default tolerance at level "rigorous": relative gap above which a solution does not count as solved."""
 METHODS: dict[str, type[Solver]] = {
     "separable": Separable,
     "symmetric": Symmetric,
@@ -31,7 +31,7 @@ METHODS: dict[str, type[Solver]] = {
     "convex": Convex,
 }
 AUTOMATIC = ("separable", "symmetric", "factored", "proximal", "multistart")
-"""Methods that ``auto`` tries, fastest first; what is convex ends with `proximal`, the rest with `multistart`."""
+"""Methods that ``auto`` tries, fastest first; the last for convex penalties is `proximal`, for others `multistart`."""
 
 
 def solver(name: str) -> Solver:
@@ -63,15 +63,15 @@ def solve(
     problem : Problem
     method : {"auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex"} or a solver object
         A name runs the solver with its defaults; for options pass the object, such as
-        ``ufm.solvers.Gradient(rule="adam", random_state=3)``. ``auto`` takes the first that fits and says which in
-        ``solution.choice``.
+        ``ufm.solvers.Gradient(rule="adam", random_state=3)``. ``auto`` tries the applicable solvers in order while the status
+        is ``OPEN``, returns the smallest certified gap, and says what it chose in ``solution.choice``.
     level : {"float", "rigorous"}
         Level of the certificate: float64 with a-priori rounding terms, or exact and ball arithmetic.
     tolerance : float in (0, 1) or None
         Certified relative gap that counts as solved, at the level asked for; None leaves the solver its own (and 1e-6 at
         level "rigorous").
     verbose : bool
-        Say on stderr which method runs, how it ended, its certified gap and its time.
+        Print to stderr which method runs, how it ended, its certified gap and its time.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def solve(
         raise InputError(f"problem is {problem!r}; give a ufm.Problem")
     if level == "rigorous":
         check_verified(problem)
-    say = _aloud if verbose else _silent
+    say = _print_to_stderr if verbose else _ignore
     if not isinstance(method, str) and (isinstance(method, type) or not (callable(method) and hasattr(method, "unfit"))):
         raise InputError(f"method is {method!r}; give a name or a solver object such as ufm.solvers.Gradient()")
     if method == "auto":
@@ -114,12 +114,12 @@ def solve(
     return solution
 
 
-def _aloud(text: str) -> None:
+def _print_to_stderr(text: str) -> None:
     print(f"ufm: {text}", file=sys.stderr, flush=True)
 
 
-def _silent(text: str) -> None:
-    pass
+def _ignore(text: str) -> None:
+    """Print nothing."""
 
 
 def _with(method: Solver, tolerance: float | None) -> Solver:
@@ -134,7 +134,7 @@ def _with(method: Solver, tolerance: float | None) -> Solver:
 
 
 def _run(method: Solver, problem: Problem, say: Callable[[str], None]) -> Solution:
-    """Solve, and say how it went."""
+    """Solve, and report the method, its status, gap and time through ``say``."""
     say(f"{method.name} runs on {problem.counts.classes} classes")
     found = method(problem)
     told = f"certified relative gap {found.relative_gap:.1e}, {found.stats.seconds:.2f} s"
@@ -143,18 +143,18 @@ def _run(method: Solver, problem: Problem, say: Callable[[str], None]) -> Soluti
 
 
 def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], None]) -> Solution:
-    """The first method that fits; where it ends open, the next one too, and the better certificate of both."""
+    """Try the applicable solvers in order while the status is `OPEN`; return the smallest certified gap."""
     refusals: list[tuple[str, str]] = []
     best: Solution | None = None
     for name in AUTOMATIC:
         if name == "proximal" and problem.program().penalty.nuclear:
-            continue  # the second-order methods before it are for these
+            continue  # `symmetric` and `factored` are second-order methods for nuclear penalties
         candidate = METHODS[name]()
         reason = candidate.unfit(problem)
         if reason is not None:
             refusals.append((name, reason))
             continue
-        # Closed forms are the exception, so their absence needs no word.
+        # Closed forms are the exception, so `choice` does not mention that there is none.
         passed = [f"{other} does not fit: {why}; " for other, why in refusals if other != "separable"]
         found = _run(_with(candidate, tolerance), problem, say)
         if best is None:
@@ -165,7 +165,7 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
             return best
     if best is not None:
         return best
-    # What the head is for says most: column penalties have one method, prices that are not convex another.
+    # Give the reason of the method that is meant for this kind of penalty.
     penalty = problem.program().penalty
     last = "separable" if penalty.columns else "multistart"
     if penalty.convex and not penalty.columns:
@@ -174,7 +174,7 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
 
 
 def _proved(solution: Solution, tolerance: float) -> Solution:
-    """The solution with its rigorous certificate, and no better a status than that proves."""
+    """The solution with its rigorous certificate; the status is lowered if that does not prove the tolerance."""
     certificate = solution.certificate.rigorous()
     if solution.excess:
         certificate = replace(certificate, upper=outward(certificate.upper + solution.excess))

@@ -1,7 +1,6 @@
-"""How long a question will take, said before it is asked; what would take hours or all memory is refused at the door.
+"""Rough running times, and limits above which the command line and sweeps refuse a problem.
 
-The library itself answers whatever fits; these limits are those of the command line and of sweeps, where nobody is there to
-look at what is slow. Constants were measured on one core of 2023.
+`ufm.solve` itself has no such limits. Constants were measured on one core of 2023.
 """
 
 from __future__ import annotations
@@ -20,17 +19,21 @@ CLOSED_SIZES = 3000
 
 
 def seconds_for(problem: Problem, method: str = "auto") -> float:
-    """Rough time of a solution on one core.
+    """Rough time of a solution on one core, in seconds.
 
     Parameters
     ----------
     problem : Problem
     method : str, as for `ufm.solve`
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     InputError
-        The route that fits would take more time or memory than the limits above allow.
+        The method that would run takes more time or memory than the limits above allow.
     """
     from ufm.solvers import solver
     from ufm.solvers.automatic import AUTOMATIC

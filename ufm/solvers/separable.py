@@ -1,11 +1,11 @@
 r"""Problems that split into one scalar for each class size, in closed form.
 
 * *Squared error* without bias at equal curvature (decay per sample, or balanced classes), for every head on singular
-  values: ``min_s (s - t)^2 / (2 step) + phi(s)``, the proximal map of the head's penalty (von Neumann's trace inequality;
-  Zhou et al., arXiv 2203.01238; Dang et al., arXiv 2301.00437, for linear layers).
+  values: ``min_s (s - t)^2 / (2 step) + phi(s)``, the proximal map of the head's penalty (docs/theory, Proposition 2.6; Zhou et
+  al., arXiv 2203.01238; Dang et al., arXiv 2301.00437, for linear layers; locators unknown).
 * *Cross-entropy* with non-negative features or with a classifier fixed to a simplex ETF: every column of logits is
-  ``a_k (e_k - 1/K)``, since nothing tells the other classes apart. Under decay with ReLU the heights are
-  ``a_k = log[(K-1) (1/r_k - 1)]`` with ``r_k = N mu sqrt((K-1) / (K n_k))`` the probability of being wrong.
+  ``a_k (e_k - 1/K)`` (docs/theory, Proposition 1.10). Under decay with ReLU the heights are ``a_k = log[(K-1) (1/r_k - 1)]``
+  with ``r_k = N mu sqrt((K-1) / (K n_k))`` the probability of being wrong, and zero where ``r_k >= (K-1)/K``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ufm.spectral.program import Factors, LogitProgram
 
 @dataclass(frozen=True, kw_only=True)
 class Separable:
-    """Scalar problems, one for each class size.
+    """Closed forms and scalar root finding, one scalar problem for each class size.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Separable:
         return None
 
     def __call__(self, problem: Problem) -> Solution:
-        """Solve.
+        """Solve; exact up to rounding.
 
         Raises
         ------
@@ -112,7 +112,7 @@ def _columns(program: LogitProgram) -> Factors:
 
 
 def _heights(share: Floats, unit: Floats, price: float, power: float, classes: int) -> Floats:
-    """Minimisers a >= 0 of ``share log(1 + (K-1) e^{-a}) + price (unit a)^power / power``, one by one."""
+    """(G,) minimisers a >= 0 of ``share log(1 + (K-1) e^{-a}) + price (unit a)^power / power``, entry by entry."""
     if power == 1:
         wrong = price * unit / share
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -129,7 +129,7 @@ def _heights(share: Floats, unit: Floats, price: float, power: float, classes: i
 
 
 def _budgeted(program: LogitProgram, unit: Floats, penalty: Penalty, classes: int) -> Floats:
-    """Heights that use a budget up, from the multiplier that prices it."""
+    """(G,) heights that exhaust a budget, from the logarithm of its multiplier."""
     from scipy.optimize import brentq
 
     def heights(log_price: float) -> Floats:

@@ -1,4 +1,4 @@
-"""What every solver returns."""
+"""`Solution`, what every solver returns, and how a solver's result becomes one."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 class Path(NamedTuple):
     """Recorded dynamics, one row per recorded iteration.
 
+    Attributes
+    ----------
     iteration : (T,) int
     loss : (T,) float64, the full objective on the sample-level parameters
     gap : (T,) float64, class-mean objective minus the best certified lower bound so far
@@ -45,7 +47,11 @@ class Path(NamedTuple):
 
 
 class Status(Ending):
-    """What a solution may be used for, as a word; ``status.message`` is the sentence.
+    """What is certified about a solution, as a word; ``status.message`` is the sentence.
+
+    ``ZERO``: under plain cross-entropy without bias and decay per sample, zero logits are optimal if and only if
+    ``||(I - 11'/K) D^{1/2}||_2 <= N mu_eff`` with ``D = diag(n_k)``. The norm is ``sqrt(n_max)`` if two classes have the largest
+    size, and smaller if one has (docs/theory, Proposition 7.3).
 
     Examples
     --------
@@ -57,7 +63,8 @@ class Status(Ending):
     ZERO = (
         "zero",
         "certified optimal, and the optimum is zero: the decay outweighs the data "
-        "(N mu >= sqrt(n_max) with decay per sample); lower the decay to see any geometry",
+        "(for plain cross-entropy without bias and decay per sample: N mu >= ||(I - 11'/K) D^{1/2}||_2 with the class sizes on the "
+        "diagonal of D, which is sqrt(n_max) where two classes have that size); lower the decay to see any geometry",
     )
     OPEN = (
         "open",
@@ -80,7 +87,14 @@ NEAR = 1e-4
 
 
 class Candidate(NamedTuple):
-    """A local solution of a program that is not convex: where the descent started, its value, and the rank of its logits."""
+    """A local solution of a program that is not convex.
+
+    Attributes
+    ----------
+    name : str, where the descent started
+    value : float, its objective (nats)
+    rank : int, of its logits
+    """
 
     name: str
     value: float
@@ -97,19 +111,26 @@ class Stats(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution:
-    """A point, how good it provably is, and what it cost.
+    """The best point that a solver has found, with a certificate of its distance to the optimum.
 
     Attributes
     ----------
-    status : Status
+    status : Status, what is certified
     method : str, the solver that ran
     value : float, the objective at `parameters` (nats; mean over samples)
     certificate : Certificate, ``lower <= optimum <= upper``
-    stats : Stats
+    stats : Stats, iterations, evaluations and seconds
     problem, program, factors : what was solved, and the point in block form
     choice : str, why ``method="auto"`` chose this solver, or ""
     path : Path or None, the recorded dynamics of a gradient method
     candidates : tuple of Candidate, best first, where the program is not convex
+    excess : float
+        By how much the parameters in float64 cost more than the head's penalty states (see `attainable`); part of the value.
+
+    Raises
+    ------
+    ConvergenceError
+        The value lies outside of the certificate's bounds, which is a defect of this package.
 
     Examples
     --------
@@ -199,7 +220,7 @@ class Solution:
 
     @property
     def title(self) -> str:
-        """The problem in a line that does not grow with the number of class sizes."""
+        """The problem in one line, abbreviated where there are many class sizes."""
         problem = self.problem
         dim = "" if problem.dim is None else f", dim {problem.dim}"
         return f"counts {sizes(problem.counts)}, {problem.loss}, head {problem.head}, {problem.regularizer}{dim}"
@@ -219,7 +240,7 @@ class Solution:
         ]
 
     def _tried(self) -> list[tuple[str, str]]:
-        """What was tried, where the program is not convex."""
+        """Rows of the table about the candidates of a program that is not convex: the best one, and the named codes."""
         if not self.candidates:
             return []
         best = self.candidates[0]
@@ -255,7 +276,18 @@ class Solution:
 
 
 def check_options(tolerance: float, **whole: int) -> None:
-    """Options that solvers share: a relative tolerance in (0, 1), whole numbers of at least 1 (random_state: 0)."""
+    """Check options that solvers share.
+
+    Parameters
+    ----------
+    tolerance : float, relative, which must lie in (0, 1)
+    **whole : int, options that must be whole numbers of at least 1 (``random_state``: at least 0)
+
+    Raises
+    ------
+    InputError
+        An option is out of range or not a number.
+    """
     if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
         raise InputError(f"tolerance is {tolerance!r}; give a relative gap between 0 and 1 such as 1e-9")
     for name, value in whole.items():
@@ -274,7 +306,24 @@ def conclude(
     tolerance: float,
     path: Path | None = None,
 ) -> Solution:
-    """Attach the certificate and the honest status."""
+    """A solution with its certificate, and the status that the certificate proves.
+
+    Parameters
+    ----------
+    problem : Problem
+    method : str, the solver's name
+    program : LogitProgram, of the problem, reduced or split
+    factors : Factors, the point found
+    found : Bounds or None, at these factors; None to evaluate them here
+    stats : Stats
+    tolerance : float, certified relative gap that counts as solved
+    path : Path or None, recorded dynamics
+
+    Returns
+    -------
+    Solution
+        Its factors are attainable in float64, so they may differ from those given by rounding.
+    """
     given = inside(program, factors)
     factors, excess = attainable(problem, program, given)
     found = bounds(program, factors) if found is None or factors is not given else found
@@ -297,10 +346,23 @@ def conclude(
 
 
 def attainable(problem: Problem, program: LogitProgram, factors: Factors) -> tuple[Factors, float]:
-    """Factors that parameters in float64 attain inside the budgets, and what these parameters cost more than the penalty says.
+    """Factors that parameters in float64 attain inside the budgets, and the excess cost of these parameters.
 
-    Heads on columns recover their parameters up to rounding, which the bounds include; so do all others but where
-    ``1 - a`` is not a float close to what the best map A needs.
+    Parameters are recovered up to rounding, which the bounds include. The exception is an equilibrium map whose best value a
+    is so close to 1 that ``1 - a`` has no accurate float: its parameters may cost more than the penalty states.
+
+    Parameters
+    ----------
+    problem : Problem
+    program : LogitProgram
+    factors : Factors
+
+    Returns
+    -------
+    Factors
+        Scaled into the budgets where the parameters would exceed them.
+    float
+        Cost of the parameters minus the penalty's value (nats); 0 if the difference is within rounding.
     """
     if program.penalty.columns:
         return factors, 0.0
@@ -325,5 +387,5 @@ def attainable(problem: Problem, program: LogitProgram, factors: Factors) -> tup
 
 
 def outward(value: float) -> float:
-    """A number a little further from zero than a positive value: no smaller after the rounding of a few operations."""
+    """A positive value, increased by 8 units of rounding: an upper bound on the exact result of a few operations."""
     return value * (1.0 + 8 * UNIT)

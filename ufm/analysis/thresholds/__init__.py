@@ -1,4 +1,4 @@
-"""Critical ratios with enclosures."""
+"""Critical values of the imbalance ratio and of the decay on A, with enclosures."""
 
 from ufm.analysis.thresholds.enclosed import Threshold
 from ufm.analysis.thresholds.etf import etf_window, pair_depth

@@ -1,22 +1,22 @@
 r"""Norm budgets: the exact ratio at which the minority collapses, ``R0(K_A, K_B, c)``.
 
-Scale the loss to ``R sum_A CE + sum_B CE`` under ``||Z||_* <= C`` with ``C = K c_eff``. The minority contrast vanishes iff
-the multiplier reaches 1 (at contrast zero the loss falls along the minority contrasts at rate exactly 1). So let
-``C*(R)`` be the nuclear norm of the optimum at multiplier 1; then collapse at (R, C) iff ``C <= C*(R)``, and R0 solves
-``C*(R0) = C``. At multiplier 1 with ``x_B = 0`` three unknowns remain, and the optimality conditions leave one angle
-theta in (0, pi/2), with ``nu^2 = 1/K_A + 1/K_B``:
+Scale the loss to ``R sum_A CE + sum_B CE`` under ``||Z||_* <= C`` with ``C = K c_eff``, and let ``C*(R)`` be the nuclear norm of
+the optimum at multiplier 1. The minority has collapsed at (R, C) if and only if ``C <= C*(R)`` (docs/theory, Proposition 7.4).
+``C*`` is continuous and strictly increasing from ``C*(1) = 0`` to infinity, so that R0 exists and is the only root of
+``C*(R) = C`` for every budget (Proposition 7.6).
+
+``C*`` is computed from one angle theta in (0, pi/2) (Proposition 7.5; there ``e_A = eps``, ``w_A = a``, ``w_B = b``), with
+``nu^2 = 1/K_A + 1/K_B``:
 
 * ``eps = cos(theta) / (sqrt(K_A) nu)`` is R times the mass an A column puts on B,
   ``e_B = sin(theta) / (sqrt(K_B) nu)`` the mass a B column puts on A;
 * ``p_o = (1 - eps) / (R K_A)``, ``p_d = p_o + 1 - 1/R`` are an A column's probabilities of another A class and its own,
   ``x_A = log(p_d / p_o)``;
 * ``a = sqrt(K_A)/nu [log(p_d)/K_A + (1 - 1/K_A) log p_o - log(eps / (R K_B))]``,
-  ``b = sqrt(K_B)/nu log(K_A (1 - e_B) / (K_B e_B))``, and theta solves ``b cos(theta) = a sin(theta)``;
+  ``b = sqrt(K_B)/nu log(K_A (1 - e_B) / (K_B e_B))``, and theta is the only root of ``b cos(theta) = a sin(theta)``;
 * ``C* = (K_A - 1) x_A + sqrt(a^2 + b^2)``.
 
-``C*`` is strictly increasing from ``C*(1) = 0`` to infinity, so R0 exists and is unique for every budget; the proof is in
-`proofs_check.fang2021` (theorem F5). Signs at the two ends of an interval therefore *enclose* R0, and at each end signs
-at two angles enclose theta.
+Signs of ``C*(R) - C`` at the two ends of an interval therefore *enclose* R0, and at each end signs at two angles enclose theta.
 """
 
 from __future__ import annotations
@@ -33,11 +33,31 @@ from ufm.problem.regularizers import NormBudget
 LARGEST = 600.0
 """Largest ``log R0`` that is attempted."""
 ROUNDING = 200
-"""Rounding errors that the floats of a critical budget may add up; generous."""
+"""Allowance for the rounding errors of a critical budget, in half units in the last place."""
 
 
 def budget_threshold(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, level: str) -> Threshold:
-    """R0 with an enclosure."""
+    """R0 with an enclosure.
+
+    Parameters
+    ----------
+    majority, minority : int, K_A >= 1 and K_B >= 2
+    regularizer : NormBudget
+    gain : Fraction
+        ``c_eff / c``: 1 for the explicit head, ``1 / (1 - rho)`` for a linear DEQ.
+    level : {"float", "rigorous"}
+
+    Returns
+    -------
+    Threshold
+
+    Raises
+    ------
+    InputError
+        The threshold is beyond R = 1e260.
+    ConvergenceError
+        The threshold cannot be enclosed at the working precision.
+    """
     budget = (majority + minority) * regularizer.c * float(gain)
     if critical_budget(majority, minority, exp(LARGEST)) < budget:
         raise InputError(
@@ -54,6 +74,18 @@ def budget_threshold(majority: int, minority: int, regularizer: NormBudget, gain
 def critical_budget(majority: int, minority: int, ratio: float) -> float:
     """``C*(R)`` in float64: the largest nuclear-norm radius at which the minority is collapsed.
 
+    Parameters
+    ----------
+    majority, minority : int, K_A >= 1 and K_B >= 2
+    ratio : float, R
+
+    Returns
+    -------
+    float
+        0 for R <= 1.
+
+    Examples
+    --------
     >>> round(critical_budget(5, 5, 10.0), 8)
     21.33928784
     """
@@ -64,7 +96,17 @@ def critical_budget(majority: int, minority: int, ratio: float) -> float:
 
 
 def find_root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Root of a function that changes sign once, by bisection with secant steps (Illinois)."""
+    """Root of a function that changes sign once, by bisection with secant steps (Illinois).
+
+    Parameters
+    ----------
+    function : callable from float to float
+    low, high : float, ends of an interval at which it has different signs
+
+    Returns
+    -------
+    float
+    """
     f_low, f_high = function(low), function(high)
     if f_low == 0:
         return low
@@ -102,7 +144,19 @@ def _balance(majority: int, minority: int, ratio: float, theta: float) -> tuple[
 
 
 def float_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
-    """Sign of ``C*(R) - C`` where rounding (ROUNDING half units in the last place of the sums) cannot change it; R > 1."""
+    """Sign of ``C*(R) - C`` in float64, 0 where rounding errors could change it.
+
+    Parameters
+    ----------
+    majority, minority : int, K_A and K_B
+    regularizer : NormBudget
+    gain : Fraction, ``c_eff / c``
+    ratio : float, R > 1
+
+    Returns
+    -------
+    {-1, 0, 1}
+    """
     budget = (majority + minority) * regularizer.c * float(gain)
     difference = critical_budget(majority, minority, ratio) - budget
     slack = ROUNDING * 2.0**-53 * (budget + majority * (1.0 + abs(log(ratio))))
@@ -110,7 +164,19 @@ def float_side(majority: int, minority: int, regularizer: NormBudget, gain: Frac
 
 
 def rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: Fraction, ratio: float) -> int:
-    """Sign of ``C*(R) - C`` in ball arithmetic; 0 where the balls overlap. R > 1 is taken exactly."""
+    """Sign of ``C*(R) - C`` in ball arithmetic; 0 where the balls overlap.
+
+    Parameters
+    ----------
+    majority, minority : int, K_A and K_B
+    regularizer : NormBudget
+    gain : Fraction, ``c_eff / c``
+    ratio : float, R > 1, taken as an exact number
+
+    Returns
+    -------
+    {-1, 0, 1}
+    """
     from flint import arb
 
     with working_precision():
@@ -142,7 +208,7 @@ def rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: F
                 break
         else:
             return 0
-        # The sign change encloses an angle with a, b > 0: it satisfies the optimality conditions, so it is the optimum.
+        # The sign change encloses an angle with a, b > 0, which is the optimum (docs/theory, Proposition 7.5).
         _, total, a, b = evaluate(left.union(right))
         if not (a > 0 and b > 0):
             return 0
@@ -150,7 +216,24 @@ def rigorous_side(majority: int, minority: int, regularizer: NormBudget, gain: F
 
 
 def step_out(value: float, sign: int, proved: Callable[[float], bool]) -> float:
-    """The closest point on that side of ``value`` where ``proved`` holds."""
+    """A point near ``value``, on one side of it, where ``proved`` holds; steps double from one unit of rounding.
+
+    Parameters
+    ----------
+    value : float > 0
+    sign : {-1, +1}, below or above
+    proved : callable from float to bool
+
+    Returns
+    -------
+    float
+        At least 1, where nothing needs to be proved.
+
+    Raises
+    ------
+    ConvergenceError
+        ``proved`` holds at no such point.
+    """
     for power in range(60):
         point = value + sign * value * 2.0 ** (power - 52)
         if point <= 1.0:

@@ -1,10 +1,7 @@
 r"""Weight decay: a group of m >= 2 classes of size n_g collapses iff ``sqrt(n_g) <= N mu_eff``.
 
-At contrast zero the loss falls along the group's contrasts at rate ``pi_g / s_g`` per unit of singular value, whatever
-the rest of the logits and the bias: inside a column the group's logits are equal, so the probabilities are, and the
-gradient there is ``-pi_g`` times the centred identity. The penalty rises at rate ``mu_eff``; the program is convex, so
-comparing the two decides (Hong & Ling, arXiv 2309.09725, for two clusters; the general form is derived here). With
-``pi_g / s_g = sqrt(n_g) / N`` and ``N = n_B (K_A R + K_B)``:
+See docs/theory, Propositions 7.1 and 7.2; the condition does not depend on the rest of the logits or on the bias (Hong & Ling,
+arXiv 2309.09725, for two clusters, locator unknown; the general form is derived there). With ``N = n_B (K_A R + K_B)``:
 
 .. math:: R_0 = \frac{1}{K_A} \Big( \frac{1}{\sqrt{n_B}\, \mu_{eff}} - K_B \Big).
 """
@@ -23,7 +20,26 @@ from ufm.problem.regularizers import WeightDecay
 def decay_threshold(
     majority: int, minority: int, count: int, regularizer: WeightDecay, gain: Fraction, level: str
 ) -> Threshold:
-    """R0 in closed form; ``count`` is n_B (1 for decay per class)."""
+    """R0 in closed form (docs/theory, Proposition 7.2).
+
+    Parameters
+    ----------
+    majority, minority : int, K_A >= 1 and K_B >= 2
+    count : int, n_B (1 for decay per class)
+    regularizer : WeightDecay
+    gain : Fraction
+        ``mu / mu_eff``: 1 for the explicit head, ``1 / (1 - rho)`` for a linear DEQ.
+    level : {"float", "rigorous"}
+
+    Returns
+    -------
+    Threshold
+
+    Raises
+    ------
+    InputError
+        The threshold is beyond float64.
+    """
     if level == "rigorous":
         with working_precision():
             product = Fraction(regularizer.weight) * Fraction(regularizer.features) * count

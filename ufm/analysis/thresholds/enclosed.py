@@ -1,4 +1,4 @@
-"""An enclosed critical value."""
+"""`Threshold`: a critical value with its enclosure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from ufm.errors import brief
 class Threshold:
     """An enclosed critical value.
 
+    Attributes
+    ----------
     quantity : str, ``"ratio"``: the imbalance ratio R = n_A / n_B; or ``"decay on A"``
     value : float, within [lower, upper]; ``float(threshold)`` is this value
     lower, upper : float, enclosure of the threshold R0. For convex heads the minority is collapsed iff R >= R0; for others
-        (level "numeric") from there on the best solution *found* is
+        (level "numeric") the best solution *found* is collapsed from there on.
     level : {"numeric", "float", "rigorous"}
     transition : {"continuous", "jump"}, how the minority contrast vanishes
-    note : str, what else a reader must know, or ""
+    note : str, a reservation about the value, or ""
     """
 
     quantity: str

@@ -1,13 +1,11 @@
 r"""Balanced classes: where the simplex ETF stops being optimal.
 
-*Equilibria with decay on A.* For a large decay the program is nearly that of the explicit head and the ETF is optimal. As
-the decay falls, the concave part of the penalty rewards fewer and larger singular values, and codes of lower rank win; for
-a very small decay every singular value is on the linear part of slope ``mu (1 - contraction)``, the constant
-``decay contraction^2 / 2`` per singular value vanishes, and the ETF is optimal again. The ETF loses in a window.
+*Equilibria with decay on A.* For large and for small decay on A the ETF is optimal (docs/theory, Proposition 7.10); between,
+codes of lower rank may win, since the concave part of the penalty favours fewer and larger singular values. The edges of this
+window are measured.
 
-*Linear layers* (Garrod & Keating 2025), even K. At small decay all codes need the same margin a, whose price is
-``(K-1) a^p`` for the ETF and ``(K/2) (2a)^p`` for the pair code, ``p = 2/(L+1)``: pairs win iff
-``K 2^p < 2 (K-1)``, from L = 2 for K >= 6 and from L = 3 for K = 4.
+*Linear layers* (Garrod & Keating 2025; locator unknown), even K. At small decay the pair code beats the simplex ETF if and only
+if ``K 2^p < 2 (K-1)`` with ``p = 2/(L+1)``: from L = 2 for K >= 6 and from L = 3 for K = 4 (docs/theory, Proposition 7.11).
 """
 
 from __future__ import annotations
@@ -33,12 +31,12 @@ MAX_CLASSES = 20
 STEPS = 1500
 """Iterations of one descent."""
 STARTS = 12
-"""Random starts, of every rank, with a largest singular value drawn from HEIGHTS."""
+"""Number of random starts, of every rank, with a largest singular value drawn from HEIGHTS."""
 HEIGHTS = (3.0, 20.0)
 KEPT = 2
-"""Rough descents that are taken to the end, and codes from which the next decay starts."""
+"""Number of rough descents that are continued to convergence, and of codes from which the next decay starts."""
 BETTER = 1 - 1e-10
-"""Multiple of the ETF's value below which another code is better."""
+"""Fraction of the ETF's value below which another code counts as better."""
 
 
 def etf_window(
@@ -50,15 +48,15 @@ def etf_window(
     ----------
     n_classes, size : int
         K (3 to 20) classes of n samples.
-    regularizer : WeightDecay
-    contraction : float in (0, 1)
-    random_state : int, of the random starts that look for better codes
+    regularizer : WeightDecay without bias
+    contraction : float in (0, 1), bound on ``||A||_2``
+    random_state : int, of the random starts of the search for better codes
 
     Returns
     -------
     list of Threshold, ``quantity = "decay on A"``, level ``"numeric"``
-        At each the best other code found and the ETF exchange rank; above the first (and below the second) nothing better
-        than the ETF was found.
+        At each of them the ETF and the best other code found have the same value; above the first (and below the second)
+        nothing better than the ETF was found.
 
     Raises
     ------
@@ -91,6 +89,23 @@ def etf_window(
 def pair_depth(n_classes: int) -> int | None:
     """Least number of linear layers at which the pair code beats the simplex ETF for small decay; None where it never does.
 
+    See docs/theory, Proposition 7.11.
+
+    Parameters
+    ----------
+    n_classes : int, even K >= 2
+
+    Returns
+    -------
+    int or None
+
+    Raises
+    ------
+    InputError
+        ``n_classes`` is not an even whole number of at least 2.
+
+    Examples
+    --------
     >>> [pair_depth(k) for k in (2, 4, 6, 10)]
     [None, 3, 2, 2]
     """
@@ -102,7 +117,13 @@ def pair_depth(n_classes: int) -> int | None:
 
 
 class Rivals:
-    """Codes that may beat the ETF, warm-started from those that did at other decays."""
+    """Search for codes that beat the ETF, started from those that did at other decays.
+
+    Parameters
+    ----------
+    n_classes, size, regularizer, contraction, random_state
+        As for `etf_window`.
+    """
 
     def __init__(self, n_classes: int, size: int, regularizer: WeightDecay, contraction: float, random_state: int) -> None:
         self.counts = balanced(n_classes, size)
@@ -111,7 +132,7 @@ class Rivals:
         self.pool: list[Point] = []
 
     def win(self, decay: float, search: bool) -> bool:
-        """Whether something better than the ETF is found at this decay on A."""
+        """Whether a better code than the ETF is found at this decay on A; ``search`` adds fresh starts."""
         problem = Problem(self.counts, regularizer=self.regularizer, head=DecayedDEQ(decay, self.contraction))
         program = problem.program().split()
         k = program.groups
@@ -139,7 +160,7 @@ class Rivals:
         return starts
 
     def edge(self, high: float, low: float) -> Threshold:
-        """Where winning changes between two decays."""
+        """Where the result of `win` changes between two decays, by bisection."""
         lost = self.win(high, search=True)
         while high / low > 1 + 2 * RELATIVE:
             middle = sqrt(low * high)

@@ -1,14 +1,15 @@
-r"""Heads that are not convex: where collapsed and separated minority classes exchange rank, often by a jump.
+r"""Heads that are not convex: where collapsed and separated minority classes have the same value, often with a jump.
 
-*Continuous.* If the penalty has a finite slope ``phi'(0) = mu_eff`` the collapsed solution stops being a local minimum at
-the ratio of the convex theory, ``sqrt(n_B) = N mu_eff``; where nothing separated is better just above it, that ratio is the
-threshold, in closed form.
+Theory (docs/theory, Propositions 7.8, 7.9): while ``sqrt(n_B) > N phi'(0)`` no collapsed point is a local minimum, and where
+``sqrt(n_B) <= N min phi'`` every global minimiser has collapsed (``min phi'`` is ``mu (1 - contraction)`` for an equilibrium with
+decay). Between these two ratios the threshold is that of the best solutions found.
+
+*Continuous.* If the penalty has a finite slope ``phi'(0)`` and nothing separated is better just above the ratio at which
+``sqrt(n_B) = N phi'(0)``, that ratio is returned, in closed form.
 
 *Jump.* Otherwise the best collapsed and the best separated solution are followed in R until their values cross. Both are
 *best found*: the separated ones by descent on the full K x K program from seeded starts, which may break the symmetry
-between equal classes, and the note says where the exchange is among symmetric solutions alone. Above the ratio at which
-even the smallest slope of phi holds the minority together (``mu (1 - contraction)`` for an equilibrium with decay),
-collapse is a theorem: the loss gains at most ``sqrt(n_B)/N`` per unit of contrast.
+between equal classes (docs/theory, Proposition 3.6), and the note says where the values cross among symmetric solutions alone.
 """
 
 from __future__ import annotations
@@ -39,25 +40,25 @@ STEPS = 1500
 CONTRASTS = (3.0, 8.0)
 """Logits (nats) of structured starts."""
 PARTIAL = 5.0
-"""Those of starts that separate some of the minority classes."""
+"""Logits (nats) of starts that separate some of the minority classes."""
 SMALL = 0.3
-"""The smaller of two starts of a minority contrast, relative to the gap between the groups."""
+"""Smaller one of two initial minority contrasts, relative to the gap between the groups (the other is equal to it)."""
 STARTS = 4
-"""Random starts, with a largest singular value drawn from HEIGHTS, and SKEW the part of theirs that is not symmetric."""
+"""Number of random starts; their largest singular value is drawn from HEIGHTS, SKEW scales their asymmetric part."""
 HEIGHTS = (2.0, 9.0)
 SKEW = 0.3
 POLISHED = 3
-"""Rough descents that are taken to the end."""
+"""Number of rough descents that are continued to convergence."""
 KEPT = 2
-"""Solutions of either kind from which the next ratio starts."""
+"""Number of solutions of either kind from which the next ratio starts."""
 SAME = 1e-9
 """Relative difference up to which values belong to one solution."""
 SEARCHES = 4
-"""Bisections that look for new solutions; after them known ones are followed."""
+"""Number of bisections with fresh starts; later ones start from known solutions."""
 NOISE = 1e-11
-"""Differences of values below this mean nothing."""
+"""Differences of values below this are rounding errors."""
 GROWTH = 4.0
-"""Step by which ratios grow until collapse wins, where no ratio is known at which it must."""
+"""Factor by which ratios grow until collapse is better, where no ratio is known at which it must be."""
 MAX_RATIO = 1e5
 
 
@@ -65,6 +66,19 @@ def jump_threshold(
     majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, random_state: int = 0
 ) -> Threshold:
     """The ratio from which the best solution found has collapsed minority classes, enclosed to a relative 1e-6.
+
+    Parameters
+    ----------
+    majority, minority : int, K_A >= 1 and K_B >= 2
+    count : int, n_B (1 for decay per class)
+    regularizer : WeightDecay
+    head : Head with a separable penalty that is not convex
+    random_state : int, of the random starts
+
+    Returns
+    -------
+    Threshold
+        Level "numeric".
 
     Raises
     ------
@@ -85,7 +99,15 @@ def jump_threshold(
 
 @dataclass(frozen=True)
 class Family:
-    """Programs of all ratios, sizes not rounded to whole samples."""
+    """The programs of one problem at all ratios R; class sizes are not rounded to whole samples.
+
+    Attributes
+    ----------
+    majority, minority : int, K_A and K_B
+    count : int, n_B
+    regularizer : WeightDecay
+    head : Head
+    """
 
     majority: int
     minority: int
@@ -94,7 +116,7 @@ class Family:
     head: Head
 
     def program(self, ratio: float) -> LogitProgram:
-        """Both groups whole: four scalars."""
+        """The reduced program of two groups."""
         m = np.array([float(self.majority), float(self.minority)])
         sizes = np.array([ratio * self.count, float(self.count)])
         share = sizes / float(m @ sizes)
@@ -110,7 +132,7 @@ class Family:
         )
 
     def one_minority(self, ratio: float) -> LogitProgram:
-        """Every majority class for itself, the minority as one group."""
+        """The program with each majority class as its own group, and the minority as one group."""
         whole = self.program(ratio)
         group = np.array([0] * self.majority + [1])
         return LogitProgram(
@@ -124,7 +146,7 @@ class Family:
         )
 
     def first(self) -> float:
-        """Ratio below which the collapsed solution is not even a local minimum; 0 where it always is one."""
+        """Ratio below which no collapsed point is a local minimum; 0 if ``phi'(0)`` is infinite (docs/theory, Proposition 7.8)."""
         return 0.0 if self.steep else self.balanced(float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]))
 
     @property
@@ -133,28 +155,37 @@ class Family:
         return float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]) > 1e50
 
     def last(self) -> float | None:
-        """Ratio above which collapse is proved, or None."""
+        """Ratio from which every global minimiser has collapsed, or None if none is known (docs/theory, Proposition 7.8)."""
         least = self.program(1.0).penalty.least_slope
         return self.balanced(least) if least > 0 else None
 
     def balanced(self, slope: float) -> float:
-        """Ratio at which a penalty of that slope balances what the loss gains by the contrast of collapsed classes."""
+        """Ratio at which ``sqrt(n_B) = N slope``."""
         return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority
 
 
 class Tracker:
-    """Best collapsed and separated solutions at a ratio, warm-started from those of other ratios."""
+    """Best collapsed and separated solutions at a ratio, with those of other ratios among the starts.
+
+    Parameters
+    ----------
+    family : Family
+    random_state : int, of the random starts
+    """
 
     def __init__(self, family: Family, random_state: int) -> None:
         self.family = family
         self.rng = np.random.default_rng(random_state)
-        # Starts from the last ratio, and from the largest ratio so far at which separation won: a solution that is lost
-        # at some larger ratio must not be forgotten for those between.
+        # Starts from the last ratio, and from the largest ratio so far at which the separated solution was better: a solution
+        # that does not exist at some larger ratio may exist at ratios between.
         self.pools: dict[str, list[Point]] = {"collapsed": [], "separated": []}
         self.anchors: dict[str, list[Point]] = {"collapsed": [], "separated": []}
 
     def excess(self, ratio: float, search: bool) -> float:
-        """Separated minus collapsed value: positive where collapse wins (infinite where nothing separated exists)."""
+        """Separated minus collapsed value (nats): positive where collapse is better, infinite without a separated solution.
+
+        ``search`` adds fresh starts to the known solutions.
+        """
         apart = self.best("separated", self.family.program(ratio).split(), search)
         together = self.best("collapsed", self.family.one_minority(ratio), search)
         if apart < together - NOISE:
@@ -162,7 +193,19 @@ class Tracker:
         return apart - together
 
     def best(self, kind: str, program: LogitProgram, search: bool) -> float:
-        """Best value of a kind: from its pool, and from fresh starts where ``search`` is set."""
+        """Best value of a kind of solution.
+
+        Parameters
+        ----------
+        kind : {"collapsed", "separated"}
+        program : LogitProgram, in which solutions of this kind are searched for
+        search : bool, whether to add fresh starts to those from other ratios
+
+        Returns
+        -------
+        float
+            Objective (nats); infinite if no separated solution was found.
+        """
         descent = Descent(program, program.classes)
         adapt = kind == "separated"
 
@@ -181,7 +224,7 @@ class Tracker:
         return distinct[0].value if distinct else np.inf
 
     def starts(self, program: LogitProgram) -> list[Point]:
-        """Zero, all groups apart, and random cores of full rank."""
+        """Starts: zero, all groups separated, and random cores of full rank."""
         groups, zero = program.groups, np.zeros(program.groups)
         starts = [Point(zero, _apart_groups(program, x), zero) for x in (0.0, *CONTRASTS)]
         for _ in range(STARTS):
@@ -192,7 +235,7 @@ class Tracker:
         return starts
 
     def partial(self, program: LogitProgram) -> list[Point]:
-        """Majority separated, j of the minority classes separated, the others collapsed onto one classifier."""
+        """Starts with the majority and j of the minority classes separated, the others collapsed onto one classifier."""
         first, classes = self.family.majority, program.groups
         zero = np.zeros(classes)
         starts = []
@@ -204,13 +247,13 @@ class Tracker:
         return starts
 
     def apart(self, program: LogitProgram, point: Point) -> bool:
-        """Whether some minority class is told from another, on the full program."""
+        """Whether two minority classes differ by more than `SEPARATED` in some column of logits, on the full program."""
         first = self.family.majority
         inner = program.spread(point)[first:-1, first:]
         return bool(np.ptp(inner, axis=0).max() > SEPARATED)
 
     def symmetric_excess(self, ratio: float) -> float:
-        """The same among solutions that treat equal classes alike."""
+        """As `excess`, among solutions that are invariant under permutations of equal classes."""
         program = self.family.program(ratio)
         descent = Descent(program, program.classes)
         zero = np.zeros(2)
@@ -229,13 +272,28 @@ class Tracker:
 
 
 def _apart_groups(program: LogitProgram, height: float) -> Floats:
-    """Core of the logits ``height / m_g`` of each class of a group for all of the group, less the column's mean."""
+    """(G, G) core of logits that are ``height / m_g`` for all classes of the column's own group g, minus the column's mean."""
     m = program.multiplicity
     return program.core(height * (np.diag(1.0 / m) - 1.0 / m.sum()))
 
 
 def search_exchange(family: Family, random_state: int) -> Threshold:
-    """The ratio at which separated and collapsed solutions exchange rank, from where collapse begins to exist upwards."""
+    """The ratio at which the best collapsed solution becomes better than the best separated one.
+
+    Parameters
+    ----------
+    family : Family
+    random_state : int, of the random starts
+
+    Returns
+    -------
+    Threshold
+
+    Raises
+    ------
+    InputError
+        One kind of solution is better at all ratios from 1 to 1e5.
+    """
     tracker = Tracker(family, random_state)
     first, last = max(family.first(), 0.0), family.last()
     at = max(first * (1 + 1e-4), 1.0)
@@ -262,7 +320,18 @@ def search_exchange(family: Family, random_state: int) -> Threshold:
 
 
 def narrowed(tracker: Tracker, low: float, high: float) -> tuple[float, float]:
-    """The bracket down to the wanted width, by secants between warm-started values."""
+    """A bracket of the ratio at which the excess changes its sign, narrowed to a relative width of 2 RELATIVE.
+
+    Parameters
+    ----------
+    tracker : Tracker
+    low, high : float, ratios at which the separated and the collapsed solution is better
+
+    Returns
+    -------
+    float, float
+        The ends of the narrowed bracket.
+    """
     a, b = tracker.excess(low, False), tracker.excess(high, False)
     while high / low > 1 + 2 * RELATIVE:
         middle = secant(low, high, a, b)
@@ -272,9 +341,17 @@ def narrowed(tracker: Tracker, low: float, high: float) -> tuple[float, float]:
 
 
 def secant(low: float, high: float, a: float, b: float) -> float:
-    """Next ratio, where the bracket is wider than RELATIVE: where the chord of the excess crosses zero, moved past it.
+    """Next ratio to evaluate: slightly beyond the zero of the chord of the excess, so that the bracket shrinks at both ends.
 
-    So the bracket closes from both ends.
+    Parameters
+    ----------
+    low, high : float, ends of the bracket
+    a, b : float, excess at the ends
+
+    Returns
+    -------
+    float
+        The middle of the bracket where the excess is not finite or has no change of sign.
     """
     if not (np.isfinite(a) and np.isfinite(b) and a < 0 < b):
         return 0.5 * (low + high)
@@ -284,7 +361,18 @@ def secant(low: float, high: float, a: float, b: float) -> float:
 
 
 def exchange(tracker: Tracker, low: float, high: float) -> float | None:
-    """Where symmetric separated solutions stop being better than collapsed ones, to four digits; None if at no ratio."""
+    """The ratio at which symmetric separated solutions stop being better than collapsed ones, to four digits.
+
+    Parameters
+    ----------
+    tracker : Tracker
+    low, high : float, ratios between which it is searched for
+
+    Returns
+    -------
+    float or None
+        None if they are not better at ``low``.
+    """
     if tracker.symmetric_excess(low) >= -NOISE:
         return None
     while high / low > 1 + 1e-4:
@@ -294,6 +382,7 @@ def exchange(tracker: Tracker, low: float, high: float) -> float | None:
 
 
 def _continuous(family: Family) -> Threshold:
+    """The threshold `Family.first`, in closed form."""
     if family.first() <= 0:
         raise InputError(
             f"head is {family.head}: collapsed minority classes were best at R = 1 already, so there is no threshold above it; "

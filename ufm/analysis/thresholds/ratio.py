@@ -1,4 +1,7 @@
-"""The imbalance ratio at which minority collapse sets in, for every regulariser and head."""
+"""The imbalance ratio at which minority collapse begins, for every regulariser and head.
+
+Linear DEQs with a spectral budget are explicit heads at a smaller decay or a larger budget (docs/theory, Proposition 7.7).
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,14 @@ def threshold(
     Parameters
     ----------
     classes : (K_A, K_B)
-        Number of majority and of minority classes; K_B >= 2, since one class has nothing to coincide with.
+        Number of majority and of minority classes; K_B >= 2, since a single class cannot coincide with another.
     regularizer : WeightDecay or NormBudget
     minority_count : int
         n_B, samples per minority class; needed under decay per sample only.
     head : Explicit (default, of any depth), LinearDEQ, DecayedDEQ, or text such as ``"deq:rho=0.3"``
         Heads that are not convex are searched (K up to 20, level "numeric"); see `ufm.analysis.thresholds.jump`.
     level : {"float", "rigorous"}
-        Enclosure by float64 with a-priori rounding terms, or by ball arithmetic (a theorem).
+        Enclosure by float64 with a-priori rounding terms, or by ball arithmetic.
 
     Returns
     -------

@@ -1,7 +1,8 @@
-r"""Balanced cross-entropy under a concave price: a global lower bound that knows what low rank costs the loss.
+r"""Balanced cross-entropy under a concave price: a global lower bound that accounts for the loss of low-rank logits.
 
-Convex relaxations cannot: on balanced data they see only the nuclear norm of the logits. This bound sees two moments of
-the spectrum and the rank-one part (`branch_and_bound`, with its inequalities in `columns` and `residual_norm`). Level: float.
+On balanced data convex relaxations depend on the nuclear norm of the logits alone. This bound uses two moments of the
+spectrum and the rank-one part (`branch_and_bound`, with its inequalities in `columns` and `residual_norm`); the theory is in
+docs/theory, file 6. Level: float.
 """
 
 from __future__ import annotations
@@ -19,12 +20,20 @@ MULTIPLIERS = (0.35, 0.5, 0.7)
 def balanced_bound(program: LogitProgram, factors: Factors, upper: float, effort: int) -> float:
     """Lower bound on the global optimum of a balanced program, 0 where the moment bound does not apply.
 
+    Budgets are bounded by their Lagrangian at a few multipliers (docs/theory, Proposition 6.10).
+
     Parameters
     ----------
     program : LogitProgram of one group (its own, reduced form)
-    factors : the best point known, of this program or of its split form; only its scale matters
-    upper : float, an upper bound on the optimum
+    factors : Factors
+        The best point known, of this program or of its split form; only its scale matters.
+    upper : float, an upper bound on the optimum (nats)
     effort : int, see `moment_bound`; 0 for no bound
+
+    Returns
+    -------
+    float
+        The bound in nats.
     """
     loss, penalty = program.loss, program.penalty
     if (

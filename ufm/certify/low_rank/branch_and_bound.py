@@ -6,29 +6,22 @@ with ``phi >= 0`` concave and nondecreasing, ``phi(0) = 0`` and ``phi'`` convex 
 centred, with ``sigma_1 >= ... >= sigma_{K-1}``; the notation is that of `columns`. ``upper`` is at least the minimum, so
 only Z with ``F <= upper`` matter: ``s sigma_1 <= largest``, and ``upper`` may be lowered to ``F(0) = log K``.
 
-**Cuts.** Let ``sigma_1`` be in ``[b1, b2]``. Then ``sum_k CE_k <= K (upper - phi(s b1))``, which caps each ``CE_k``. If C
-bounds ``ell + t(d, q) - ka q`` from below over the columns with ``sigma_1 <= b2`` and that cap (`column_min`), the mean over
-k with ``sum A = sum B = T`` and ``sum q = Q`` gives, for any ``tA, tB > 0`` and real ka,
+**Cuts** (docs/theory, Proposition 6.4). Let ``sigma_1`` be in ``[b1, b2]``. If C bounds ``ell + t(d, q) - ka q`` from below
+over the columns with ``sigma_1 <= b2`` and ``CE_k <= K (upper - phi(s b1))`` (`column_min`), then for any ``tA, tB > 0`` and
+real ka
 
 .. math:: F \ge C + \sum_i f(\sigma_i), \qquad f(x) = \phi(s x) - (t_A + t_B) x/K + k_a x^2/K .
 
-**Trace.** ``sum d_k = tr Z <= T`` and ``CE_k >= log(1 + (K-1) e^{-c d_k})``, convex: the mean is at least ``log(1 + (K-1)
-e^{-cT/K})``. As ``T <= (K-1) sigma_1``, it is at least ``upper`` where ``sigma_1 <= log(K-1) - log(e^upper - 1)``. And
-`residual_norm` bounds the mean by ``R = T - sigma_1``.
+**Trace** (Proposition 6.5). The mean of ``CE_k`` is at least ``log(1 + (K-1) e^{-cT/K})``. And `residual_norm` bounds the mean
+by ``R = T - sigma_1``.
 
-**Spectra.** All these depend on sigma_1, T, Q alone, so only spectra of least price at given moments matter: sigma_1, n
-times x, one y, zeros, with ``0 <= y <= x <= sigma_1`` (Cirtoaje's equal-variable theorem). Proof: in the compact set of the
-K-2 other values in ``[0, sigma_1]`` with these moments take a minimiser of the price, among those one with the least sum of
-cubes. Were there ``0 < u <= v <= w`` with ``v < w``, move ``(u, v, w)`` along ``(v-w, w-u, u-v)``: both moments stay, w
-falls, v < w rises. The price moves at the rate ``(w-u) phi'(v) - (w-v) phi'(u) - (v-u) phi'(w) <= 0`` by convexity of
-``phi'``, the cubes, with ``3 x^2`` for ``phi'``, at a rate that is negative once ``u < v``: a contradiction. So all positive
-values but the least are equal.
+**Spectra** (Proposition 6.7). All these depend on sigma_1, T, Q alone, so only spectra of least price at given moments matter:
+sigma_1, n times x, one y, zeros, with ``0 <= y <= x <= sigma_1``.
 
-**Cells.** For given n the pairs (x, y) are covered by rectangles. On an interval ``[l, r]`` a concave phi and ``ka x^2`` for
-``ka <= 0`` are at least their chords, and ``x^2`` at least its chord minus ``(r-l)^2/4``. A cell's value is the best bound
-so far; that of a branch is the least over cells, the result the least over branches. Branches are refined best first: a cut
-at the lowest cell, with multipliers from a small linear program over sampled columns (a heuristic: `column_min` proves the
-cut), finer cells, halves.
+**Cells** (Proposition 6.8). For given n the pairs (x, y) are covered by rectangles, on which concave terms are bounded by
+chords. A cell's value is the best bound so far; that of a branch is the least over cells, the result the least over branches.
+Branches are refined best first: a cut at the lowest cell, with multipliers from a small linear program over sampled columns (a
+heuristic: `column_min` proves the cut), finer cells, halves.
 
 Floating point: `column_min` subtracts its rounding errors and those of its cut; the rest (a few operations on terms below
 ``K upper``, and the price, assumed good to nine digits) is covered by 1e-9 upper in the end.
@@ -53,7 +46,7 @@ HUGE = 1e100
 RATIO = 1.25
 """Ratio of the ends of the first branches."""
 FINAL_RATIO = 1.004
-"""Branches this narrow are not halved."""
+"""Branches with a smaller ratio of their ends are not halved."""
 MAX_CUTS = 150
 MAX_RETRIES = 8
 MAX_SPLIT = 3000
@@ -65,7 +58,7 @@ PENALTY = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What all branches share; ``most`` bounds sigma_1."""
+    """The problem that all branches share; ``most`` bounds sigma_1."""
 
     classes: int
     scale: float
@@ -81,12 +74,14 @@ class Setting:
 
 
 class Cut(NamedTuple):
+    """Multipliers and the constant C that `column_min` proves for them."""
+
     multipliers: Multipliers
     constant: float
 
 
 class Proposal(NamedTuple):
-    """Multipliers, and what the linear program takes the mean loss to be."""
+    """Multipliers, and the linear program's estimate of the mean loss."""
 
     multipliers: Multipliers
     loss: float
@@ -97,10 +92,11 @@ class Branch:
 
     Attributes
     ----------
-    cells : (5, m) float64, rows n, x1, x2, y1, y2; those of value ``upper`` or more are gone
+    cells : (5, m) float64, rows n, x1, x2, y1, y2; cells of value ``upper`` or more have been dropped
     value : (m,) float64, a lower bound on F in each cell
     points : (p, 2) float64, columns (d, V) that were minimisers
     lower, lowest : the least of ``value`` (``upper`` where no cell is left) and its index
+    dead : bool, whether no cell is left
     """
 
     def __init__(self, setting: Setting, b1: float, b2: float, cells: Floats, value: Floats, points: Floats) -> None:
@@ -113,7 +109,7 @@ class Branch:
         self.keep(np.fmax(value, self.base(cells)) if loss > 0 else np.full_like(value, np.inf))
 
     def keep(self, value: Floats) -> None:
-        """Set values of cells, drop the cells above ``upper``."""
+        """Set the (m,) values of the cells; drop cells whose value is ``upper`` or more."""
         alive = (value < self.setting.upper) & (self.cells[1] <= self.b2) & (self.cells[3] <= self.b2)
         self.cells, self.value = self.cells[:, alive], value[alive]
         self.dead = self.value.size == 0
@@ -137,6 +133,7 @@ class Branch:
         return np.minimum(at_low, at_high) - max(square, 0.0) * (high - low) ** 2 / 4.0
 
     def cut_value(self, cells: Floats, cut: Cut) -> Floats:
+        """(m,) lower bound on F in each cell by one cut (docs/theory, Proposition 6.8)."""
         n, x1, x2, y1, y2 = cells
         first = cut.constant + self.share(self.b1, self.b2, cut.multipliers)
         return first + n * self.share(x1, x2, cut.multipliers) + self.share(y1, y2, cut.multipliers)
@@ -149,7 +146,11 @@ class Branch:
         self.keep(np.fmax(self.value, self.cut_value(self.cells, self.cuts[-1])))
 
     def improve(self) -> bool:
-        """Cut at the lowest cell; whether that, or its repetition with the points it has found, is worth while."""
+        """Add a cut at the lowest cell.
+
+        True if the bound of that cell has risen enough, or if the points that the search has found may make the next cut
+        better; False if the branch should be split instead.
+        """
         proposal = propose(self) if len(self.cuts) < MAX_CUTS else None
         if proposal is None:
             return False
@@ -164,12 +165,13 @@ class Branch:
         return self.retries > 0
 
     def coarse(self) -> bool:
-        """Whether the lowest cell, rather than the interval of sigma_1, is what needs to be smaller."""
+        """Whether the lowest cell is wide compared with the interval of sigma_1, so that cells should be split first."""
         _, x1, x2, y1, y2 = self.cells[:, self.lowest]
         width = max(x2 - x1, y2 - y1)
         return width > 0.7 * (self.b2 - self.b1) and width > 1e-5 * self.b2
 
     def narrow(self) -> bool:
+        """Whether the interval of sigma_1 is too short to be halved."""
         return self.b2 < FINAL_RATIO * self.b1 or self.b2 < 1e-4 * self.setting.most
 
     def split(self) -> None:
@@ -191,7 +193,7 @@ class Branch:
         self.keep(np.concatenate([self.value[~chosen], value]))
 
     def halves(self) -> list[Branch]:
-        """Two branches on halves (in ratio, unless one end is far lower) of the interval, with the last cuts proved anew."""
+        """Two branches on halves of the interval (geometric, unless one end is far lower), with the last cuts proved anew."""
         middle = float(np.sqrt(max(self.b1, 0.125 * self.b2) * self.b2))
         both = []
         for b1, b2 in ((self.b1, middle), (middle, self.b2)):
@@ -221,7 +223,7 @@ def first_cells(classes: int, most: float) -> Floats:
 
 
 def samples(branch: Branch, mean: float, square: float) -> Floats:
-    """(p, 2) columns (d, V): a grid, more of them near means ``mean`` of d and ``square`` of q, and earlier minimisers."""
+    """(p, 2) columns (d, V): a grid, denser near the means ``mean`` of d and ``square`` of q, and earlier minimisers."""
     columns, c = branch.columns, branch.columns.ratio
     low, high = columns.lowest, columns.highest
     wide = np.linspace(low, min(high, max(3 * mean, low + 0.3 * (high - low))), 10)
@@ -268,21 +270,24 @@ def propose(branch: Branch) -> Proposal | None:
 def moment_bound(
     classes: int, scale: float, price: Callable[[Floats], Floats], upper: float, largest: float, *, effort: int = 250
 ) -> float:
-    """Lower bound on the global minimum of F; see the module's docstring.
+    """Lower bound on the global minimum of F (nats); see the module's docstring.
 
     Parameters
     ----------
     classes : int, K >= 2
     scale : float, s > 0
-    price : phi, elementwise on float64 arrays of any shape of singular values *times the scale*
+    price : callable
+        phi, elementwise on float64 arrays of any shape of singular values *times the scale*.
     upper : float, at least the minimum of F
-    largest : float, a bound on ``s sigma_1(Z)`` for every Z with ``F(Z) <= upper``, as ``phi^{-1}(upper)`` is
-    effort : int, how many cuts are tried (those that halves of a branch prove anew count too); the result never falls with it
+    largest : float
+        A bound on ``s sigma_1(Z)`` for every Z with ``F(Z) <= upper``, such as ``phi^{-1}(upper)``.
+    effort : int
+        How many cuts are tried, those that are proved anew on halves of a branch included. The result never falls as it grows.
 
     Returns
     -------
     float
-        In ``[0, upper]``; zero where the arguments prove nothing (nan, huge ``largest``). Same arguments, same bits.
+        In ``[0, upper]``; zero where the arguments prove nothing (nan, huge ``largest``). Deterministic to the last bit.
     """
     if not (upper > 0 and largest >= 0 and scale > 0 and largest / scale < HUGE):
         return 0.0

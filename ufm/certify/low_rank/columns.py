@@ -1,31 +1,21 @@
-r"""Cross-entropy of one column of logits from below, by its own logit and its length alone.
+r"""Lower bounds on the cross-entropy of one column of logits, from its own logit and its length.
 
 Notation. Z is K x K with columns ``z_k``, centred (``1'Z = 0``: softmax does not see column shifts, and centring lowers
-every singular value), ``c = K/(K-1)``, ``N = K-2``, ``d = z_kk``, ``q = |z_k|^2``, ``V = q - c d^2``. The other logits sum
-to ``-d``; writing them ``-d/(K-1) + w_j`` gives ``sum w_j = 0``, ``sum w_j^2 = V >= 0`` and :math:`\mathrm{CE}_k = \log(1 +
-e^{-cd} \sum_j e^{w_j})`.
+every singular value), ``c = K/(K-1)``, ``N = K-2``, ``d = z_kk``, ``q = |z_k|^2``, ``V = q - c d^2 >= 0``.
 
-**The loss.** With ``D = sqrt(V / ((K-1) N))``,
+**Loss** (docs/theory, Proposition 6.1). With ``D = sqrt(V / ((K-1) N))``,
 
 .. math:: \mathrm{CE}_k \ge \ell(d, V) = \log(1 + e^{-cd + h(V)}), \qquad h(V) = \log(N e^D + e^{-ND}),
 
-with equality for one low outlier. Proof: let p be the parabola with ``p(D) = e^D``, ``p'(D) = e^D``, ``p(-ND) = e^{-ND}``.
-Hermite's remainder is ``e^w - p(w) = e^xi (w - D)^2 (w + ND) / 6``, and each ``w_j >= -sqrt(V N/(K-1)) = -ND``
-(Cauchy-Schwarz on the K-2 others). So ``sum e^{w_j} >= sum p(w_j)``, which depends on the two moments alone: evaluate it at
-the outlier. For K = 2 there is one other logit, ``w = 0``, ``V = 0`` and ``h = 0``.
+with equality if one of the other logits lies below the rest, which are equal. For K = 2, ``V = 0`` and ``h = 0``. h increases
+and is concave in V; ell falls in d and does not fall in V (Proposition 6.2).
 
-**h increases and is concave in V.** ``dh/dD = N g(x)`` with ``x = (K-1) D`` and ``g(x) = (e^x - 1)/(N e^x + 1) >= 0``. As
-``g(0) = 0`` and ``g'(x) = (N+1) e^x/(N e^x + 1)^2`` decreases for ``x >= 0``, ``g(x)/x`` decreases, hence so does ``dh/dV ~
-(dh/dD)/D``.
+**Lengths** (Proposition 6.3). Let ``A_k = e_k'(ZZ')^{1/2} e_k`` and ``B_k = e_k'(Z'Z)^{1/2} e_k``. Both sum over k to ``T = sum
+sigma``, and ``sum q_k = Q = sum sigma^2``. For ``tA, tB > 0`` and ``sigma_1 <= b``
 
-**Lengths.** Let ``Z = U diag(sigma) W'``, ``A_k = e_k'(ZZ')^{1/2} e_k``, ``B_k = e_k'(Z'Z)^{1/2} e_k``. Both sum to ``T =
-sum sigma``, and ``sum q_k = Q = sum sigma^2``. ``d_k^2 <= A_k B_k`` is Cauchy-Schwarz for ``d_k = sum_i sigma_i U_ki W_ki``;
-``q_k = sum_i sigma_i^2 W_ki^2 <= sigma_1 B_k``; ``q_k <= sigma_1^2``. So for ``tA, tB > 0`` and ``sigma_1 <= b``
+.. math:: t_A A_k + t_B B_k \ge t(d, q) = \min_{B \ge q/b} \; t_A d^2/B + t_B B ,
 
-.. math:: t_A A_k + t_B B_k \ge t(d, q) = \min_{B \ge q/b} \; t_A d^2/B + t_B B .
-
-t is jointly convex (a partial minimum of a jointly convex function over a convex set) and increases in q (the set shrinks);
-``q = V + c d^2`` is convex, so t is convex in (d, V) as well.
+which is jointly convex and increases in q; with ``q = V + c d^2`` it is convex in (d, V).
 """
 
 from __future__ import annotations
@@ -38,16 +28,22 @@ import numpy as np
 from ufm._arrays import Floats
 
 GRID = 33
-"""Edges of the first cells, each way."""
+"""Edges of the first cells in each direction."""
 ROUNDS = 14
-"""Subdivisions at the most."""
+"""Largest number of subdivisions."""
 MAX_CELLS = 20_000
 ROUNDING = 1e-13
 """Some 900 units in the last place of the largest intermediate: more than the forty operations behind a cell can lose."""
 
 
 class Multipliers(NamedTuple):
-    """``left``, ``right`` > 0 price A and B; ``square``, of either sign, rewards q."""
+    """Multipliers of the moments of one column, as in docs/theory, Proposition 6.4.
+
+    Attributes
+    ----------
+    left, right : float > 0, ``tA`` and ``tB``, of A and B
+    square : float of either sign, ``ka``, of q (with a minus sign)
+    """
 
     left: float
     right: float
@@ -55,11 +51,18 @@ class Multipliers(NamedTuple):
 
     @property
     def slope(self) -> float:
+        """``tA + tB``, the multiplier of T."""
         return self.left + self.right
 
 
 class ColumnMinimum(NamedTuple):
-    """A proven lower bound, and (m, 2) points (d, V) of falling value seen on the way (hints, no part of the proof)."""
+    """A proven lower bound, and what the search has found.
+
+    Attributes
+    ----------
+    value : float
+    points : (m, 2) float64, points (d, V) of descending value; starting points for later searches, no part of the proof
+    """
 
     value: float
     points: Floats
@@ -67,9 +70,15 @@ class ColumnMinimum(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Columns of all centred Z with ``sigma_1 <= largest`` and ``CE_k <= loss``.
+    """The set of columns (d, V) of all centred Z with ``sigma_1 <= largest`` and ``CE_k <= loss``.
 
-    Every limit is widened by more than its rounding error, so that no such column is lost.
+    Every limit is widened by more than its rounding error, so that no such column is excluded.
+
+    Attributes
+    ----------
+    classes : int, K >= 2
+    largest : float, b
+    loss : float, cap on the cross-entropy of one column (nats)
     """
 
     classes: int
@@ -83,12 +92,12 @@ class Columns:
 
     @property
     def highest(self) -> float:
-        """``d <= b / sqrt(c)``, from ``c d^2 <= q <= b^2``."""
+        """Upper limit ``b / sqrt(c)`` of d, from ``c d^2 <= q <= b^2``."""
         return self.largest / float(np.sqrt(self.ratio)) * (1 + 1e-12)
 
     @property
     def lowest(self) -> float:
-        """``d >= -b / sqrt(c)`` and, from ``loss >= ell(d, V) >= ell(d, 0)``, ``d >= log((K-1) / expm1(loss)) / c``."""
+        """Lower limit of d: ``-b / sqrt(c)``, or ``log((K-1) / expm1(loss)) / c`` from ``ell(d, 0) <= loss`` if larger."""
         if self.loss > 700.0:
             return -self.highest
         least = float(np.log(self.classes - 1.0) - np.log(np.expm1(self.loss))) / self.ratio
@@ -102,7 +111,10 @@ class Columns:
 
 
 def spread_loss(classes: int, spread: Floats) -> Floats:
-    """``h(V)``: log of the least sum of exponentials of K-1 numbers with mean 0 and sum of squares V, elementwise."""
+    """``h(V)``: log of the least sum of exponentials of K-1 numbers with mean 0 and sum of squares V.
+
+    ``spread`` is an array of values of V; the result has its shape.
+    """
     others = classes - 2
     if others == 0:
         return np.zeros_like(spread)
@@ -111,13 +123,38 @@ def spread_loss(classes: int, spread: Floats) -> Floats:
 
 
 def column_loss(classes: int, own: Floats, spread: Floats) -> Floats:
-    """``ell(d, V)``, elementwise."""
+    """``ell(d, V)``, the lower bound on the cross-entropy of a column, elementwise.
+
+    Parameters
+    ----------
+    classes : int, K >= 2
+    own : array, values of d
+    spread : array of the same shape, values of V
+
+    Returns
+    -------
+    array of that shape, in nats
+    """
     return np.logaddexp(0.0, -classes / (classes - 1.0) * own + spread_loss(classes, spread))
 
 
 def length_price(own: Floats, square: Floats, multipliers: Multipliers, largest: float) -> tuple[Floats, Floats, Floats]:
-    """``t(d, q)`` with its derivatives in d and in q, elementwise.
+    """``t(d, q)`` with its derivatives in d and in q, elementwise (docs/theory, Proposition 6.3).
 
+    Parameters
+    ----------
+    own : array, values of d
+    square : array of the same shape, values of q >= 0
+    multipliers : Multipliers
+    largest : float, b
+
+    Returns
+    -------
+    three arrays of that shape
+        ``t`` and its partial derivatives by d and by q.
+
+    Notes
+    -----
     The free minimiser is ``B = |d| sqrt(tA/tB)``; the constraint binds where ``q/b`` exceeds it. Zero is a subgradient at the
     kink ``d = q = 0``, and the two formulas meet with equal derivatives.
     """
@@ -135,14 +172,15 @@ def length_price(own: Floats, square: Floats, multipliers: Multipliers, largest:
 def column_min(columns: Columns, multipliers: Multipliers, tolerance: float) -> ColumnMinimum:
     r"""Lower bound on ``ell(d, V) + t(d, q) - ka q`` over all (d, V) that a column can have.
 
-    Cells ``[d1, d2] x [V1, V2]`` are quartered until the lowest is within the tolerance of a value that is attained. On a cell,
+    Cells ``[d1, d2] x [V1, V2]`` are quartered until the lowest bound is within the tolerance of a value that is attained. On
+    each cell the function is bounded by the tangent plane of a convex function below it; cells that no column can reach are
+    left out (docs/theory, Proposition 6.9).
 
-    - ``h`` is at least its chord in V (concave), and ``log(1 + e^x)`` increases: with the chord, ell is convex;
-    - t is convex in (d, V);
-    - ``-ka q = -ka V - ka c d^2``, and for ``ka > 0`` the concave ``-ka c d^2`` is at least its chord in d.
-
-    The sum of these is convex, hence at least its tangent plane at the centre, whose minimum is at a corner. Left out are
-    cells without columns: those with ``c d^2 + V > b^2`` or ``ell > loss`` throughout (ell falls in d and grows in V).
+    Parameters
+    ----------
+    columns : Columns
+    multipliers : Multipliers
+    tolerance : float > 0, absolute, in nats
 
     Returns
     -------
@@ -182,7 +220,7 @@ def column_min(columns: Columns, multipliers: Multipliers, tolerance: float) -> 
 
 
 def first_cells(columns: Columns) -> Floats:
-    """(4, m) rows d1, d2, V1, V2: finer where columns lie close to the least own logit and to no spread."""
+    """(4, m) rows d1, d2, V1, V2 of the first cells: finer near the least d and near V = 0."""
     unit = np.linspace(0.0, 1.0, GRID)
     own = columns.lowest + (columns.highest - columns.lowest) * unit**1.5
     own[-1] = columns.highest
@@ -193,9 +231,9 @@ def first_cells(columns: Columns) -> Floats:
 
 
 def cell_bounds(columns: Columns, multipliers: Multipliers, cells: Floats, first: Floats) -> tuple[Floats, Floats]:
-    """Minimum of the tangent plane over each cell, and the value at its centre (inf outside the domain).
+    """(m,) minimum of the tangent plane over each cell, and (m,) value at its centre (inf outside the domain).
 
-    ``first`` is h at the cells' V1.
+    ``cells`` is (4, m), and ``first`` (m,) is h at the cells' V1.
     """
     c, b, square = columns.ratio, columns.largest, multipliers.square
     low, high, least, most = cells

@@ -13,8 +13,11 @@ The theory that it applies, for a mean loss over samples with column losses ``l_
 * budgets: the optimum is at least ``D(Y) - radius ||G||_2``;
 * concave charges: a singular value that alone costs more than a proved upper bound cannot occur in an optimum, and up to
   there the chord lies below the charge; squared error without bias splits into scalar problems;
-* non-negative features: if the columns of Y repel each other, column norms take the place of ``||G||_2``;
+* non-negative features: if distinct columns of Y have non-positive inner products, the largest column norm of G takes the
+  place of ``||G||_2``;
 * the optimum is at most the objective at explicit factors; under budgets, factors outside the ball are scaled into it.
+
+Proofs: docs/theory, Propositions 2.3 to 2.14.
 """
 
 from __future__ import annotations
@@ -59,7 +62,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Proof:
-    """Proved bounds: ``lower <= optimum over every width`` and ``optimum over widths >= width <= upper``."""
+    """Proved bounds on the optimum.
+
+    Attributes
+    ----------
+    lower : arb, a ball whose lower end is a lower bound on the optimum over every width
+    upper : arb, a ball whose upper end is an upper bound on the optimum over each width of at least ``width``
+    width : int, feature dimensions of the factors
+    """
 
     lower: arb
     upper: arb
@@ -88,6 +98,14 @@ class Proof:
 
 def prove(document: dict[str, Any]) -> Proof:
     """Bounds that the document's witness proves.
+
+    Parameters
+    ----------
+    document : dict, a certificate as read from JSON
+
+    Returns
+    -------
+    Proof
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Exact numbers, balls, and the way between them and floats or decimals."""
+"""Exact numbers and balls, and conversions between them and floats or decimals."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ufm.errors import InputError
 PRECISION = 160
 ZERO = arb(0)
 MAX_EXPONENT = 2200
-"""Binary exponents of factors: float64 reaches 2**-1074, and a shared exponent lies 53 below the smallest number's."""
+"""Largest binary exponent of factors: float64 reaches 2**-1074, and a shared exponent lies 53 below the smallest number's."""
 MAX_DIGITS = 1200
-"""Digits of a whole number: probabilities have at most 900 bits, some 1200 more where they balance a free bias."""
+"""Largest number of digits of a whole number: probabilities have at most 900 bits, some 1200 more where they balance a free bias."""
 MAX_RATIONAL = 400
-"""Digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
+"""Largest number of digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
 MAX_COMMON = 4096
-"""Bits of a common denominator: float64 above 1e-300 share one of at most 1074."""
+"""Largest number of bits of a common denominator: float64 above 1e-300 share one of at most 1074."""
 MAX_CLAIM = 3000
-"""Binary exponents of bounds that a claim can state: `rational` reads decimals of at most three digits in the exponent."""
+"""Largest binary exponent of a bound that a claim can state: `rational` reads decimals of at most three digits in the exponent."""
 MAX_WORK = 2 * 10**13
-"""Multiplications of a matrix product times the bits of both factors: a few seconds, three times what 400 groups need."""
+"""Largest work: multiplications of a matrix product times the bits of both factors: a few seconds, three times what 400 groups need."""
 
 
 @contextmanager
 def working_precision() -> Iterator[None]:
-    """Arb precision inside a block; every operation on balls rounds to it, reading off an end included."""
+    """Context manager that sets Arb's precision; every operation on balls rounds to it, reading off an end included."""
     old = ctx.prec
     ctx.prec = PRECISION
     try:
@@ -59,7 +59,13 @@ def power_of_two(exponent: int) -> arb:
 
 
 def integer(value: Any) -> int:
-    """A whole number, written as such or as a string of at most `MAX_DIGITS` digits."""
+    """A whole number, written as such or as a string of at most `MAX_DIGITS` digits.
+
+    Raises
+    ------
+    InputError
+        The value is neither.
+    """
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
         return value
     if not isinstance(value, str) or not re.fullmatch(f"-?[0-9]{{1,{MAX_DIGITS}}}", value):
@@ -68,7 +74,13 @@ def integer(value: Any) -> int:
 
 
 def rational(value: Any) -> Fraction:
-    """An exact number from ``p``, ``p/q`` or a decimal with an exponent of at most three digits."""
+    """An exact number from ``p``, ``p/q`` or a decimal with an exponent of at most three digits.
+
+    Raises
+    ------
+    InputError
+        The value is no such string.
+    """
     digits = f"[0-9]{{1,{MAX_RATIONAL}}}"
     pattern = rf"-?{digits}(/{digits}|(\.{digits})?([eE][-+]?[0-9]{{1,3}})?)"
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
@@ -77,12 +89,18 @@ def rational(value: Any) -> Fraction:
 
 
 def shown(value: Any) -> str:
-    """The start of a value, for a message; lists and objects only by their kind."""
+    """The first 40 characters of a value, for a message; of lists and objects only the type's name."""
     return repr(value[:40] if isinstance(value, str) else value if isinstance(value, int | None) else type(value).__name__)
 
 
 def common_denominator(values: Iterable[Fraction]) -> int:
-    """Least common denominator, given up before it has more than `MAX_COMMON` bits by much."""
+    """Least common denominator of at most `MAX_COMMON` bits.
+
+    Raises
+    ------
+    InputError
+        It has more bits than that.
+    """
     found = 1
     for value in values:
         found = lcm(found, value.denominator)
@@ -92,7 +110,18 @@ def common_denominator(values: Iterable[Fraction]) -> int:
 
 
 def affordable(multiplications: int, left: Iterable[int], right: Iterable[int]) -> None:
-    """Refuse a product of integer matrices that would take too long."""
+    """Refuse a product of integer matrices that would take too long.
+
+    Parameters
+    ----------
+    multiplications : int, of entries
+    left, right : iterables of int, the entries of both factors
+
+    Raises
+    ------
+    InputError
+        Multiplications times bits exceed `MAX_WORK`.
+    """
     work = multiplications
     for entries in (left, right):
         work *= 64 + max((abs(v).bit_length() for v in entries), default=0)
@@ -101,7 +130,13 @@ def affordable(multiplications: int, left: Iterable[int], right: Iterable[int]) 
 
 
 def positive(value: Any) -> Fraction:
-    """A rational above zero."""
+    """A rational above zero, written as for `rational`.
+
+    Raises
+    ------
+    InputError
+        The value is no rational number, or not positive.
+    """
     number = rational(value)
     if number <= 0:
         raise InputError(f"certificate has the parameter {shown(value)}, which must be positive; save it again")
@@ -109,7 +144,23 @@ def positive(value: Any) -> Fraction:
 
 
 def within(value: Any, low: Fraction | float, high: Fraction | float, what: str) -> Fraction:
-    """A rational strictly between two numbers."""
+    """A rational strictly between two numbers.
+
+    Parameters
+    ----------
+    value : str, written as for `rational`
+    low, high : Fraction or float, excluded limits
+    what : str, name of the value for the error message
+
+    Returns
+    -------
+    Fraction
+
+    Raises
+    ------
+    InputError
+        The value is no rational number, or not between the limits.
+    """
     number = rational(value)
     if not Fraction(low) < number < Fraction(high):
         raise InputError(f"certificate has the {what} {shown(value)}, which must lie between {low:g} and {high:g}")
@@ -117,7 +168,13 @@ def within(value: Any, low: Fraction | float, high: Fraction | float, what: str)
 
 
 def dyadic(data: Any) -> tuple[list[Any], int]:
-    """Integers, in a list or a list of lists, and the exponent of the power of two that they share."""
+    """Integers, in a list or a list of lists, and the exponent of the power of two that multiplies all of them.
+
+    Raises
+    ------
+    InputError
+        The object is malformed, or its exponent is one that no float64 has.
+    """
     power, values = fields(data, "factors", "exponent", "integers")
     exponent = integer(power)
     if abs(exponent) > MAX_EXPONENT:
@@ -127,7 +184,7 @@ def dyadic(data: Any) -> tuple[list[Any], int]:
 
 
 def outward(value: Fraction, sign: int) -> float:
-    """The float64 nearest to a rational on that side of it."""
+    """The float64 nearest to a rational that is not above it (sign -1) or not below it (sign +1)."""
     number = float(value)
     return number if sign * (Fraction(number) - value) >= 0 else float(np.nextafter(number, sign * np.inf))
 
@@ -145,7 +202,24 @@ def toward(value: arb, sign: int) -> float:
 
 
 def decimal(value: arb, sign: int, digits: int = 30) -> str:
-    """A decimal below or above everything in a ball."""
+    """A decimal below or above everything in a ball.
+
+    Parameters
+    ----------
+    value : arb
+    sign : {-1, +1}, below or above
+    digits : int, significant digits
+
+    Returns
+    -------
+    str
+        As read by `rational`.
+
+    Raises
+    ------
+    InputError
+        The ball is not finite, or beyond what a claim can state.
+    """
     if not value.is_finite():
         raise InputError("certificate's bounds are not finite, so it proves nothing")
     with working_precision():

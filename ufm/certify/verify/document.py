@@ -9,28 +9,28 @@ from typing import Any, NoReturn
 from ufm.errors import InputError
 
 MAX_BYTES = 2**25
-"""Size of a file. Certificates with 400 groups of classes have some 10 MB."""
+"""Largest size of a file in bytes. Certificates with 400 groups of classes have some 10 MB."""
 MAX_BRACKETS = 2**13
-"""Lists and objects in a file: three rows and one object for each group, and some twenty more."""
+"""Largest number of lists and objects in a file: three rows and one object for each group, and some twenty more."""
 MAX_ENTRIES = 3 * 2**19
-"""Commas in a file: about three entries for each pair of groups."""
+"""Largest number of commas in a file: about three entries for each pair of groups."""
 MAX_DIGITS = 20
-"""Digits of a number that is not written as a string: sizes and dimensions."""
+"""Largest number of digits of a number that is not written as a string: sizes and dimensions."""
 
 
 class AmbiguousError(InputError):
-    """JSON that two readers may understand in two ways: a key that stands twice, or numbers that are not whole."""
+    """JSON that readers may interpret differently: a key occurs twice in an object, or a number is not whole."""
 
 
 def read(path: str | os.PathLike[str]) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises
     ------
     InputError
         The file cannot be read, is too large, or is not JSON.
     AmbiguousError
-        A key stands twice in an object, or a number is not whole.
+        A key occurs twice in an object, or a number is not whole.
     """
     name = f"certificate file {str(path)[:200]!r}"
     try:
@@ -53,19 +53,51 @@ def read(path: str | os.PathLike[str]) -> Any:
 
 
 def fields(data: Any, what: str, *names: str) -> list[Any]:
-    """Values of an object that has exactly these keys, in their order."""
+    """Values of an object that has exactly these keys, in their order.
+
+    Parameters
+    ----------
+    data : object as read from JSON
+    what : str, name of the object for the error message
+    *names : str, the keys
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    InputError
+        ``data`` is no object, or has other keys.
+    """
     if not isinstance(data, dict) or set(data) != set(names):
         raise InputError(f"certificate's {what} must have exactly the keys {', '.join(names)}; save it again")
     return [data[name] for name in names]
 
 
 def kind(data: Any) -> Any:
-    """What an object says that it is; None if it is no object or does not say."""
+    """Value of an object's key ``kind``; None if it is no object or has no such key."""
     return data.get("kind") if isinstance(data, dict) else None
 
 
 def listed(data: Any, what: str, length: int | None = None) -> list[Any]:
-    """A list, of that length where one is given."""
+    """The data, checked to be a list.
+
+    Parameters
+    ----------
+    data : object as read from JSON
+    what : str, name of the list for the error message
+    length : int or None, the length that it must have
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    InputError
+        ``data`` is no list, or has another length.
+    """
     if not isinstance(data, list) or (length is not None and len(data) != length):
         raise InputError(f"certificate has {what} of the wrong shape; save it again")
     return data

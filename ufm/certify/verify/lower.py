@@ -1,4 +1,7 @@
-"""The lower bound: weak duality at exact slopes, or (squared error without bias) scalar problems."""
+"""The lower bound: weak duality at exact slopes, or (squared error without bias) scalar problems.
+
+Proofs: docs/theory, Propositions 2.3, 2.5 to 2.7, 2.9 and 2.13.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,16 @@ from ufm.errors import InputError
 
 @dataclass(frozen=True)
 class Lower:
-    """A lower bound, the norm ``||G||_2`` that it allows, the factor that shrank the slopes to it, and the slopes Y.
+    """A lower bound and its slopes Y.
 
-    Y is exact: integers ``own`` (G,) and ``other`` (G, G) over ``denominator``.
+    Attributes
+    ----------
+    value : arb, the bound (nats)
+    allowed : arb, the norm ``||G||_2`` that the bound allows: the charge's strength, or under a budget the norm itself
+    shrink : arb, the factor t by which the slopes are scaled
+    own : list of G int, slopes of a column's own class times ``denominator``
+    other : list of G lists of G int, ``other[g][h]`` of one other class of group g in a column of group h, likewise
+    denominator : int
     """
 
     value: arb
@@ -33,7 +43,24 @@ class Lower:
 
 
 def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
-    """The proved lower bound with what it was made of; ``upper`` is a proved upper bound."""
+    """The proved lower bound (docs/theory, Propositions 2.3 and 2.14).
+
+    Parameters
+    ----------
+    problem : ExactProblem
+    dual : dict, the document's slopes
+    upper : arb, a proved upper bound on the optimum
+
+    Returns
+    -------
+    Lower
+
+    Raises
+    ------
+    InputError
+        The slopes are malformed, or prove nothing: they do not balance a free bias, or under non-negative features two columns
+        have a positive inner product.
+    """
     if problem.squared:
         if dual == {}:
             return scalars_lower(problem)
@@ -86,7 +113,10 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
 
 
 def _shrink(gain: arb, quadratic: arb, limit: arb) -> arb:
-    """The t in [0, limit] with the largest ``t gain - t^2 quadratic``, or one close to it; all of them prove a bound."""
+    """The t in [0, limit] with the largest ``t gain - t^2 quadratic``, up to rounding; any t in there proves a bound.
+
+    See docs/theory, Proposition 2.3.
+    """
     if gain <= 0:
         return ZERO
     # Not a number, hence not below the limit, where there is no quadratic term.
@@ -104,7 +134,7 @@ class _Slopes:
 
 
 def _written(problem: ExactProblem, dual: Any) -> _Slopes:
-    """The integers as they stand."""
+    """The document's slopes, read as integers."""
     groups = len(problem.m)
     denominator, own, other = fields(dual, "dual", "denominator", "own", "other")
     rows = [listed(row, "dual slopes", groups) for row in listed(other, "dual slopes", groups)]
@@ -158,7 +188,7 @@ def _probabilities(problem: ExactProblem, dual: Any) -> tuple[_Slopes, arb]:
 
 
 def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
-    """``sum pi (-|y|^2 / 2 - y_k)``."""
+    """The dual value of squared error, ``sum pi (-|y|^2 / 2 - y_k)``."""
     m, groups, unit = problem.m, len(problem.m), Fraction(1, slopes.denominator)
     total = Fraction(0)
     for h in range(groups):
@@ -168,7 +198,10 @@ def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
 
 
 def scalars_lower(problem: ExactProblem) -> Lower:
-    """Squared error without bias at equal curvature: ``sum_k min_s c (s - t_k)^2 / 2 + phi(s)``, by von Neumann."""
+    """Squared error without bias at equal curvature: ``sum_k min_s c (s - t_k)^2 / 2 + phi(s)``.
+
+    See docs/theory, Proposition 2.6.
+    """
     charge, groups = problem.charge, len(problem.m)
     curvatures = {problem.share[g] / problem.scale_squared[g] for g in range(groups)}
     if problem.bias is not None or len(curvatures) != 1 or not isinstance(charge, Power | Minimax) or charge.ball:
@@ -181,7 +214,10 @@ def scalars_lower(problem: ExactProblem) -> Lower:
 
 
 def scalar_lower(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
-    """Lower bound on ``min_s curvature (s - target)^2 / 2 + phi(s)``: concave up to a turn, convex after it."""
+    """Lower bound on ``min_s curvature (s - target)^2 / 2 + phi(s)``, which is concave up to a turn and convex after it.
+
+    See docs/theory, Proposition 2.7.
+    """
 
     def value(s: arb) -> arb:
         return curvature * (s - target) ** 2 / 2 + charge.each(s)
@@ -191,8 +227,8 @@ def scalar_lower(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
 
     turn, doubt = charge.turn(curvature)
     best = curvature * target**2 / 2
-    # Up to the turn the sum is concave (but for the doubt), so least at an end; past the target it rises. If the turn comes
-    # last, the sum rises all the way. If not, a tangent near the minimum of the convex part lies below that part.
+    # Up to the turn the sum is concave (but for `doubt`), so least at an end; past the target it rises. If the turn is not
+    # below the target, zero is the least point. If it is, a tangent near the minimum of the convex part lies below that part.
     if not turn >= target:
         low, high = float(turn.upper().mid()), float(target.upper().mid())
         for _ in range(200):
@@ -204,7 +240,7 @@ def scalar_lower(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
 
 
 def _residual(problem: ExactProblem, slopes: _Slopes) -> list[Fraction]:
-    """``Delta Y pi``, one entry per class of each group."""
+    """``Delta Y pi``, one exact entry for each group (equal for all of its classes)."""
     m, groups = problem.m, len(problem.m)
     # In integers: shares over their common denominator.
     common = lcm(*(s.denominator for s in problem.share))
@@ -235,7 +271,7 @@ def _column_norms(problem: ExactProblem, slopes: _Slopes) -> list[tuple[int, arb
 
 
 def _repelling(problem: ExactProblem, slopes: _Slopes) -> bool:
-    """Whether columns of Y that belong to distinct classes have non-positive inner products."""
+    """Whether columns of Y that belong to distinct classes have non-positive inner products (docs/theory, Proposition 2.9)."""
     m, groups, own, other = problem.m, len(problem.m), slopes.own, slopes.other
     for h in range(groups):
         for k in range(h + 1):
@@ -249,7 +285,7 @@ def _repelling(problem: ExactProblem, slopes: _Slopes) -> bool:
 
 
 def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
-    """Upper bound on ``||Delta Y diag(pi) S^{-1}||_2``.
+    """Upper bound on ``||Delta Y diag(pi) S^{-1}||_2`` (docs/theory, Proposition 2.13).
 
     The contrasts are explicit. For the core let c be the integer group masses of ``Delta Y`` and q the column weights
     ``pi^2 / s^2``, both over common denominators; with ``M = c diag(m q) c'`` the squared norm is the largest generalised

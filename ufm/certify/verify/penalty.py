@@ -1,6 +1,7 @@
 """What each head charges for feature dimensions of given lengths, and a convex bound from below, in balls.
 
-Nothing here is taken from the solvers' penalties; the formulas are stated anew.
+Nothing here is imported from the solvers' penalties: the formulas are implemented independently. Proofs: docs/theory,
+Propositions 1.6 (linear layers), 5.2, 5.4, 5.6 (equilibria), 1.8, 1.9 (columns), 2.5 (`convex`) and 2.7 (`turn`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ from ufm.certify.verify.document import fields, kind
 from ufm.errors import InputError
 
 Lengths = list[tuple[arb, int]]
-"""Lengths of feature dimensions with multiplicities."""
+"""Lengths of feature dimensions (singular values of the scaled logits, or column norms), each with its multiplicity."""
 
 
 class Charge(Protocol):
     """A head's charge under a regulariser.
 
-    columns : whether it acts on scaled column norms of the logits instead of lengths
-    nonnegative : whether features must be non-negative, so that lower bounds need columns that repel each other
-    square : whether it is ``strength/2`` times the sum of squares (or a bound on its root, or, with ``caps``, on each)
+    Attributes
+    ----------
+    ball : bool, whether it is a budget (a constraint) instead of a price
+    columns : bool, whether it acts on scaled column norms of the logits instead of singular values
+    nonnegative : bool
+        Whether features must be non-negative, so that lower bounds need columns of slopes with non-positive inner products.
+    square : bool, whether it is ``strength/2`` times the sum of squares (or a bound on its root, or, with ``caps``, on each)
+    caps : bool, whether each length is bounded by itself
     """
 
     ball: bool
@@ -34,17 +40,18 @@ class Charge(Protocol):
     caps: bool
 
     def price(self, lengths: Lengths) -> arb:
-        """What the lengths add to the objective."""
+        """What the lengths add to the objective (nats)."""
         ...
 
     def gauge(self, lengths: Lengths) -> arb:
-        """How many times a budget must grow to allow them."""
+        """Factor by which lengths exceed a budget: at most 1 inside, and lengths divided by it are inside."""
         ...
 
     def convex(self, upper: arb) -> arb:
-        """Strength of a convex stand-in, nowhere above the charge where that is at most ``upper``.
+        """Strength of a convex charge that is nowhere above this one, as far as this one is at most ``upper``.
 
-        It charges that much per unit of the nuclear norm, or (`ball`) allows the nuclear norm that much.
+        The convex charge is the strength times the nuclear norm, or (`ball`) bounds the nuclear norm by the strength
+        (docs/theory, Proposition 2.5).
         """
         ...
 
@@ -65,12 +72,15 @@ class Linear:
         self.square = self.caps = False
 
     def price(self, lengths: Lengths) -> arb:
+        """``strength`` times the sum of lengths."""
         return self.strength * _total(lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
+        """The sum of lengths over the budget."""
         return _total(lengths) / self.strength
 
     def convex(self, upper: arb) -> arb:
+        """The strength itself."""
         return self.strength
 
 
@@ -102,26 +112,35 @@ class Power:
         self.strength, self.exponent, self.ball = strength, ball(power), is_ball
 
     def each(self, length: arb) -> arb:
+        """Price of one length."""
         # Lengths are exact zeros or proved positive; a ball around zero would give NaN, which proves nothing.
         return self.strength * length**self.exponent
 
     def price(self, lengths: Lengths) -> arb:
+        """Sum over lengths of `each`."""
         return total(c * self.each(t) for t, c in lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
+        """Factor by which lengths exceed the budget on the sum of powers."""
         return (self.price(lengths) / self.strength**2) ** (1 / self.exponent)
 
     def convex(self, upper: arb) -> arb:
+        """Slope of the chord from 0 to the length that alone costs ``upper``; the largest nuclear norm within a budget."""
         if self.ball:
             return self.strength ** (1 / self.exponent)
         largest = (upper / self.strength) ** (1 / self.exponent)
         return upper / largest
 
     def slope(self, length: arb) -> arb:
+        """Derivative of `each` at a positive length."""
         return self.strength * self.exponent * length ** (self.exponent - 1)
 
     def turn(self, curvature: arb) -> tuple[arb, arb]:
-        """Where the second derivative is ``-curvature``: concave enough before, convex with it after; no doubt about it."""
+        """Length at which the second derivative of `each` is ``-curvature``, and zero for the error of what follows.
+
+        With ``curvature s^2 / 2`` added the price is concave before this length and convex after it (docs/theory, Proposition
+        2.7).
+        """
         return (self.strength * self.exponent * (1 - self.exponent) / curvature) ** (1 / (2 - self.exponent)), ZERO
 
 
@@ -135,20 +154,24 @@ class Minimax:
         self.knee = self.contraction * self.decay / mu
 
     def strength(self, length: arb) -> arb:
-        """The best a; a ball around both candidates where they cannot be told apart."""
+        """The best a for one length; a ball around both candidates where they cannot be told apart."""
         return (self.mu * length / self.decay).min(self.contraction)
 
     def each(self, length: arb) -> arb:
+        """Price of one length."""
         a = self.strength(length)
         return self.mu * length * (1 - a) + self.decay * a * a / 2
 
     def price(self, lengths: Lengths) -> arb:
+        """Sum over lengths of `each`."""
         return total(c * self.each(t) for t, c in lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
+        """Zero: there is no budget."""
         return ZERO
 
     def convex(self, upper: arb) -> arb:
+        """Slope of the chord from 0 to the length that alone costs ``upper``."""
         corner = self.decay * self.contraction * (1 - self.contraction / 2)
         steep = self.mu * (1 - self.contraction)
         if upper < corner:
@@ -160,13 +183,15 @@ class Minimax:
         return price / (self.knee + excess / steep)
 
     def slope(self, length: arb) -> arb:
+        """Derivative of `each`."""
         return self.mu * (1 - self.strength(length))
 
     def turn(self, curvature: arb) -> tuple[arb, arb]:
-        """Where the price stops being quadratic, if it is more concave there than ``curvature`` makes up for.
+        """Length up to which the price plus ``curvature s^2 / 2`` is concave, and a bound on the error of that.
 
-        Where the two balance too closely to tell, the sum has a second derivative of at most some d > 0 up to the knee, and
-        lies at most ``d knee^2`` below the smaller one of its ends there.
+        The length is 0, or the knee (where the price stops being quadratic) if the price is more concave than ``curvature``.
+        Where rounding leaves open which it is, the sum has a second derivative of at most some d > 0 up to the knee, and lies
+        at most ``d knee^2`` below the smaller one of its ends there: that is the error (docs/theory, Proposition 2.7).
         """
         bend = self.mu**2 / self.decay
         if bend < curvature:
@@ -186,19 +211,37 @@ class NuclearMinusFrobenius:
         return _total(lengths) - self.e * _squares(lengths).sqrt()
 
     def price(self, lengths: Lengths) -> arb:
+        """``strength (sum t - e |t|)``."""
         return self.strength * self._sum(lengths)
 
     def gauge(self, lengths: Lengths) -> arb:
+        """``sum t - e |t|`` over the budget."""
         return self._sum(lengths) / self.strength
 
     def convex(self, upper: arb) -> arb:
+        """Strength from ``sum t - e |t| >= (1 - e) sum t``."""
         if self.ball:
             return self.strength / (1 - self.e)
         return self.strength * (1 - self.e)
 
 
 def charge(head: Any, regularizer: Any, classes: int) -> Charge:
-    """The charge of a saved head under a saved regulariser."""
+    """The charge of a saved head under a saved regulariser.
+
+    Parameters
+    ----------
+    head, regularizer : dict, from a certificate document
+    classes : int, K
+
+    Returns
+    -------
+    Charge
+
+    Raises
+    ------
+    InputError
+        An unknown head or regulariser, or parameters that no problem has.
+    """
     regularized = kind(regularizer)
     if regularized == "weight_decay":
         _, *values, _, _ = fields(regularizer, "regularizer", "kind", "lambda_W", "lambda_H", "lambda_b", "features")
@@ -226,7 +269,10 @@ class _Strengths(NamedTuple):
     classes: int
 
     def single(self) -> arb:
-        """What one linear layer above free features pays for a unit of length, or how much length its budgets allow."""
+        """For one linear layer above free features: its price of a unit of length, or the sum of lengths within its budgets.
+
+        ``sqrt(lambda_W lambda_H)``, or ``K sqrt(E_W E_H)``.
+        """
         root = ball(self.weight * self.features).sqrt()
         return root if self.decay else self.classes * root
 

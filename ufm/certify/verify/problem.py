@@ -17,15 +17,26 @@ MAX_DIM = 10**9
 
 
 class ExactProblem:
-    """Class groups, loss, charge and bias decay.
+    """Class groups, loss, charge and bias decay of a certificate document, checked.
 
+    Attributes
+    ----------
     m, n : classes and samples per class of each group
     share : exact weight of the loss of one class of each group; they sum (with m) to one
     warm, offset : temperature and offset of each group's logits (1 and 0 but for cross-entropy)
+    scale_squared : square of the column scale of each group: n for decay per sample, else 1
+    floor : smallest target probability, ``smoothing / K``
+    bias : decay of the bias, 0 for a free bias, None for no bias
+    charge : what the head charges under the regulariser
     smoothing : label smoothing epsilon
     squared : whether the loss is squared error instead of cross-entropy
     plain : whether the loss is ordinary cross-entropy
     dim : feature dimension, or None
+
+    Raises
+    ------
+    InputError
+        The document's problem is malformed, or its numbers are outside the ranges that are accepted.
     """
 
     def __init__(self, data: Any) -> None:
@@ -88,7 +99,7 @@ class ExactProblem:
                 raise InputError(f"certificate has the bias decay {shown(bias)}, which must be 0, or 1e-15 to 1e15")
 
     def _refuse(self) -> None:
-        """Refuse what no problem is made of."""
+        """Refuse dimensions out of range, and combinations of head, loss and bias that no problem has."""
         if self.dim is not None and not 1 <= self.dim <= MAX_DIM:
             raise InputError(f"certificate has dim={self.dim}, which must lie between 1 and {MAX_DIM}")
         if not self.charge.columns:

@@ -1,4 +1,4 @@
-"""The upper bound: the objective at explicit factors."""
+"""The upper bound: the objective at explicit factors (docs/theory, Proposition 2.8)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from ufm.errors import InputError
 
 @dataclass(frozen=True)
 class Upper:
-    """An upper bound, the feature dimensions that attain it, and what the model says at its logits, as balls.
+    """An upper bound, the feature dimensions that attain it, and the probabilities at its logits, as balls.
 
-    own, other : (G,) and (G, G) probabilities of the class itself, and ``other[g][h]`` of one other class of group g in a
-        column of group h; for squared error the logits themselves
+    Attributes
+    ----------
+    value : arb, the bound (nats)
+    width : int, feature dimensions
+    own : list of G arb, probabilities of a column's own class; for squared error its logits
+    other : list of G lists of G arb
+        ``other[g][h]``, the probability of one other class of group g in a column of group h; for squared error its logit.
     """
 
     value: arb
@@ -28,7 +33,22 @@ class Upper:
 
 
 def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
-    """The proved upper bound with the probabilities at its factors."""
+    """The proved upper bound with the probabilities at its factors.
+
+    Parameters
+    ----------
+    problem : ExactProblem
+    primal : dict, the document's factors
+
+    Returns
+    -------
+    Upper
+
+    Raises
+    ------
+    InputError
+        The factors are malformed, or wider than the problem's ``dim``.
+    """
     m, groups = problem.m, len(problem.m)
     written = fields(primal, "primal", "contrast", "left", "right", "bias")
     (contrast, contrast_power), (left, left_power), (right, right_power), (bias, bias_power) = map(dyadic, written)
@@ -79,6 +99,7 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
 
 
 def _width(problem: ExactProblem, contrast: list[int], rank: int) -> int:
+    """Feature dimensions that the factors need; for heads on columns K - 1, or K for non-negative features."""
     if problem.charge.columns:
         return problem.classes if problem.charge.nonnegative else problem.classes - 1
     return rank + sum(problem.m[g] - 1 for g, x in enumerate(contrast) if x)
@@ -116,7 +137,7 @@ class _Logits:
 
 
 def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list[arb]) -> list[tuple[arb, int]]:
-    """Scaled norms of the columns."""
+    """Scaled norms of the columns of the logits, one of each group, with the number of its classes."""
     m, groups = problem.m, len(problem.m)
     logits = _Logits(product, unit, x, None, arb(1), m)
     lengths = []

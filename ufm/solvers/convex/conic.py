@@ -1,10 +1,11 @@
-r"""The convex relaxations as cvxpy programs: what a user would write, with named tolerances.
+r"""The convex programs in cvxpy, solved by conic solvers with named tolerances.
 
 * ``formulation="nuclear"``: the nuclear-norm program over K x K logits.
 * ``formulation="sdp"``: Fang et al.'s semidefinite relaxation over ``X`` in S_+^{2K}, whose off-diagonal block holds the
-  logits and whose diagonal blocks are the Gram matrices of W and H (PNAS 2021, eq. 8). Equal to the nuclear-norm program.
+  logits and whose diagonal blocks are the Gram matrices of W and H (PNAS 2021, eq. 8). Equal to the nuclear-norm program
+  (docs/theory, Proposition 1.11).
 
-The interior-point or ADMM answer is taken as it is and judged by the certificate, never by the solver's own word.
+The point that the interior-point or ADMM solver returns is judged by the certificate, not by the solver's own status.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PROFILES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Solver and tolerances by name; ``clarabel`` and ``scs`` are the solvers' defaults."""
 MAX_CLASSES = {"CLARABEL": 50, "SCS": 200}
-"""Beyond this the program outgrows a desktop's memory or patience."""
+"""Largest K of each solver, by memory and running time on a desktop computer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,11 @@ class Convex:
     formulation : {"nuclear", "sdp"}
     tolerance : float
         Certified relative gap that counts as solved.
+
+    Raises
+    ------
+    InputError
+        An unknown profile or formulation, or a tolerance out of range.
     """
 
     profile: str = "clarabel"
@@ -88,7 +94,7 @@ class Convex:
             raise InputError(f"method 'convex' does not fit: {reason}; use method='auto'")
         program = problem.program().split()
         point, iterations = self._conic(program)
-        # A conic solver's zeros are not zero; the optimum needs no more dimensions than these.
+        # Small singular values of a conic solver are errors; the optimum needs no more dimensions than these.
         u, sigma, vt = np.linalg.svd(point.core)
         rank = min(problem.needed, problem.width)
         factors = program.factors(point, (u[:, :rank], sigma[:rank], vt[:rank]))
@@ -96,6 +102,7 @@ class Convex:
         return conclude(problem, self.name, program, factors, None, stats, self.tolerance)
 
     def _conic(self, program: LogitProgram) -> tuple[Point, int]:
+        """The conic solver's point, and its number of iterations."""
         import cvxpy as cp
 
         classes = program.groups

@@ -1,4 +1,4 @@
-r"""Any class sizes and any width: descent on the factors W and G = H S themselves.
+r"""Any class sizes and any width: descent on the factors W and G = H S (docs/theory, Proposition 1.3).
 
 The variables are W (K x d) and G (d x K) in balanced scaling, ``min f(W G) + mu/2 (|W|^2 + |G|^2)`` for decay and
 ``min f(W G)`` on the sphere ``|W|^2 + |G|^2 = 2 radius`` for budgets, where the same mu is the multiplier.
@@ -6,11 +6,12 @@ The variables are W (K x d) and G (d x K) in balanced scaling, ``min f(W G) + mu
 1. *First order*: L-BFGS from the logits that would be optimal on balanced classes (and, for narrow models, from seeded
    random starts).
 2. *Second order*: Newton steps by preconditioned conjugate gradients, matrix-free, with negative curvature followed
-   where it is met. Between two of them a proximal-gradient step on the logits adds or drops singular values, so that no
-   direction stays empty by accident. The certificate, not the gradient norm, decides when to stop.
+   where it is met. Between two of them a proximal-gradient step on the logits adds or drops singular values: a zero column of
+   W with a zero row of G is stationary, and descent alone would not leave it. The certificate, not the gradient norm, decides
+   when to stop.
 
-For d < K - 1 the problem is not convex; the lower bound is still valid, and the status says what is known. Where label
-smoothing or squared error is least inside a large budget, the search on the sphere ends open.
+For d < K - 1 the problem is not convex; the lower bound is still valid, and the status says what is certified. Where the
+minimum of label smoothing or squared error lies inside a large budget, the search on the sphere ends with status ``OPEN``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 ONE_THREAD = 256
+"""Largest K for which linear algebra runs on one thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Factored:
     tolerance : float
         Certified relative gap that counts as solved.
     max_iterations : int
-        Newton steps at the most.
+        Largest number of Newton steps.
     starts : int
         Starts where ``dim < K - 1`` (one is structured, the others random); wide models need only one.
     random_state : int
@@ -67,7 +69,13 @@ class Factored:
         return None
 
     def __call__(self, problem: Problem) -> Solution:
-        """Solve on the full K x K program."""
+        """Solve on the full K x K program.
+
+        Raises
+        ------
+        InputError
+            The problem does not fit.
+        """
         start = perf_counter()
         reason = self.unfit(problem)
         if reason is not None:
@@ -94,7 +102,7 @@ class Factored:
 class _Descent:
     """The factored objective of one program at one width, counting its evaluations.
 
-    A vector theta holds W, G and, where there is one, the bias; its length tells the current rank.
+    A vector theta holds W, G and, where there is one, the bias; its length gives the current rank.
     """
 
     def __init__(self, program: LogitProgram, width: int, wide: bool) -> None:
@@ -109,7 +117,10 @@ class _Descent:
     # Starts
 
     def structured(self) -> Floats:
-        """Columns of a simplex ETF, each as long as on balanced classes of its size; a random frame where d < K - 1."""
+        """Columns of a simplex ETF, each with its optimal height on balanced classes of that size.
+
+        Where d < K - 1 they are projected onto a random subspace.
+        """
         program, classes = self.program, self.classes
         if not program.loss.shift_invariant:
             heights = np.ones(classes)
@@ -149,6 +160,7 @@ class _Descent:
     # Views
 
     def unpack(self, theta: Floats) -> tuple[Floats, Floats, Floats]:
+        """W (K, r), G (r, K) and the bias (K,) of theta."""
         size = (len(theta) - self.biased * self.classes) // 2
         left = theta[:size].reshape(self.classes, -1)
         right = theta[size : 2 * size].reshape(-1, self.classes)
@@ -169,7 +181,7 @@ class _Descent:
         return np.concatenate(parts)
 
     def decay(self, theta: Floats) -> Floats:
-        """The part of theta that the penalty sees."""
+        """theta with its bias, which the penalty does not act on, set to zero."""
         if not self.biased:
             return theta
         seen = theta.copy()
@@ -179,7 +191,7 @@ class _Descent:
     # Phases
 
     def run(self, theta: Floats, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds]:
-        """Both phases from one start; small products run on one thread, where many cost more than they save."""
+        """Both phases from one start; small problems run on one thread, where more threads would be slower."""
         import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
         from threadpoolctl import threadpool_limits
 
@@ -214,7 +226,7 @@ class _Descent:
         if self.wide:
             self.evaluations += 1
             at = self.program.smooth(Point(np.zeros(self.classes), core, bias))
-            # As long as the local curvature allows: a step of the size of the features, however small the gradient is.
+            # The longest step that the local curvature allows: it does not shrink with the gradient.
             size = max(float(np.abs(core).max()), float(self.program.scale.max()))
             step = (0.5 if self.biased else 1.0) / max(self.program.curvature(at), self.mu / size)
             u, shadow, vt = np.linalg.svd(core - step * at.gradient.core)
@@ -255,4 +267,5 @@ class _Descent:
         return self.on_sphere(found.x)
 
     def on_sphere(self, theta: Floats) -> Floats:
+        """theta, under budgets scaled onto the sphere."""
         return theta if self.radius is None else theta * np.sqrt(2.0 * self.radius / float(theta @ theta))

@@ -6,8 +6,7 @@ With the loss's curvature replaced by its diagonal in this basis it splits into 
 
 .. math:: P^\pm_{ij} = (A_{ij} \pm B_{ji}) / \sqrt 2,
 
-solved in closed form: the preconditioner. The directions that it cannot see are the rotations of the factors, along
-which the objective is constant.
+solved in closed form: the preconditioner. The objective is constant along rotations of the factors.
 """
 
 from __future__ import annotations
@@ -32,17 +31,23 @@ class Frame(NamedTuple):
 
     @property
     def left(self) -> Floats:
-        """(K, r)"""
+        """(K, r) ``W = U sqrt(Sigma)``."""
         return self.u[:, : len(self.sigma)] * np.sqrt(self.sigma)
 
     @property
     def right(self) -> Floats:
-        """(r, K)"""
+        """(r, K) ``G = sqrt(Sigma) V'``."""
         return np.sqrt(self.sigma)[:, None] * self.vt[: len(self.sigma)]
 
 
 class Direction(NamedTuple):
-    """A (K, r), B (r, K) in the frame's basis, and the bias (K,)."""
+    """A direction in the frame's basis.
+
+    Attributes
+    ----------
+    a, b : (K, r) and (r, K) float64, A and B
+    bias : (K,) float64
+    """
 
     a: Floats
     b: Floats
@@ -53,7 +58,7 @@ class Direction(NamedTuple):
         return float(np.vdot(self.a, other.a) + np.vdot(self.b, other.b) + self.bias @ other.bias)
 
     def plus(self, step: float, other: Direction) -> Direction:
-        """self + step other."""
+        """``self + step * other``."""
         return Direction(self.a + step * other.a, self.b + step * other.b, self.bias + step * other.bias)
 
 
@@ -151,6 +156,7 @@ class _System:
         return image.plus(-image.dot(self.position) / self.normal_size, self.normal_image)
 
     def _block_inverse(self, residual: Direction) -> Direction:
+        """Inverse of the Hessian with the loss's curvature replaced by its diagonal."""
         rank, root, h, total, mu = self.rank, self.root, self.inner, self.total, self.mu
         plus, minus = residual.a + residual.b.T, residual.a - residual.b.T
         inner_plus, inner_minus = plus[:rank], minus[:rank]
@@ -165,7 +171,7 @@ class _System:
         return Direction(0.5 * (plus + minus), 0.5 * (plus - minus).T, residual.bias * self.bias_inverse)
 
     def solve(self, forcing: float) -> Direction:
-        """Conjugate gradients; what has been found so far where curvature turns out not to be positive."""
+        """Conjugate gradients; stops with the current iterate at a direction whose curvature is not positive."""
         residual = Direction(-self.slope.a, -self.slope.b, -self.slope.bias)
         image = self.precondition(residual)
         direction, product = image, residual.dot(image)

@@ -1,8 +1,8 @@
 r"""Any convex penalty with a proximal map: accelerated proximal gradient in block form, restarted where it does not descend.
 
 Beck & Teboulle (SIAM J. Imaging Sci. 2009) for the accelerated step, O'Donoghue & Candes (Found. Comput. Math. 2015) for the
-restart by function values. First order, so slower than `Symmetric` on multiples of the nuclear norm; it is for penalties that
-only say their value, slope, proximal map and conjugate, such as those of a user's own head.
+restart by function values (locators unknown). First order, so slower than `Symmetric` on multiples of the nuclear norm; it is
+for penalties that have no more than a value, slope, proximal map and conjugate, such as those of a user's own head.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.program import Factors, LogitProgram, Point
 
 CHECKED = 25
-"""Iterations between two looks at the certificate."""
+"""Iterations between two evaluations of the certificate."""
 NOISE = 1e-14
-"""Relative rounding of the objective: what a step may seem to lose."""
+"""Relative rounding error of the objective, up to which a step may appear to raise it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,7 @@ class Proximal:
         return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
 
     def _minimise(self, program: LogitProgram) -> tuple[Factors, Bounds, int, int]:
+        """Factors and bounds of the smallest certified gap, with the counts of iterations and evaluations."""
         steps = ProximalSteps(program)
         now = steps.prox_step(_start(program))
         before, momentum, evaluations = now.point, 1.0, 1
@@ -107,7 +108,7 @@ class Proximal:
 
 
 def _start(program: LogitProgram) -> Point:
-    """The logits of a simplex ETF, as long as the penalty pays for (scaled into a ball)."""
+    """The logits of a simplex ETF, under a ball scaled onto its boundary."""
     m, classes = program.multiplicity, program.classes
     blocks = np.diag(1.0 / m) - 1.0 / classes
     contrast = np.where(program.contrast_counts > 0, program.scale, 0.0)

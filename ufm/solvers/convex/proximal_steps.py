@@ -11,9 +11,17 @@ from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 
 class Iterate(NamedTuple):
-    """A point of the active manifold with what the next Newton step needs.
+    """The result of a proximal-gradient step, with what the next Newton step needs.
 
-    core = u[:, :r] diag(sigma[:r]) vt[:r]; ``shadow`` holds all G singular values before thresholding.
+    Attributes
+    ----------
+    point : Point, with ``core = u diag(sigma) vt``
+    u, sigma, vt : (G, G), (G,), (G, G) float64, singular value decomposition of the core after thresholding
+    shadow : (G,) float64, singular values before thresholding
+    multiplier : float, price of the nuclear norm, or multiplier of its ball
+    slope : float, one over the length of the step
+    smooth : Evaluation of the smooth part at the point
+    value : float, objective (nats)
     """
 
     point: Point
@@ -28,7 +36,7 @@ class Iterate(NamedTuple):
 
 
 class ProximalSteps:
-    """Proximal-gradient steps of one program; holds the arrays that do not change between them."""
+    """Proximal-gradient steps of one program, with the arrays that do not change between them."""
 
     def __init__(self, program: LogitProgram) -> None:
         self.program = program
@@ -47,14 +55,14 @@ class ProximalSteps:
             self.q /= np.linalg.norm(self.q)
 
     def centred(self, array: Floats) -> Floats:
-        """Rows (or entries) made orthogonal to q."""
+        """The array, (G, G) or (G,), with its columns projected orthogonally to q."""
         return array - np.multiply.outer(self.q, self.q @ array)
 
     def prox_step(self, point: Point, least: float = 0.0) -> Iterate:
-        """One proximal-gradient step, with everything evaluated where it lands.
+        """One proximal-gradient step, with the objective and its derivatives at the new point.
 
-        Its length is 1 / the curvature at the point (at least ``least``): a step of the size of the features, however
-        small the gradient is.
+        Its length is 1 / the local curvature, or 1 / ``least`` if that is less. So it does not shrink with the gradient, and
+        singular values can be added wherever the loss is nearly flat.
         """
         program, g = self.program, self.groups
         at = program.smooth(point)
@@ -76,7 +84,7 @@ class ProximalSteps:
         return Iterate(landed, u, sigma, vt, shadow, multiplier, slope, smooth, value)
 
     def shortened(self, now: Iterate) -> tuple[Iterate, int]:
-        """A proximal-gradient step short enough to descend, and how many were tried."""
+        """A proximal-gradient step that is short enough to descend (``now`` itself if none is), and how many were tried."""
         for tries in range(1, 40):
             trial = self.prox_step(now.point, now.slope * 4.0**tries)
             if trial.value <= now.value:

@@ -3,20 +3,17 @@ r"""Step imbalance in closed form up to one angle: whole blocks of problems at o
 For plain cross-entropy without bias and two groups of classes (``K_A = a`` of ``n_A`` samples, ``K_B = b`` of ``n_B``), column
 scales s and a charge mu on singular values, the invariant logits are contrasts ``x_A, x_B >= 0`` within the groups and weights
 ``w_A, w_B`` along the contrast ``u = (1_A/a - 1_B/b)/nu``, ``nu^2 = 1/a + 1/b``, between them. With ``g = nu w_A / sqrt(a)``
+(docs/theory, Proposition 4.1)
 
 .. math:: CE_A = \log\big(1 + (a-1) e^{-x_A} + b\, e^{-x_A (1 - 1/a) - g}\big), \qquad
-          \text{charge} = \mu \big[(a-1) s_A x_A + (b-1) s_B x_B + r\big], \quad r^2 = (s_A w_A)^2 + (s_B w_B)^2,
+          \text{charge} = \mu \big[(a-1) s_A x_A + (b-1) s_B x_B + r\big], \quad r^2 = (s_A w_A)^2 + (s_B w_B)^2 .
 
-so that groups meet in r alone. Put ``s_A w_A = r cos(theta)``, ``s_B w_B = r sin(theta)``. Stationarity then gives every
-probability in closed form: the mass of an A column on B is ``eps_A = mu s_A cos(theta) / (sqrt(a) pi_A nu)``, on each other A
-class ``p_A = min(mu s_A / (a pi_A) - eps_A / a, (1 - eps_A) / a)`` (the second where the group has collapsed, iff
-``mu s_A >= pi_A``), on its own class the rest. Logits follow by logarithms, and theta is the root of
-``s_B w_B cos(theta) - s_A w_A sin(theta)``, which decreases: one scalar for each problem, whatever K and N.
-
-Under norm budgets mu is the multiplier of ``||Z||_* <= K c``, a second scalar, in which the nuclear norm decreases.
+Put ``s_A w_A = r cos(theta)``, ``s_B w_B = r sin(theta)``. Every probability is closed form in theta (Proposition 4.2), and theta
+is the only root of a decreasing function (Proposition 4.3): one scalar for each problem, whatever K and N. Under norm budgets
+mu is the multiplier of ``||Z||_* <= K c``, a second scalar, in which the nuclear norm decreases (Proposition 4.4).
 
 The lower bound is the entropy dual at these probabilities, scaled into the domain; the upper bound is the objective at the
-logits. Nothing rests on the root being exact.
+logits (Proposition 4.5). Neither assumes that the root is exact.
 """
 
 from __future__ import annotations
@@ -34,17 +31,19 @@ from ufm.errors import InputError
 
 Rows = NDArray[np.intp] | slice
 STEPS = 80
-"""Steps of the safeguarded secant method at the most; about ten are taken."""
+"""Largest number of steps of the safeguarded secant method; about ten are taken."""
 BLOCK = 20_000
-"""Problems that are solved together: enough to hide the overhead, few enough to stay in the cache."""
+"""Number of problems that are solved together, so that their arrays fit into the cache."""
 WIDEST = 690.0
-"""Bound on logarithms, within float64."""
+"""Bound on logarithms, so that exponentials stay within float64."""
 
 
 @dataclass(frozen=True, eq=False)
 class StepSolutions:
     """Optima of P problems, as arrays of length P.
 
+    Attributes
+    ----------
     value, lower, upper : the objective at the logits and certified bounds on the optimum (level float)
     contrast_majority, contrast_minority : ``x_A, x_B``: logit of a class minus that of another of its group, in its column
     cos_majority, cos_minority, cos_cross : cosines between classifiers; NaN where a group has one class or a vector vanishes
@@ -65,7 +64,7 @@ class StepSolutions:
 
     @property
     def gap(self) -> Floats:
-        """Relative certified gap, ``(upper - lower) / upper`` (0 where both vanish)."""
+        """(P,) relative certified gap, ``(upper - lower) / upper`` (0 where both vanish)."""
         return (self.upper - self.lower) / np.where(self.upper > 0, self.upper, 1.0)
 
 
@@ -83,11 +82,18 @@ def solve_steps(
 
     Parameters
     ----------
-    majority, minority : K_A, K_B >= 1
-    n_majority, n_minority : samples per class, >= 1 (need not be whole)
-    mu : ``sqrt(lambda_W lambda_H)`` times what a head makes of it (``1 - rho``), with decay
-    radius : ``K c`` times the gain of a head (``1 / (1 - rho)``), under norm budgets; give exactly one of both
+    majority, minority : arrays or scalars, K_A and K_B >= 1
+    n_majority, n_minority : arrays or scalars, samples per class, >= 1 (need not be whole)
+    mu : array or scalar
+        With decay: ``sqrt(lambda_W lambda_H)`` times the factor of the head (``1 - rho`` for a linear DEQ).
+    radius : array or scalar
+        Under norm budgets: ``K c`` times the gain of the head (``1 / (1 - rho)``). Give exactly one of mu and radius.
     per_class : bool, decay on the mean squared feature norm of each class
+
+    Returns
+    -------
+    StepSolutions
+        Arrays over the broadcast arguments, flattened in row-major order.
 
     Raises
     ------
@@ -127,7 +133,14 @@ def solve_steps(
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One side of every problem: classes, share of one class, column scale; and the other side's classes."""
+    """One group (majority or minority) of every problem.
+
+    Attributes
+    ----------
+    classes, share, scale : (P,) number of classes, share of one class in the loss, column scale
+    others : (P,) number of classes of the other group
+    nu : (P,) ``sqrt(1/a + 1/b)``
+    """
 
     classes: Floats
     share: Floats
@@ -136,7 +149,10 @@ class _Side:
     nu: Floats
 
     def column(self, log_mu: Floats, log_part: Floats) -> _Column:
-        """The stationary column where r leans on this side by ``part`` (cos or sin of theta)."""
+        """The stationary column of this group at an angle: ``log_part`` is log cos theta (majority) or log sin theta.
+
+        See docs/theory, Proposition 4.2.
+        """
         a = self.classes
         price = np.exp(log_mu + np.log(self.scale / self.share))
         across = np.minimum(price * np.exp(log_part) / (np.sqrt(a) * self.nu), 1.0 - 1e-15)
@@ -188,7 +204,7 @@ class _Side:
             return spread - np.where(missing < 1.0, (1.0 - missing) * np.log1p(-missing), 0.0)
 
     def rounding(self, column: _Column, shrink: Floats) -> Floats:
-        """What `entropy` can be too large by: where its own probability is small, what is missing from 1 rounds it."""
+        """Rounding error of `entropy`, from the own probability ``1 - missing`` where that is small."""
         missing = np.minimum(column.missing * shrink, 1.0 - UNIT)
         return 8.0 * UNIT * missing * (1.0 - np.log1p(-missing))
 
@@ -200,7 +216,15 @@ class _Side:
 
 
 class _Column(NamedTuple):
-    """Contrast x, weight w, and probabilities: all but its own class's, of another own class, of the other side together."""
+    """A column of one group, arrays of length P.
+
+    Attributes
+    ----------
+    contrast, weight : x and w
+    missing : one minus the probability of the column's own class
+    other : probability of one other class of the same group
+    across : probability of all classes of the other group together
+    """
 
     contrast: Floats
     weight: Floats
@@ -255,7 +279,7 @@ def _norm(sides: Sides, columns: Columns) -> tuple[Floats, Floats]:
 def _optimum(sides: Sides, log_mu: Floats) -> Columns:
     """Both columns at the optimum for a charge."""
     found = _columns(sides, log_mu, angle(sides, log_mu))
-    # Where the weights are not positive nothing survives between the groups: r = 0.
+    # Where the weights are not positive the groups are not separated at the optimum: r = 0.
     flat = np.flatnonzero(~((found[0].weight > 0) & (found[1].weight > 0)))
     if not len(flat):
         return found
@@ -273,7 +297,10 @@ def _columns(sides: Sides, log_mu: Floats, t: Floats) -> Columns:
 
 
 def angle(sides: Sides, log_mu: Floats) -> Floats:
-    """``t = log tan theta``: the root of ``log(s_B w_B / (s_A w_A)) - t``, which falls at least as fast as -t."""
+    """(P,) ``t = log tan theta``: the root of ``log(s_B w_B / (s_A w_A)) - t``, which falls at least as fast as -t.
+
+    ``log_mu`` is (P,). See docs/theory, Proposition 4.3.
+    """
 
     def rest(t: Floats, rows: Rows) -> Floats:
         here = (sides[0].take(rows), sides[1].take(rows))
@@ -288,7 +315,7 @@ def angle(sides: Sides, log_mu: Floats) -> Floats:
 
 
 def _multiplier(sides: Sides, radius: Floats) -> Floats:
-    """``log mu`` at which the nuclear norm is the radius: it falls with mu."""
+    """(P,) ``log mu`` at which the nuclear norm is the radius: it falls with mu (docs/theory, Proposition 4.4)."""
 
     def rest(log_mu: Floats, rows: Rows) -> Floats:
         here = (sides[0].take(rows), sides[1].take(rows))
@@ -320,7 +347,7 @@ def _root(function: Callable[[Floats, Rows], Floats], low: Floats, high: Floats,
         f_low = np.where(right, value, np.where(side < 0, 0.5 * f_low, f_low))
         low, high, side = np.where(right, middle, low), np.where(right, high, middle), np.where(right, 1.0, -1.0)
         size = np.maximum(np.abs(middle), 1.0)
-        # Entries leave as soon as they are done, so that none depends on what it is solved together with.
+        # Entries are dropped as soon as they have converged, so that no result depends on the other problems of its block.
         left = np.flatnonzero((high - low > 4e-16 * size) & (np.abs(value) > 1e-14 * scale * size))
         if not len(left):
             break

@@ -4,7 +4,7 @@ The unknowns are one contrast per group and the G x G core (four scalars for ste
 method alternates a proximal-gradient step, which finds the active singular values, with a Newton step on the smooth
 manifold of matrices of that rank (Bareilles, Iutzeler & Malick, *Newton acceleration on manifolds identified by proximal
 gradient methods*, Math. Program. 2023). The curvature of the nuclear norm there is that of its proximal map: divided
-differences of soft-thresholding, apart for symmetric and antisymmetric directions.
+differences of soft-thresholding, separately for symmetric and antisymmetric directions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors, LogitProgram, Point
 
 MAX_GROUPS = 12
-"""Above this the dense Newton system is no longer small; `Factored` takes over."""
+"""Largest number of distinct class sizes: above it the dense Newton system is large, and `Factored` is used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,15 @@ class Symmetric:
     Parameters
     ----------
     tolerance : float
-        Certified relative gap that counts as solved; the iteration aims a hundred times lower.
+        Certified relative gap that counts as solved; the iteration stops at a hundredth of it.
     max_iterations : int
-        Newton steps at the most.
+        Largest number of Newton steps.
 
     Notes
     -----
-    Needs a convex penalty with a known proximal map and few distinct class sizes. The optimum is then unique up to
-    column shifts, hence invariant under permutations of equal classes, and the reduction loses nothing.
+    Needs a multiple of the nuclear norm or a ball of it, and few distinct class sizes. The optimum is then unique up to column
+    shifts (docs/theory, Proposition 1.4), hence invariant under permutations of equal classes, and the reduced program has the
+    same optimum (Proposition 3.1). Contrasts are not negative (Proposition 3.4).
     """
 
     tolerance: float = 1e-11
@@ -63,7 +64,13 @@ class Symmetric:
         return None
 
     def __call__(self, problem: Problem) -> Solution:
-        """Solve; the width d is not used, since the optimum is a statement about logits."""
+        """Solve for the logits; the width d only has to be large enough.
+
+        Raises
+        ------
+        InputError
+            The problem does not fit.
+        """
         start = perf_counter()
         reason = self.unfit(problem)
         if reason is not None:
@@ -75,9 +82,22 @@ class Symmetric:
 
 
 def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
-    """Factors and bounds at the optimum of a convex program in block form, with the counts of steps and evaluations.
+    """Minimise a convex program in block form.
 
-    Steps beyond float64 end in values that are not finite and are refused as such.
+    Steps that overflow float64 give values that are not finite, and are rejected.
+
+    Parameters
+    ----------
+    program : LogitProgram, with a nuclear penalty
+    tolerance : float, relative gap at which the iteration stops
+    max_iterations : int, Newton steps at most
+
+    Returns
+    -------
+    Factors, Bounds
+        The point of the smallest certified gap, and its bounds.
+    int, int
+        Newton steps, and evaluations of the smooth part.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return _minimise(program, tolerance, max_iterations)
@@ -141,15 +161,18 @@ class _Newton(ProximalSteps):
         self.tangents: dict[int, tuple[NDArray[np.intp], Floats]] = {}
 
     def start(self) -> Point:
-        """Logits that are optimal on balanced classes: simplex-ETF columns, each scaled for its class size."""
+        """Start: simplex-ETF columns, each with the height that is optimal on balanced classes of its size.
+
+        See docs/theory, Proposition 3.5.
+        """
         program = self.program
         m, classes = program.multiplicity, program.classes
         if not program.loss.shift_invariant:
             heights = np.ones(len(m))
         elif not program.penalty.ball:
-            warm = program.loss.temperature
-            reach = warm * program.share / (program.scale * program.penalty.strength)
-            heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0)) / warm
+            temperature = program.loss.temperature
+            reach = temperature * program.share / (program.scale * program.penalty.strength)
+            heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0)) / temperature
         else:
             heights = _shared_heights(m, program.share, program.penalty.radius)
         # Collapsed groups still separate from the others, so between groups all columns get the mean height.
@@ -164,10 +187,10 @@ class _Newton(ProximalSteps):
         return Point(contrast, core, np.zeros(self.groups))
 
     def reach(self, now: Iterate, direction: Point) -> tuple[float, float]:
-        """Largest step along a direction, and the noise of the objective's value.
+        """Largest step along a direction, and the rounding error of the objective's value.
 
-        Logits may move by 20 nats or half their size: beyond that a quadratic model of exponentials means nothing. Their
-        rounding moves the loss by as much in relative terms.
+        Logits may move by 20 nats or half their size: beyond that the quadratic model of exponentials is useless. Absolute
+        rounding errors of logits are relative errors of the loss.
         """
         size, moved = self.program.logit_size(now.point), self.program.logit_size(direction)
         return min(1.0, max(20.0, 0.5 * size) / max(moved, 1e-300)), 4e-16 * (4.0 + size) * abs(now.value)

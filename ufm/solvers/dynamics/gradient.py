@@ -1,13 +1,14 @@
 r"""First-order dynamics on the sample-level parameters: W (K x d), H (d x N) and, for equilibrium heads, A (d x d).
 
-This is what theorists look at: plain gradient descent, heavy ball, Nesterov and Adam on
+Plain gradient descent, heavy ball, Nesterov and Adam on
 
 .. math:: \frac1N \sum_i \ell_{y_i}(W z_i + b) + \tfrac{\lambda_W}{2} \|W\|_F^2 + \tfrac{\lambda_H}{2} \|H\|_F^2
           + \tfrac{\lambda_b}{2} \|b\|^2, \qquad z_i = h_i \text{ or } (I - A)^{-1} h_i,
 
 or on the loss alone under norm budgets, with projection onto the budgets (and of A onto its spectral budget) after
 every step. The path records loss, certified gap and collapse metrics; the certificate comes from the class means, since
-averaging features within classes never raises the objective.
+averaging features within classes never raises the objective (docs/theory, Proposition 1.1). On a linear DEQ the descent can
+end above the optimum (docs/theory, file 9).
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ class Gradient:
         Certified relative gap to stop at (checked whenever the path is recorded).
     records : int
         Number of path rows, geometrically spaced.
+
+    Raises
+    ------
+    InputError
+        An option out of range.
     """
 
     rule: str = "nesterov"
@@ -133,7 +139,7 @@ class Gradient:
 
 
 class _Update:
-    """One step of a rule; keeps its memory."""
+    """One step of a rule, with the moments or the last move that the next step needs."""
 
     def __init__(self, options: Gradient, model: SampleModel) -> None:
         self.options, self.model = options, model
@@ -172,7 +178,7 @@ class _Update:
         return after
 
     def _lookahead(self, state: State) -> State:
-        """Where the gradient is taken: ahead along the last move for Nesterov, here for the others."""
+        """Where the gradient is taken: ahead along the last move for Nesterov, at the state for the others."""
         if self.options.rule != "nesterov" or not self.memory:
             return state
         momentum = self.options.momentum
@@ -180,6 +186,7 @@ class _Update:
         return self.model.project(ahead)
 
     def _adam(self, slope: list[Floats]) -> list[Floats]:
+        """Moves of Adam with a decreasing step."""
         if not self.memory:
             self.memory = [[np.zeros_like(g) for g in slope], [np.zeros_like(g) for g in slope]]
         first, second = self.memory
@@ -236,6 +243,7 @@ class _Recorder:
         return abs(before - now) <= 1e-13 * abs(now)
 
     def path(self) -> Path:
+        """The rows recorded so far."""
         iteration, loss, gap = zip(*self.rows, strict=True)
         names = self.metrics[0]
         return Path(

@@ -1,4 +1,4 @@
-"""The model on its sample-level parameters: W (K x d), H (d x N), the head's own arrays, and b."""
+"""The model on its sample-level parameters: W (K x d), H (d x N), the head's own arrays, and b (docs/theory, Proposition 1.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from ufm.spectral.loss import ColumnLoss
 
 
 class State(NamedTuple):
-    """W (K, d), H (d, N), the head's own arrays, and b (or None)."""
+    """Sample-level parameters, or their gradient.
+
+    Attributes
+    ----------
+    weight : (K, d) float64, W
+    features : (d, N) float64, H
+    arrays : tuple of float64 arrays, the head's own (the map A, linear layers)
+    bias : (K,) float64 or None
+    """
 
     weight: Floats
     features: Floats
@@ -23,17 +31,28 @@ class State(NamedTuple):
     bias: Floats | None
 
     def present(self) -> list[Floats]:
+        """All arrays in one list: W (K, d), H (d, N), the head's own, and b (K,) if there is one."""
         bias = [] if self.bias is None else [self.bias]
         return [self.weight, self.features, *self.arrays, *bias]
 
     def rebuilt(self, arrays: list[Floats]) -> State:
+        """The state of a list of arrays as returned by `present`, with the same shapes."""
         count = len(self.arrays)
         bias = None if self.bias is None else arrays[2 + count]
         return State(arrays[0], arrays[1], tuple(arrays[2 : 2 + count]), bias)
 
 
 class SampleModel:
-    """Sample-level objective, gradient and projection of a problem."""
+    """Sample-level objective, gradient and projection of a problem.
+
+    Attributes
+    ----------
+    labels : (N,) int, class of each sample
+    feature_weights : (N,) float64, weight of each ``|h_i|^2`` in the decay or budget: 1, or 1/n_k per class
+    metric : (N,) float64, factors on the gradient by the features, so that projection onto a budget is a rescaling
+    loss_weights : (N,) float64, weight of each sample's loss; they sum to one
+    fixed : (K, d) float64 or None, the classifier where the head fixes it
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.head, self.regularizer = problem, problem.head, problem.regularizer
@@ -55,6 +74,7 @@ class SampleModel:
         self.fixed = self.head.fixed_weight(self.regularizer, len(self.sizes), problem.width)
 
     def initial(self, rng: np.random.Generator, scale: float) -> State:
+        """A random start: Gaussian entries of standard deviation ``scale``, and a bias of zero."""
         classes, dim = len(self.sizes), self.problem.width
         weight = scale * rng.standard_normal((classes, dim))
         features = scale * rng.standard_normal((dim, self.total))
@@ -69,6 +89,7 @@ class SampleModel:
         )
 
     def value_and_gradient(self, state: State) -> tuple[float, State]:
+        """The full objective (nats), and its gradient with features scaled by `metric`."""
         outputs, pullback = self.head.forward(state.arrays, state.features)
         columns = self.columns(state.weight @ outputs, state.bias)
         value = float(self.loss_weights @ columns.values)
@@ -94,7 +115,10 @@ class SampleModel:
         return value, State(weight, features * self.metric, arrays, bias)
 
     def columns(self, logits: Floats, bias: Floats | None) -> ColumnLoss:
-        """Loss of each sample with its derivatives, from (K, N) logits before bias and temperatures."""
+        """Loss of each sample with its derivatives.
+
+        ``logits`` are (K, N), before bias (K,) and temperatures.
+        """
         if bias is not None:
             logits = logits + bias[:, None]
         logits = logits * self.program.loss.temperature[:, None]
@@ -108,7 +132,7 @@ class SampleModel:
         return full
 
     def project(self, state: State) -> State:
-        """Onto the norm budgets and the head's own constraint."""
+        """The state projected onto the norm budgets and the head's own constraint."""
         regularizer, classes = self.regularizer, len(self.sizes)
         arrays = self.head.project(state.arrays, regularizer, classes)
         weight, features = state.weight, self.head.project_features(state.features)
@@ -121,7 +145,7 @@ class SampleModel:
         return State(weight, features, arrays, state.bias)
 
     def curvature(self, state: State) -> float:
-        """Estimate of the Hessian's norm: loss curvature 1/2 through W and through z, their coupling, and the decay."""
+        """Estimate of the Hessian's norm: loss curvature through W and through features, their coupling, and the decay."""
         outputs = self.head.forward(state.arrays, state.features)[0]
         gain = self.head.amplification(state.arrays)
         largest = float(self.metric.max())

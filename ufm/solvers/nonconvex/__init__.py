@@ -1,4 +1,4 @@
-"""Search for programs that are not convex, with a bound on the global optimum."""
+"""Solvers for programs that are not convex: a search, with a lower bound on the global optimum."""
 
 from ufm.solvers.nonconvex.multistart import Multistart
 

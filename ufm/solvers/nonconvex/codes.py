@@ -1,4 +1,7 @@
-"""Structured candidates: logits ``t C`` with a fixed code C and the best scale t."""
+"""Structured candidates: logits ``t C`` with a fixed code C and the best scale t.
+
+For which linear layers pairs beat the simplex ETF at small decay: docs/theory, Proposition 7.11.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ from ufm.spectral.program import LogitProgram, Point
 
 
 def blocks(n_classes: int, size: int) -> Floats:
-    """(K, K) code that contrasts classes within consecutive blocks of a size (the last one takes the rest) and nothing else.
+    """(K, K) block-diagonal code: a simplex ETF within each block of consecutive classes, zero between blocks.
 
-    Size K is the simplex ETF; size 2 is the pair code ``I (x) [[1, -1], [-1, 1]] / 2`` of rank K/2 (Garrod & Keating 2025).
+    Blocks have ``size`` classes; the last one also has the remainder. Size K is the simplex ETF; size 2 is the pair code
+    ``I (x) [[1, -1], [-1, 1]] / 2`` of rank K/2 (Garrod & Keating 2025; locator unknown).
 
+    Examples
+    --------
     >>> blocks(4, 2)[0].tolist()
     [0.5, -0.5, 0.0, 0.0]
     """
@@ -27,7 +33,7 @@ def blocks(n_classes: int, size: int) -> Floats:
 
 
 def names(n_classes: int) -> Iterator[tuple[str, Floats]]:
-    """Named codes for K classes: the simplex ETF, and blocks of two, of three, and of half of the classes."""
+    """Names and (K, K) arrays of codes: the simplex ETF, and blocks of two, of three, and of half of the classes."""
     yield "etf", blocks(n_classes, n_classes)
     for name, size in (("pair", 2), ("triple", 3), ("half", n_classes // 2)):
         if 2 <= size <= n_classes // 2 and (name != "half" or size > 3):
@@ -35,7 +41,10 @@ def names(n_classes: int) -> Iterator[tuple[str, Floats]]:
 
 
 def best_scale(program: LogitProgram, code: Floats) -> tuple[float, Point]:
-    """The best multiple of a code on the full K x K program: its value and point (zero where nothing is better)."""
+    """The best multiple of a code on the full K x K program (the multiple 0 included).
+
+    ``code`` is (K, K). Returns the objective (nats) and the point.
+    """
     from scipy.optimize import minimize_scalar
 
     penalty, zero = program.penalty, np.zeros(program.groups)

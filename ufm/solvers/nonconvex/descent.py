@@ -2,7 +2,7 @@
 
 The core is a product ``L R`` of thin factors and the penalty a smooth function of its positive singular values, so L-BFGS
 applies as long as they stay positive. Between two runs vanishing ones are dropped, and a proximal step adds those that
-the loss pays for. Under a ball points outside are scaled onto its boundary.
+lower the objective. Under a ball points outside are scaled onto its boundary.
 """
 
 from __future__ import annotations
@@ -15,12 +15,20 @@ from ufm._arrays import Floats
 from ufm.spectral.program import LogitProgram, Point
 
 VANISHING = 1e-6
+"""Relative size below which singular values and contrasts are set to zero."""
 NOISE = 1e-14
-"""Singular values this small beside the largest are rounding."""
+"""Relative size below which singular values are rounding errors."""
 
 
 class Found(NamedTuple):
-    """A stationary point, its objective, and evaluations spent."""
+    """Where a descent ended.
+
+    Attributes
+    ----------
+    value : float, objective (nats)
+    point : Point
+    evaluations : int, of the objective
+    """
 
     value: float
     point: Point
@@ -28,7 +36,13 @@ class Found(NamedTuple):
 
 
 class Descent:
-    """The objective of one program for L-BFGS; counts its evaluations."""
+    """The objective of one program for L-BFGS; counts its evaluations.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    width : int, largest rank of the logits
+    """
 
     def __init__(self, program: LogitProgram, width: int) -> None:
         self.program, self.penalty = program, program.penalty
@@ -42,7 +56,7 @@ class Descent:
         self.evaluations += 1
         program, penalty, g = self.program, self.penalty, self.program.groups
         u, sigma, vt = np.linalg.svd(point.core)
-        # Rounding noise is no rank: a power of it would be a price (and its slope a force) that no factors have.
+        # Rounding errors in place of zeros must not be charged: a power of them would be a large price with a steep slope.
         singular = np.concatenate([point.contrast, np.where(sigma > NOISE * sigma[0], sigma, 0.0)])
         slope = penalty.slope(np.maximum(singular, 1e-12 * max(float(singular.max()), 1e-300)), self.copies)
         slope = np.where(singular > 0, slope, 0.0)
@@ -77,7 +91,16 @@ class Descent:
     def run(self, point: Point, max_iterations: int, *, rough: bool = False, adapt: bool = True) -> Found:
         """Descend until neither L-BFGS nor a change of rank improves.
 
-        ``rough`` stops at about four digits; without ``adapt`` no singular value and no contrast is added.
+        Parameters
+        ----------
+        point : Point, the start
+        max_iterations : int, of L-BFGS in each run
+        rough : bool, stop at about four digits and keep the rank
+        adapt : bool, whether proximal steps may add singular values and contrasts
+
+        Returns
+        -------
+        Found
         """
         before = self.evaluations
         tolerance = 1e-6 if rough else 1e-15
@@ -91,7 +114,7 @@ class Descent:
         return Found(value, self.scaled(point), self.evaluations - before)
 
     def trimmed(self, point: Point) -> Point:
-        """Without vanishing singular values, and cut to the width."""
+        """The point without vanishing singular values and contrasts, its rank cut to the width."""
         u, sigma, vt = np.linalg.svd(point.core)
         largest = max(float(sigma.max()), float(point.contrast.max()), 1e-300)
         keep = sigma > VANISHING * largest

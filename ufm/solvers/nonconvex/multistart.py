@@ -3,7 +3,8 @@ r"""Programs that are not convex: descent from structured candidates and many se
 Structured candidates are the best multiples of named codes (simplex ETF, pairs, triples, halves), and the best solutions
 that are invariant under permutations of equal classes, found in the reduced program for every choice of collapsed
 groups. Random starts are Gaussian factors of every rank. Invariant solutions are only upper bounds here: the optimum may
-break the symmetry. The certificate's lower bound holds for the *global* optimum, so that the gap is a number.
+break the symmetry (docs/theory, Proposition 3.6). The certificate's lower bound holds for the *global* optimum: that of a
+convex relaxation (Proposition 2.5) or, on balanced classes, the moment bound (file 6).
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from ufm.spectral.program import Factors, LogitProgram, Point
 MAX_CLASSES = 64
 """Largest K for which the full K x K program is searched too."""
 POLISHED = 8
-"""Random starts whose descent is taken to the end."""
+"""Random starts whose rough descent is continued to convergence."""
 MAX_CODES = 400
-"""Largest K for which, on balanced classes, the multiples of named codes are tried at least."""
+"""Largest K for which the multiples of named codes are tried on balanced classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,12 @@ class Multistart:
     tolerance : float
         Certified relative gap that counts as solved.
     effort : int
-        Work on the global lower bound on balanced data (see `ufm.certify.low_rank`); 0 leaves the convex bound alone.
+        Work on the global lower bound on balanced data (see `ufm.certify.low_rank`); 0 for the convex bound alone.
+
+    Raises
+    ------
+    InputError
+        An option out of range.
     """
 
     starts: int = 20
@@ -73,7 +79,13 @@ class Multistart:
         return None
 
     def __call__(self, problem: Problem) -> Solution:
-        """Search; ``solution.candidates`` lists what was found from where."""
+        """Search; ``solution.candidates`` lists the local solutions and their starts.
+
+        Raises
+        ------
+        InputError
+            The problem does not fit.
+        """
         from threadpoolctl import threadpool_limits
 
         start = perf_counter()
@@ -90,6 +102,7 @@ class Multistart:
         return replace(solution, candidates=tuple(sorted(candidates, key=lambda c: c.value)))
 
     def _search(self, problem: Problem) -> tuple[LogitProgram, Factors, list[Candidate], int]:
+        """The program in which the best point was found, its factors, all candidates, and the number of evaluations."""
         program = problem.program()
         found = _Collection(problem)
         reduced = Descent(program, problem.width)
@@ -111,7 +124,7 @@ class Multistart:
         return where, _clean(where, point), found.candidates, found.evaluations
 
     def _random(self, problem: Problem, full: LogitProgram, descent: Descent, found: _Collection) -> None:
-        """Rough descents from Gaussian factors of every rank; the best few of them to the end."""
+        """Rough descents from Gaussian factors of every rank; the best few of them are continued to convergence."""
         rng = np.random.default_rng(self.random_state)
         rank = min(problem.width, problem.needed)
         ends = []
@@ -127,7 +140,7 @@ class Multistart:
         polished = 0
         reached: list[float] = []
         for end, name in ends:
-            # Ends of the same basin agree to the accuracy of a rough descent; one of them is enough.
+            # Rough ends with nearly equal values are taken for the same local minimum; one of them is continued.
             known = any(abs(end.value - value) <= 1e-4 * abs(value) for value in reached)
             if polished < POLISHED and not known and end.value < found.best[0] * 1.01:
                 more = descent.run(end.point, self.max_iterations)
@@ -148,13 +161,13 @@ class _Collection:
         self.best: tuple[float, LogitProgram, Point] = (np.inf, program, program.zero())
 
     def enter(self, name: str, program: LogitProgram, found: Found) -> None:
-        """Count a candidate in, unless it needs more dimensions than there are."""
+        """Add a candidate, unless its rank exceeds the width."""
         self.evaluations += found.evaluations
         rank = _rank(program, found.point)
         if not self.problem.fits(rank):
             return
         self.candidates.append(Candidate(name, found.value, rank))
-        # A later candidate must be better by more than the accuracy of descent, so that named ones keep their place.
+        # A later candidate must be better by more than the accuracy of descent, so that named ones, which come first, are kept.
         if found.value < self.best[0] - 1e-11 * abs(self.best[0]) or self.best[0] == np.inf:
             self.best = found.value, program, found.point
 
@@ -169,7 +182,7 @@ def _clean(program: LogitProgram, point: Point) -> Factors:
 
 
 def _globally(problem: Problem, program: LogitProgram, factors: Factors, effort: int) -> Bounds:
-    """Bounds on the global optimum: the slopes come from the convex program that the penalty's relaxation makes."""
+    """Bounds on the global optimum: the larger of the lower bounds of the convex relaxation and of `balanced_bound`."""
     found = bounds(program, factors)
     reduced = problem.program()
     if reduced.groups <= MAX_GROUPS:
@@ -197,7 +210,7 @@ def _rank(program: LogitProgram, point: Point) -> int:
 
 
 def _relaxed(program: LogitProgram) -> list[tuple[str, Point]]:
-    """The optimum of the convex program that the penalty's relaxation makes, from the value at zero."""
+    """The optimum of the convex relaxation, with the value at zero logits as its upper bound."""
     if program.groups > MAX_GROUPS:
         return []
     convex = replace(program, penalty=program.penalty.relaxed(program.smooth(program.zero()).value))
