@@ -1,7 +1,8 @@
 """K x K matrices that are constant on blocks of equally treated classes.
 
 Classes fall into G groups; class-indexed matrices that are invariant under permutations inside the groups have one
-diagonal value per group and one off-diagonal value per pair of groups. A million classes then cost as much as two.
+diagonal value per group and one off-diagonal value per pair of groups (docs/theory, Proposition 3.2). The cost of working
+with them depends on G, not on K.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class BlockMatrix:
     own : (G,) float64
         Diagonal entries, one per group.
     other : (G, G) float64
-        Entry (g, h): row of group g, column of group h, off the diagonal. ``other[g, g]`` means nothing where group g
-        has a single class.
+        Entry (g, h): row of group g, column of group h, off the diagonal. ``other[g, g]`` is not used where group g has a
+        single class.
     runs : tuple of (group, classes)
         The classes in order: ``((0, 5), (1, 5))`` is five classes of group 0, then five of group 1.
 
@@ -68,7 +69,7 @@ class BlockMatrix:
         return float(self.multiplicity @ (self.own * other.own) + np.sum(pairs * off))
 
     def centred(self) -> BlockMatrix:
-        """Rows and columns with the mean over classes removed: ``S M S`` with ``S = I - 11'/K``."""
+        """The matrix with the mean over classes removed from rows and columns: ``C M C`` with ``C = I - 11'/K``."""
         m = self.multiplicity
         classes = m.sum()
         off = np.where(self.pairs() > 0, self.other, 0.0)
@@ -88,7 +89,7 @@ class BlockMatrix:
 
 
 def centred_frame(n_classes: int) -> Floats:
-    """(m, m - 1) orthonormal columns that sum to zero (Helmert).
+    """(m, m - 1) float64, orthonormal columns that sum to zero (Helmert), for m classes.
 
     >>> centred_frame(2).round(3).tolist()
     [[0.707], [-0.707]]

@@ -1,7 +1,7 @@
-"""Diagnostics for a new penalty or loss: what it says of itself against finite differences and inequalities.
+"""Checks of a new penalty or loss: its methods against finite differences and against the inequalities they must satisfy.
 
-Each function returns sentences about what is wrong, none if nothing was found. They are for whoever adds a head or a loss; the
-package's own parts pass them in the tests.
+Each function returns one sentence for each flaw that it finds, so an empty list where it finds none. They are for authors of
+a head or a loss; the tests of the package apply them to all of its own.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def check_penalty(penalty: Penalty, *, size: float = 3.0, random_state: int = 0)
     ----------
     penalty : Penalty on singular values (not on columns)
     size : float > 0, scale of the singular values (nats times the column scale)
-    random_state : int
+    random_state : int, seed of the random points
 
     Returns
     -------
-    list of str
+    list of str, one sentence for each flaw, sorted; empty where none was found
 
     Examples
     --------
@@ -130,11 +130,11 @@ def check_gradient(loss: BoundLoss, *, size: float = 3.0, random_state: int = 0)
     ----------
     loss : BoundLoss, of G groups
     size : float > 0, scale of the logits (nats)
-    random_state : int
+    random_state : int, seed of the random points
 
     Returns
     -------
-    list of str
+    list of str, one sentence for each flaw, sorted; empty where none was found
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""What the logit program asks of a loss: values, derivatives and conjugate, column by column."""
+"""The interface of losses in the logit program: values, derivatives and conjugate of each column of logits.
+
+The conjugates are those of docs/theory, Proposition 2.2.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from ufm._arrays import Floats
 class ColumnLoss(NamedTuple):
     """A loss of each column of logits with its derivatives.
 
-    values : (G,) the loss of one sample of each group's classes
-    gradient : (G + 1, G) derivative by the logit rows, multiplicities included
-    diagonal, rank_one : (G + 1, G) second derivative ``diag(diagonal) - rank_one rank_one'`` per column
+    values : (C,) the loss of one sample of each column's class
+    gradient : (G + 1, C) derivative by the logit rows, multiplicities included
+    diagonal, rank_one : (G + 1, C) second derivative ``diag(diagonal) - rank_one rank_one'`` per column
     """
 
     values: Floats
@@ -30,7 +33,8 @@ class BoundLoss(ABC):
 
     Logits come as a (G + 1, C) array: column h belongs to a class of group ``own[h]`` (h itself if ``own`` is None), row
     g < G is the logit of every *other* class of group g (``multiplicity[g, h]`` of them), and row G that of the class
-    itself; temperatures are applied already. Slopes are derivatives by *one* logit, in the same layout.
+    itself; temperatures are applied already. Usually C = G, one column for each group. Slopes are derivatives by *one*
+    logit, in the same layout.
 
     Attributes
     ----------
@@ -64,26 +68,76 @@ class BoundLoss(ABC):
 
     @abstractmethod
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
-        """Loss of each column with its derivatives."""
+        """Loss of each column with its derivatives.
+
+        Parameters
+        ----------
+        logits : (G + 1, C) float64, tempered logits of C columns
+        multiplicity : (G + 1, C) float64, how many logits of the column each row stands for
+        own : (C,) int or None
+            Group of each column's class; None where column h belongs to group h.
+
+        Returns
+        -------
+        ColumnLoss, values (C,) and derivatives (G + 1, C), in the unit of the loss (nats for cross-entropy)
+        """
         ...
 
     @abstractmethod
     def dual(self, slopes: Floats, multiplicity: Floats) -> Floats:
-        """(C,) minus the convex conjugate at the slopes, column by column."""
+        """Minus the convex conjugate at the slopes, column by column (docs/theory, Proposition 2.2).
+
+        Parameters
+        ----------
+        slopes : (G + 1, C) float64, derivatives by single logits
+        multiplicity : (G + 1, C) float64, how many logits of the column each row stands for
+
+        Returns
+        -------
+        (C,) float64
+        """
         ...
 
     @abstractmethod
     def lipschitz(self, diagonal: Floats) -> Floats:
-        """(C,) bound on the second derivative of each column's loss there, from `ColumnLoss.diagonal`."""
+        """Bound on the largest eigenvalue of each column's second derivative.
+
+        Parameters
+        ----------
+        diagonal : (G + 1, C) float64, `ColumnLoss.diagonal`
+
+        Returns
+        -------
+        (C,) float64
+        """
         ...
 
     @abstractmethod
     def take(self, group: NDArray[np.intp]) -> BoundLoss:
-        """The same loss with every class a group of its own."""
+        """The same loss with every class a group of its own.
+
+        Parameters
+        ----------
+        group : (K,) int, the present group of each class
+
+        Returns
+        -------
+        BoundLoss, of K groups
+        """
         ...
 
     def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
-        """(C,) upper bounds on the loss of each column at all logits within ``radius`` (G + 1, C) of these.
+        """Upper bounds on the loss of each column at all logits within ``radius`` of these (docs/theory, Proposition 2.12).
+
+        Parameters
+        ----------
+        logits : (G + 1, C) float64, tempered logits
+        radius : (G + 1, C) float64, bounds on the error of each logit
+        multiplicity : (G + 1, C) float64, how many logits of the column each row stands for
+
+        Returns
+        -------
+        (C,) float64, rounding included; infinite where float64 overflows
 
         Raises
         ------
@@ -93,30 +147,56 @@ class BoundLoss(ABC):
         raise TypeError(f"{type(self).__name__} does not enclose its rounding errors")
 
     def below(self, slopes: Floats, multiplicity: Floats) -> Floats:
-        """(C,) lower bounds on minus the conjugate at exactly these slopes; -inf outside its domain.
+        """Lower bounds on minus the conjugate at exactly these slopes (docs/theory, Proposition 2.11).
 
-        Where slopes sum to zero in each column, the last row is what the others leave.
+        Where slopes must sum to zero in each column, the last row is not read: minus the sum of the others (with
+        multiplicities) is meant.
+
+        Parameters
+        ----------
+        slopes : (G + 1, C) float64, derivatives by single logits
+        multiplicity : (G + 1, C) float64, how many logits of the column each row stands for
+
+        Returns
+        -------
+        (C,) float64, rounding included; -inf outside the domain of the conjugate
 
         Raises
         ------
         TypeError
-            As `above`.
+            The loss does not enclose its rounding errors (`encloses` is False).
         """
         raise TypeError(f"{type(self).__name__} does not enclose its rounding errors")
 
     def probabilities(self, slopes: Floats) -> Floats:
-        """(G, C) probabilities of single other classes, ``p = y + t``; the class itself has the rest.
+        """Probabilities ``p = y + t`` (slope plus target) of single other classes; the class itself has what is left of 1.
+
+        Parameters
+        ----------
+        slopes : (G + 1, C) float64, derivatives by single logits
+
+        Returns
+        -------
+        (G, C) float64
 
         Raises
         ------
         TypeError
-            Slopes of this loss are no probabilities (`has_probabilities` is False).
+            Slopes of this loss are not probabilities minus targets (`has_probabilities` is False).
         """
         raise TypeError(f"slopes of {type(self).__name__} are no probabilities")
 
     def expression(self, cp: Any, logits: Any) -> Any | None:
-        """The mean loss of K x K logits (a cvxpy expression, before temperatures) in cvxpy; None where it is not stated.
+        """The mean loss as a convex expression in cvxpy; every class must be a group of its own (`take`).
 
-        ``cp`` is the module cvxpy; every class is a group of its own.
+        Parameters
+        ----------
+        cp : the module cvxpy
+        logits : cvxpy expression of shape (K, K), logits before temperatures, column k those of class k
+
+        Returns
+        -------
+        cvxpy expression or None
+            None where the loss does not provide one; the conic solver then refuses the problem.
         """
         return None

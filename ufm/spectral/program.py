@@ -1,19 +1,16 @@
-r"""The program over logits to which every layer-peeled model reduces.
+r"""The program over logits to which every layer-peeled model reduces (docs/theory, Proposition 1.3).
 
 .. math:: \min_{Z, b}\; \sum_k \pi_k \ell_k(z_k + b) + \Phi(\sigma(Z S)) + \tfrac{\lambda_b}{2} \|b\|^2
 
 with class shares ``pi_k`` (``n_k / N`` unless the loss weights classes) and column scales ``S = D^{1/2}`` (decay per
 sample) or ``S = I`` (norm budgets, decay per class). The architecture enters only through the penalty ``Phi``. A loss may
-temper its logits, ``ell_k(Delta (z_k + b))`` with one factor ``Delta_c`` per row.
+have temperatures, ``ell_k(Delta (z_k + b))`` with one factor ``Delta_c`` per row.
 
-By symmetry classes of equal size share one group of ``m_g`` classes, and an invariant ``Z`` splits orthogonally into
+Classes of equal size share one group of ``m_g`` classes, and an invariant ``Z`` splits into a *contrast* per group,
+``x_g (I - 11'/m_g)`` on the group's block (``m_g - 1`` singular values ``xi_g = x_g s_g`` of ``Z S``), and a G x G *core*
+``X_gh = sqrt(m_g m_h) s_h T_gh`` of its block means ``T_gh`` (Proposition 3.2).
 
-* a *contrast* ``x_g`` per group: ``x_g (I - 11'/m_g)`` on the group's block, i.e. ``m_g - 1`` singular values
-  ``xi_g = x_g s_g`` of ``Z S``, and
-* a G x G *core* ``X``: the singular values left over are those of ``X_gh = sqrt(m_g m_h) s_h T_gh`` with ``T_gh`` the
-  block means of ``Z``.
-
-A program whose groups are single classes is the full K x K program; nothing else changes.
+If every group is a single class, this is the full K x K program.
 """
 
 from __future__ import annotations
@@ -44,11 +41,12 @@ class Point(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """Logits as a sum of a contrast per group and a product of thin factors: an explicit, checkable upper bound.
+    """Logits as a sum of a contrast per group and a product of thin factors; their objective is an upper bound.
 
-    The logits are ``x_g`` contrasts plus ``left @ right`` spread over groups, plus the bias. Each feature dimension is used
-    alone, at the price of a singular value of its length: ``s_g |x_g|`` for the ``m_g - 1`` dimensions of a contrast,
-    ``sqrt(sum m_g left_gi^2) sqrt(sum m_h s_h^2 right_ih^2)`` for dimension i of the product.
+    Logits are the contrasts ``x_g (I - 11'/m_g)`` plus ``left @ right`` (each entry repeated over its block of classes),
+    plus the bias. Each feature dimension costs as much as a singular value of its length (docs/theory, Proposition 2.8):
+    ``s_g |x_g|`` for each of the ``m_g - 1`` dimensions of a contrast,
+    ``sqrt(sum_g m_g left_gi^2) sqrt(sum_h m_h s_h^2 right_ih^2)`` for dimension i of the product.
 
     contrast : (G,) ``x_g``
     left : (G, r) one row per class of group g
@@ -62,12 +60,18 @@ class Factors(NamedTuple):
     bias: Floats
 
     def width(self, multiplicity: Floats) -> int:
-        """Number of feature dimensions that the factors use."""
+        """Number of feature dimensions that the factors use, given the number of classes per group, (G,) float64."""
         return int(self.left.shape[1] + np.sum((multiplicity - 1)[self.contrast != 0]))
 
 
 class Evaluation(NamedTuple):
-    """Smooth part of the objective with its gradient and the data of its Hessian."""
+    """Smooth part of the objective with its gradient and the data of its Hessian.
+
+    value : float, in the unit of the loss
+    gradient : Point
+    diagonal, rank_one : (G + 1, G)
+        Second derivative by the logits of column h, ``diag(diagonal[:, h]) - rank_one[:, h] rank_one[:, h]'``.
+    """
 
     value: float
     gradient: Point
@@ -87,7 +91,7 @@ class LogitProgram:
     penalty : Penalty on the singular values of ``Z S``, or on its columns
     loss : BoundLoss, with the share ``pi`` of one class of each group
     bias_decay : float or None, ``lambda_b`` (half convention); 0 is a free bias, None is no bias
-    runs : class order, see `BlockMatrix`
+    runs : tuple of (group, classes), the classes in order, see `BlockMatrix`
 
     Attributes
     ----------
@@ -151,20 +155,20 @@ class LogitProgram:
 
     @property
     def groups(self) -> int:
-        """G."""
+        """Number of groups G."""
         return len(self.multiplicity)
 
     @property
     def classes(self) -> int:
-        """K."""
+        """Number of classes K."""
         return sum(c for _, c in self.runs)
 
     def core(self, means: Floats) -> Floats:
-        """(G, G) core ``X`` of logits with these block means ``T`` (G, G): ``sqrt(m_g m_h) s_h T_gh``."""
+        """(G, G) core ``X_gh = sqrt(m_g m_h) s_h T_gh`` of logits whose block means ``T`` are ``means`` (G, G)."""
         return means / self._unit
 
     def coordinates(self) -> Floats:
-        """(G + 1, G, n) tempered logits of each coordinate of a point: `spread` as an array.
+        """(G + 1, G, n) matrix of the linear map `spread`: tempered logits per unit of each coordinate of a point.
 
         The n coordinates are the contrasts, the core row by row and, where there is one, the bias.
         """
@@ -191,7 +195,7 @@ class LogitProgram:
         return Point(np.zeros(g), np.zeros((g, g)), np.zeros(g))
 
     def spread(self, point: Point) -> Floats:
-        """(G + 1, G) tempered logits of a point: linear; see `BoundLoss` for the rows."""
+        """(G + 1, G) tempered logits of a point (a linear map); for the meaning of rows see `BoundLoss`."""
         logits = np.empty((self.groups + 1, self.groups))
         others = logits[:-1]
         np.multiply(point.core, self.core_to_logits, out=others)
@@ -204,7 +208,7 @@ class LogitProgram:
         return logits
 
     def gather(self, slopes: Floats) -> Point:
-        """Adjoint of `spread`."""
+        """Adjoint of `spread`, applied to derivatives ``slopes`` (G + 1, G) by the logit rows: the gradient as a point."""
         core = slopes[:-1].copy()
         diagonal = np.einsum("ii->i", core)
         own = slopes[-1]
@@ -214,7 +218,7 @@ class LogitProgram:
         return Point(contrast, core * self.core_to_logits, bias)
 
     def smooth(self, point: Point) -> Evaluation:
-        """Loss plus bias decay (everything but the penalty)."""
+        """Mean loss plus bias decay (everything but the penalty) at a point, with derivatives."""
         columns = self.loss.columns(self.spread(point), self.logit_counts)
         value = float(self.mass @ columns.values)
         gradient = self.gather(self.mass * columns.gradient)
@@ -228,31 +232,46 @@ class LogitProgram:
         """Second derivative of the smooth part along a direction."""
         slopes = self.spread(direction)
         if self.loss.shift_invariant:
-            slopes -= slopes[-1]  # no curvature changes, and none is lost to cancellation where the loss is tiny
+            slopes -= slopes[-1]  # the same curvature, computed without cancellation where the loss is tiny
         image = self.gather(at.diagonal * slopes - at.rank_one * (at.rank_one * slopes).sum(axis=0))
         if self.bias_decay:
             image = image._replace(bias=image.bias + self.bias_decay * direction.bias)
         return image
 
     def curvature(self, at: Evaluation) -> float:
-        """Bound on the loss's second derivative by singular values there: ``max_h pi_h / s_h^2`` times the column's own."""
+        """Bound on the loss's second derivative with respect to ``Z S`` at an evaluation.
+
+        The largest over the groups h of ``pi_h / s_h^2`` times the bound for column h, times the largest squared temperature.
+        """
         columns = self.loss.lipschitz(at.diagonal / self.mass)
         return float(np.max(self.share / self.scale**2 * columns) * np.max(self.loss.temperature) ** 2)
 
     def least_curvature(self, at: Evaluation, point: Point) -> float:
-        """Curvature below which a gradient step would leave all proportion (positive).
+        """Positive lower bound to use for the curvature, so that gradient steps stay bounded.
 
-        Where the loss is flat to the last digit its curvature allows steps beyond float64; 1 / this number moves no singular
-        value by more than a thousand times those of the point, or of logits of one.
+        Where the loss is flat in float64, a step of 1 / curvature could overflow. A step of 1 / (this number) moves no entry
+        by more than about a thousand times the size of the point, or of logits of size one.
         """
         size = float(np.abs(point.core).max()) + float(np.abs(point.contrast).max()) + float(self.scale.max())
         slope = float(np.abs(at.gradient.core).max()) + float(np.abs(at.gradient.contrast).max())
         return max(1e-3 * slope / size, 1e-300)
 
     def factors(self, point: Point, thin: tuple[Floats, Floats, Floats] | None = None) -> Factors:
-        """Balanced factors of a point; ``thin`` is the core's reduced SVD where it is known."""
+        """Balanced factors of a point.
+
+        Parameters
+        ----------
+        point : Point
+        thin : (u, sigma, vt) or None
+            Reduced SVD of the core where it is known, arrays of shapes (G, r), (r,), (r, G).
+
+        Returns
+        -------
+        Factors
+            Singular values of the size of rounding errors are left out; bounds are those of the factors returned.
+        """
         u, sigma, vt = np.linalg.svd(point.core) if thin is None else thin
-        # Rounding noise is no rank: the bounds are those of the factors that are kept.
+        # Singular values of the size of rounding errors do not count towards the rank.
         keep = sigma > 4e-16 * len(sigma) * float(sigma.max(initial=0.0))
         root = np.sqrt(sigma[keep])
         left = u[:, : len(sigma)][:, keep] * root / self._root[:, None]
@@ -260,12 +279,18 @@ class LogitProgram:
         return Factors(point.contrast / self.scale, left, right, point.bias / self._root)
 
     def point(self, factors: Factors) -> Point:
-        """The point that factors stand for (the logits are equal up to rounding)."""
+        """The point with the logits of these factors (up to rounding)."""
         core = (factors.left @ factors.right) / self._unit
         return Point(factors.contrast * self.scale, core, factors.bias * self._root)
 
     def lengths(self, factors: Factors) -> tuple[Floats, Floats]:
-        """What the penalty is charged on, with multiplicities: lengths of feature dimensions, or scaled column norms."""
+        """The arguments of the penalty: lengths of feature dimensions, or scaled column norms ``s_h |z_h|``.
+
+        Returns
+        -------
+        values : (n,) float64, as in `feature_lengths`; (G,) for a penalty on columns
+        copies : array of the same shape, how often each occurs
+        """
         if self.penalty.columns:
             logits = self.plain(factors._replace(bias=np.zeros(self.groups)))
             square = logits[-1] ** 2 + (self.logit_counts[:-1] * logits[:-1] ** 2).sum(axis=0)
@@ -273,14 +298,26 @@ class LogitProgram:
         return self.feature_lengths(factors)
 
     def feature_lengths(self, factors: Factors) -> tuple[Floats, Floats]:
-        """Lengths of the feature dimensions: of each group's contrasts, then of each dimension of the product."""
+        """Lengths of the feature dimensions: of each group's contrasts, then of each of the r dimensions of the product.
+
+        Returns
+        -------
+        lengths : (G + r,) float64, in the unit of singular values of ``Z S``
+        copies : (G + r,) float64, how often each occurs
+        """
         left = self.multiplicity @ factors.left**2
         right = factors.right**2 @ (self.multiplicity * self.scale**2)
         lengths = np.concatenate([self.scale * np.abs(factors.contrast), np.sqrt(left) * np.sqrt(right)])
         return lengths, np.concatenate([self.contrast_counts, np.ones(len(right))])
 
     def inside(self, factors: Factors, slack: float) -> Factors:
-        """The factors, scaled into a ball where it is exceeded; ``slack`` covers rounding."""
+        """The factors, scaled down into the ball where they exceed it; unchanged where the penalty is a price.
+
+        Parameters
+        ----------
+        factors : Factors
+        slack : float >= 0, bound on the relative rounding error of the gauge (docs/theory, Proposition 2.12)
+        """
         if not self.penalty.ball:
             return factors
         size = self.penalty.gauge(*self.lengths(factors))
@@ -291,13 +328,13 @@ class LogitProgram:
         return factors._replace(contrast=factors.contrast * ratio, left=factors.left * root, right=factors.right * root)
 
     def plain(self, factors: Factors) -> Floats:
-        """(G + 1, G) logits with bias, before temperatures."""
+        """(G + 1, G) logits of the factors with bias, before temperatures; for the meaning of rows see `BoundLoss`."""
         spread = self.spread(self.point(factors))
         rows = self.loss.temperature
         return spread / np.concatenate([np.broadcast_to(rows[:, None], (len(rows), len(rows))), rows[None]])
 
     def logits(self, factors: Factors) -> BlockMatrix:
-        """Logits ``Z + b 1'`` in block form."""
+        """Logits ``Z + b 1'`` of the factors, before temperatures, as a block matrix."""
         plain = self.plain(factors)
         return BlockMatrix(plain[-1], plain[:-1], self.runs)
 

@@ -1,4 +1,4 @@
-"""The linear deep-equilibrium head whose map is decayed like every other weight."""
+"""The linear deep-equilibrium head with weight decay on its map."""
 
 from __future__ import annotations
 
@@ -31,8 +31,13 @@ class DecayedDEQ(Equilibrium):
     decay : float > 0
         ``lambda_A``, half convention.
     contraction : float in (0, 1)
-        Required. Without it a direction costs at most ``decay / 2`` however large its logits are, and for small decay the
-        infimum is not attained (docs/theory, Proposition 5.5).
+        Required. Without it the price of a singular value never exceeds ``decay / 2``, and the infimum need not be attained:
+        it is not for small decay (docs/theory, Proposition 5.5).
+
+    Raises
+    ------
+    InputError
+        A decay or a contraction out of range, or no contraction.
 
     Examples
     --------
@@ -78,7 +83,7 @@ class DecayedDEQ(Equilibrium):
         return self.decay
 
     def strengths(self, singular: Floats, regularizer: Regularizer) -> Floats:
-        """Singular values of the best A along each direction."""
+        """(n,) singular values of the optimal A along the directions of these singular values (n,) of the scaled logits."""
         assert isinstance(regularizer, WeightDecay)
         return np.minimum(regularizer.mu * singular / self.decay, self.limit)
 

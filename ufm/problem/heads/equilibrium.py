@@ -1,4 +1,4 @@
-"""What the linear equilibrium heads share: features are ``z = (I - A)^{-1} h``."""
+"""Base class of the linear equilibrium heads, with last-layer features ``z = (I - A)^{-1} h``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ufm.problem.heads.base import Arrays, FeaturePullback, Head, Parameters
 
 
 class Equilibrium(Head):
-    """A linear map A with ``||A||_2`` at most `limit` < 1; its equilibrium exists and is unique."""
+    """A linear map A (d, d) with ``||A||_2 <= limit < 1``; its equilibrium exists and is unique (docs/theory, Proposition 5.1)."""
 
     verified = True
     constrained = True
 
     @property
     def limit(self) -> float:
-        """Bound on the spectral norm of A."""
+        """Bound on the spectral norm of A, below 1."""
         raise TypeError("an equilibrium head defines its limit")
 
     def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
@@ -47,7 +47,10 @@ class Equilibrium(Head):
 
 
 def clip_spectrum(mixing: Floats, limit: float) -> Floats:
-    """Nearest matrix with singular values at most ``limit``."""
+    """The matrix nearest to ``mixing`` (d, d) with singular values at most ``limit``, (d, d).
+
+    A matrix with NaN or infinite entries is returned as it is.
+    """
     if not np.isfinite(mixing).all():
         return mixing
     u, sigma, vt = np.linalg.svd(mixing)

@@ -24,14 +24,19 @@ MAX_LAYERS = 50
 class Explicit(Head):
     r"""Logits ``W V_{L-1} ... V_1 h``: L linear layers above free features; every layer has W's decay or W's budget.
 
-    * L = 1 (default): penalty ``mu sigma`` under decay, ``||Z||_* <= K c`` under budgets. The variational identity
-      ``min_{WH=Z} (lw |W|^2 + lh |H|^2) / 2 = sqrt(lw lh) ||Z||_*`` is Srebro, Rennie & Jaakkola (NeurIPS 2004), Lemma 1.
+    * L = 1 (default): penalty ``mu sigma`` under decay, ``||Z||_* <= K c`` under budgets (docs/theory, Proposition 1.2;
+      Srebro, Rennie & Jaakkola, NeurIPS 2004, Lemma 1).
     * L >= 2: ``(L+1)/2 (lw^L lh)^{1/(L+1)} sigma^{2/(L+1)}``, or ``sum sigma^{2/(L+1)} <= ((K E_W)^L K E_H)^{1/(L+1)}``
-      (see `ufm.spectral.penalties.schatten`). Not convex.
+      (Proposition 1.6). Not convex.
 
     Parameters
     ----------
-    layers : int >= 1, at most 50
+    layers : int >= 1, at most 50, the number L of linear layers, W included
+
+    Raises
+    ------
+    InputError
+        A number of layers that is not whole or out of range.
 
     Examples
     --------
@@ -53,7 +58,7 @@ class Explicit(Head):
 
     @property
     def power(self) -> float:
-        """``2 / (L + 1)``."""
+        """Exponent ``2 / (L + 1)`` of singular values in the penalty."""
         return 2.0 / (self.layers + 1)
 
     @property
@@ -78,20 +83,20 @@ class Explicit(Head):
         return Schatten(0.5 * depth * _mean(regularizer.weight, regularizer.features, self.layers), self.power)
 
     def directions(self, singular: Floats, copies: Floats, regularizer: Regularizer) -> Directions:
-        """Equal layers but for the balance of their decays or budgets."""
+        """All layers have the same singular values; those of the features differ by the balance of decays or budgets."""
         if self.layers == 1:
             return Directions(*split_sizes(singular, regularizer))
         depth = self.layers + 1
         power = regularizer.balance() ** (0.5 / depth)
         root = singular ** (1.0 / depth)
         weight = root * power
-        # The features make up for the rounding of the layers.
+        # Dividing by the rounded product of the layers keeps the product of all factors accurate.
         inner = weight**self.layers
         features = np.where(inner > 0, singular / np.where(inner > 0, inner, 1.0), 0.0)
         return Directions(weight, features, layers=(weight,) * (self.layers - 1))
 
     def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
-        # Near the identity's size: products of many small factors start too close to the saddle at zero.
+        # Of the size of the identity: with small factors the product would start too close to the saddle point at zero.
         return tuple(np.eye(dim) * 0.5 + scale * rng.standard_normal((dim, dim)) / np.sqrt(dim) for _ in range(self.layers - 1))
 
     def forward(self, arrays: Arrays, features: Floats) -> tuple[Floats, FeaturePullback]:
@@ -150,8 +155,8 @@ class Explicit(Head):
 
 @lru_cache(maxsize=256)
 def _mean(weight: float, features: float, layers: int) -> float:
-    """``(weight^layers features)^(1 / (layers + 1))`` to two units in the last place."""
+    """Geometric mean ``(weight^layers features)^(1 / (layers + 1))`` to two units in the last place."""
     depth = layers + 1
     found = exp((layers * log(weight) + log(features)) / depth)
-    # One exact Newton step takes off what the exponential of a rounded number has lost.
+    # One Newton step in exact arithmetic removes the error of the exponential of a rounded logarithm.
     return found * (1.0 + (float(Fraction(weight) ** layers * Fraction(features) / Fraction(found) ** depth) - 1.0) / depth)

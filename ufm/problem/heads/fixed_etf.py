@@ -24,14 +24,19 @@ from ufm.targets.counts import ClassCounts
 class FixedETF(Head):
     r"""Classifier fixed to a simplex ETF with ``|w_k|^2 = norm``; only the features are free (Yang et al., arXiv 2203.09081).
 
-    ``H = W^+ Z``, so the features' norms are ``|z_k| sqrt((K-1) / (K norm))`` and the program is convex. W is not
-    regularised. Under budgets ``norm`` is E_W, and every *single* feature obeys ``|h_ki|^2 <= E_H`` as in the paper; with
-    ``average=True`` only the mean over classes does, as in `NormBudget`'s own convention.
+    ``H = W^+ Z``, so the features' norms are ``|z_k| sqrt((K-1) / (K norm))`` and the program is convex (docs/theory,
+    Proposition 1.8). W is not regularised. Under budgets ``norm`` is E_W, and every *single* feature obeys
+    ``|h_ki|^2 <= E_H`` as in the paper; with ``average=True`` only the mean over classes does, as in `NormBudget`.
 
     Parameters
     ----------
-    norm : float > 0 or None (1 under decay, E_W under budgets)
-    average : bool
+    norm : float > 0 or None, ``|w_k|^2``; None is 1 under decay and E_W under budgets
+    average : bool, whether a feature budget bounds the mean over classes instead of each feature
+
+    Raises
+    ------
+    InputError
+        A norm that is not finite and positive, or ``average`` that is not a bool.
 
     Examples
     --------
@@ -74,13 +79,13 @@ class FixedETF(Head):
         return None
 
     def strength(self, regularizer: Regularizer) -> float:
-        """``|w_k|^2``."""
+        """Squared norm ``|w_k|^2`` of each classifier."""
         if isinstance(regularizer, NormBudget):
             return regularizer.weight
         return 1.0 if self.norm is None else self.norm
 
     def stretch(self, regularizer: Regularizer, n_classes: int) -> float:
-        """The singular value of W: ``|z| = stretch |h|`` for features in its row space."""
+        """The only positive singular value of W: ``|z| = stretch |h|`` for features h in its row space."""
         return sqrt(self.strength(regularizer) * n_classes / (n_classes - 1))
 
     def penalty(self, regularizer: WeightDecay | NormBudget, n_classes: int) -> ColumnPenalty:

@@ -29,7 +29,12 @@ class FrobeniusDEQ(Equilibrium):
     Parameters
     ----------
     budget : float in [0, 1)
-        ``E_A``.
+        ``E_A``, bound on ``||A||_F^2``.
+
+    Raises
+    ------
+    InputError
+        A budget outside [0, 1).
 
     Examples
     --------
@@ -57,7 +62,17 @@ class FrobeniusDEQ(Equilibrium):
         return NuclearMinusFrobenius(regularizer.mu, self.budget)
 
     def strengths(self, singular: Floats, copies: Floats) -> Floats:
-        """Singular values of the best aligned A, rounded so that the budget holds exactly."""
+        """Singular values ``e sigma / ||sigma||_2`` of the optimal A, rounded down so that the budget holds exactly.
+
+        Parameters
+        ----------
+        singular : (n,) float64, singular values of the scaled logits, not negative
+        copies : (n,) float64, how often each occurs
+
+        Returns
+        -------
+        (n,) float64
+        """
         largest = float(singular.max(initial=0.0))
         if not largest > 0:
             return np.zeros_like(singular)

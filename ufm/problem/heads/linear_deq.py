@@ -21,13 +21,13 @@ from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty
 class LinearDEQ(Equilibrium):
     r"""Features are equilibria ``z = A z + h`` of a linear map with ``||A||_2 <= rho < 1``.
 
-    ``(I - A)^{-1}`` enlarges no singular value by more than ``1 / (1 - rho)``, and ``A = rho I`` attains this for all at
-    once, so the penalty is that of the explicit head with ``mu (1 - rho)`` (decay) or ``c / (1 - rho)`` (budgets).
-    A itself is not penalised: the regulariser acts on W and on the injected features h.
+    The penalty is that of the explicit head with ``mu (1 - rho)`` (decay) or ``c / (1 - rho)`` (budgets), for every width;
+    ``A = rho I`` is optimal (docs/theory, Proposition 5.2). A is not penalised: the regulariser acts on W and on the injected
+    features h.
 
     Parameters
     ----------
-    rho : float in [0, 1)
+    rho : float in [0, 1), bound on the spectral norm of A
 
     Raises
     ------

@@ -19,9 +19,9 @@ from ufm.targets.counts import ClassCounts
 class ReLU(Head):
     r"""Logits ``W h`` with ``h >= 0``, as after a ReLU; ``dim >= K`` and no bias.
 
-    Under plain cross-entropy the optimum has orthogonal means, one feature dimension for each class, and a classifier of
-    scaled centred means; the problem splits into one scalar for each class size (Dang et al., arXiv 2401.02058, for
-    decay). Why nothing beats it: see `ufm.spectral.penalties.columns`.
+    Under plain cross-entropy the optimal class means are orthogonal, one feature dimension for each class, and the classifiers
+    are multiples of ``e_k - 1/K``; the problem splits into one scalar problem for each class size (docs/theory, Propositions
+    1.9, 1.10 and 2.9; Dang et al., arXiv 2401.02058, locator unknown, for decay).
 
     >>> ReLU().penalty(WeightDecay(1e-3, 4e-3), 10).strength
     0.002

@@ -1,4 +1,4 @@
-"""Penalties on the singular values (or columns) of the weighted logits: all that an architecture is, to the optimum."""
+"""Penalties on the singular values (or columns) of the scaled logits. The optimum depends on the head only through them."""
 
 from ufm.spectral.penalties.base import Penalty
 from ufm.spectral.penalties.columns import ColumnPenalty

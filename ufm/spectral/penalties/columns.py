@@ -1,10 +1,9 @@
 r"""Penalties on the column norms ``s_k |z_k|`` of the logits: heads that are not free to rotate their features.
 
-* Non-negative features (ReLU). One feature dimension per class, ``H = diag(h) >= 0``, costs ``mu sum_k s_k |z_k|``. This
-  bounds the model from above for every Z. From below: with ``G = (P - I) diag(pi) S^{-1}`` the penalised bilinear form is
-  bounded if ``mu^2 I - G'G`` is *copositive*, for which ``|g_k| <= mu`` suffices where the columns of G have non-positive
-  inner products. At the optimum both meet (Dang et al., arXiv 2401.02058, for the model).
-* A classifier fixed to a simplex ETF. ``H = W^+ Z``, so the features' decay and budgets are those of ``|z_k|``; convex.
+* Non-negative features (ReLU): the price ``mu sum_k s_k |z_k|`` is attained for every Z, and is exact at the optimum of plain
+  cross-entropy. Lower bounds need columns of the dual matrix G with non-positive inner products (docs/theory, Propositions
+  1.9 and 2.9; the model is that of Dang et al., arXiv 2401.02058, locator unknown).
+* A classifier fixed to a simplex ETF: ``H = W^+ Z``, so decay and budgets of the features act on ``|z_k|`` (Proposition 1.8).
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ class ColumnPenalty(Penalty):
     ----------
     kind : {"price", "ball", "caps"}
         The sum itself, ``(sum_k c_k^p)^{1/p} <= strength``, or ``c_k <= strength`` for each k.
-    strength : float
-    power : {1, 2}
+    strength : float > 0, the factor of a price, the bound of a ball or of caps
+    power : {1, 2}, the exponent p
     nonnegative : bool
         Whether lower bounds need columns of G with non-positive inner products.
     """
@@ -45,7 +44,7 @@ class ColumnPenalty(Penalty):
         return self.kind != "price"
 
     def value(self, singular: Floats, copies: Floats) -> float:
-        """The price of scaled column norms, or 0 inside a bound and infinite outside."""
+        """The price at scaled column norms ``singular`` (n,), or 0 inside a bound and infinite outside."""
         if self.kind == "price":
             return self.strength * float(copies @ singular**self.power) / self.power
         return 0.0 if self.gauge(singular, copies) <= 1 + 1e-12 else np.inf
@@ -64,7 +63,7 @@ class ColumnPenalty(Penalty):
         raise TypeError("penalties on columns are solved in closed form, without a proximal map")
 
     def support(self, norms: Floats, copies: Floats) -> float:
-        """Largest inner product with a matrix inside the bound, of one whose scaled column norms are ``norms``."""
+        """Largest inner product ``<G, X>`` over the X inside the bound; ``norms`` (n,) are the column norms of G."""
         if self.kind == "caps":
             return self.strength * float(copies @ norms)
         if self.power == 2:

@@ -1,4 +1,4 @@
-r"""The minimax concave penalty: what a linear equilibrium with decay on its map costs."""
+r"""The minimax concave penalty: the cost of logits under a linear equilibrium map with decay (docs/theory, Proposition 5.4)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ from ufm.spectral.penalties.nuclear import Nuclear
 class MinimaxConcave(Price):
     r"""``phi(s) = mu s (1 - a) + decay a^2 / 2`` with ``a = min(mu s / decay, contraction)``.
 
-    Quadratic up to ``s = contraction decay / mu``, then linear with slope ``mu (1 - contraction)`` (Zhang, Ann. Statist.
-    2010, for the name): the price of large singular values falls from that of the explicit head to that of a contraction.
+    Quadratic up to ``s = contraction decay / mu``, then linear with slope ``mu (1 - contraction)``: large singular values
+    cost less per unit than under the explicit head. The name is from Zhang (Ann. Statist. 2010, locator unknown).
+
+    Parameters
+    ----------
+    mu : float > 0, ``sqrt(lambda_W lambda_H)``
+    decay : float > 0, ``lambda_A``, decay on the map A (half convention)
+    contraction : float in (0, 1), bound on ``||A||_2``
 
     >>> MinimaxConcave(1.0, 2.0, 0.5).value(np.array([1.0, 3.0]), np.array([1.0, 2.0]))
     4.25
@@ -30,12 +36,12 @@ class MinimaxConcave(Price):
 
     @property
     def knee(self) -> float:
-        """Where the quadratic part ends: ``contraction decay / mu``."""
+        """Singular value at which the quadratic part ends, ``contraction decay / mu``."""
         return self.contraction * self.decay / self.mu
 
     @property
     def modulus(self) -> float:
-        """``mu^2 / decay``."""
+        """``mu^2 / decay``: adding ``modulus s^2 / 2`` makes the price convex."""
         return self.mu**2 / self.decay
 
     def each(self, singular: Floats) -> Floats:
@@ -69,9 +75,10 @@ class MinimaxConcave(Price):
         return self.mu * (1.0 - self.contraction)
 
     def range(self, upper: float) -> float:
-        """A bound, a few units in the last place above the best one, on singular values that cost at most ``upper``.
+        """Bound on singular values that cost at most ``upper``, a few units in the last place above the best one.
 
-        Inputs are widened by more than all rounding errors behind, so nothing is lost where terms cancel.
+        The inputs are widened by more than all later rounding errors, so cancellation cannot make the bound invalid
+        (docs/theory, Proposition 2.5).
         """
         upper = upper * (1.0 + 16 * UNIT)
         corner = float(self.each(np.array([self.knee]))[0]) * (1.0 - 16 * UNIT)
@@ -82,11 +89,11 @@ class MinimaxConcave(Price):
         return 2.0 * upper / (self.mu * (1.0 + np.sqrt(max(1.0 - 2.0 * part, 0.0)))) * (1.0 + 16 * UNIT)
 
     def turn(self, curvature: Floats) -> Floats:
-        """From where the price plus ``curvature s^2 / 2`` is convex: the knee, or 0 where it is so everywhere."""
+        """`knee`, or 0 where the price plus ``curvature s^2 / 2`` is convex everywhere (docs/theory, Proposition 2.7)."""
         return np.where(self.modulus * (1.0 + 16 * UNIT) > curvature, self.knee * (1.0 + 16 * UNIT), 0.0)
 
     def relaxed(self, upper: float) -> Nuclear:
-        """The chord of the concave price up to the largest singular value that ``upper`` allows."""
+        """Chord of the concave price up to the largest singular value that ``upper`` allows (docs/theory, Proposition 2.5)."""
         largest = self.range(upper)
         if not largest > 0:
             return Nuclear(self.mu * (1.0 - self.contraction))

@@ -1,4 +1,4 @@
-"""The nuclear norm, as a price and as a ball: all convex heads."""
+"""The nuclear norm as a price and as a ball: the penalty of every convex head (docs/theory, Propositions 1.2 and 5.2)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from ufm.spectral.penalties.base import Ball, Price
 
 @dataclass(frozen=True)
 class Nuclear(Price):
-    """``strength * sum_i sigma_i``: weight decay, ``strength = sqrt(lambda_W lambda_H)`` over the head's gain."""
+    """``strength * sum_i sigma_i``, the penalty of weight decay.
+
+    Parameters
+    ----------
+    strength : float > 0, ``sqrt(lambda_W lambda_H)`` divided by the head's gain
+    """
 
     strength: float
     convex = True
     nuclear = True
 
     def accuracy(self, singular: Floats) -> float:
-        """A sum and a product; the strength is a parameter."""
+        """The sum of n terms, a product, and the error of the strength."""
         return len(singular) + 4.0
 
     def value(self, singular: Floats, copies: Floats) -> float:
@@ -44,14 +49,19 @@ class Nuclear(Price):
 
 @dataclass(frozen=True)
 class NuclearBall(Ball):
-    """``sum_i sigma_i <= radius``: norm budgets, ``radius = K sqrt(E_W E_H)`` times the head's gain."""
+    """``sum_i sigma_i <= radius``, the constraint of norm budgets.
+
+    Parameters
+    ----------
+    radius : float > 0, ``K sqrt(E_W E_H)`` times the head's gain
+    """
 
     radius: float
     convex = True
     nuclear = True
 
     def accuracy(self, singular: Floats) -> float:
-        """A sum and a quotient; the radius is a parameter."""
+        """The sum of n terms, a quotient, and the error of the radius."""
         return len(singular) + 4.0
 
     def gauge(self, singular: Floats, copies: Floats) -> float:
@@ -66,7 +76,7 @@ class NuclearBall(Ball):
             return singular.copy(), 0.0
         weight = copies * step
         active = copies > 0
-        # The multiplier of the active set only grows as values below its threshold are dropped.
+        # Dropping the values below the threshold can only raise the multiplier, so the loop never has to restore one.
         while True:
             multiplier = (float(copies[active] @ singular[active]) - self.radius) / float(weight[active].sum())
             kept = singular - step * multiplier

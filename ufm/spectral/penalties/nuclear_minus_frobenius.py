@@ -1,11 +1,10 @@
-r"""``sum sigma_i - e ||sigma||_2``: the cost that a Frobenius budget on an equilibrium map leaves.
+r"""``sum sigma_i - e ||sigma||_2``: the exact cost of logits under a linear equilibrium with ``||A||_F <= e``.
 
-With ``||A||_F <= e`` aligned with the logits, ``sum sigma_i (1 - a_i)`` over ``sum a_i^2 <= e^2`` is least at
-``a = e sigma / ||sigma||_2``. Cheaper for few large singular values than for many equal ones.
+(docs/theory, Proposition 5.6.) Few large singular values cost less than many equal ones of the same sum.
 
-The penalties take the *budget* ``e^2``, not e: near 1 the difference ``1 - e = (1 - e^2) / (1 + e)`` is what logits cost, and
-it would be lost to rounding. Likewise ``sum sigma_i - ||sigma||_2`` is evaluated as ``2 sum_{i<j} sigma_i sigma_j`` over
-``sum sigma_i + ||sigma||_2``, where nothing cancels.
+The penalties take the *budget* ``e^2``, not e: for e near 1 the cost is proportional to ``1 - e``, which is computed as
+``(1 - e^2) / (1 + e)`` to avoid cancellation. Likewise ``sum sigma_i - ||sigma||_2`` is evaluated as
+``2 sum_{i<j} sigma_i sigma_j`` over ``sum sigma_i + ||sigma||_2``, a sum of positive terms.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
 
 
 def _kept(budget: float) -> float:
-    """``1 - e``, accurately."""
+    """``1 - e`` from ``budget = e^2``, without cancellation."""
     return (1.0 - budget) / (1.0 + sqrt(budget))
 
 
@@ -65,7 +64,12 @@ def _shrink(singular: Floats, copies: Floats, weight: float, kept: float) -> Flo
 
 @dataclass(frozen=True)
 class NuclearMinusFrobenius(Price):
-    """``strength (sum sigma_i - e ||sigma||_2)`` with ``0 <= e^2 = budget < 1``; equal steps in `prox`.
+    """``strength (sum sigma_i - e ||sigma||_2)`` with ``0 <= e^2 = budget < 1``; `prox` uses one step, the largest given.
+
+    Parameters
+    ----------
+    strength : float > 0, ``sqrt(lambda_W lambda_H)``
+    budget : float in [0, 1), ``E_A``, bound on ``||A||_F^2``
 
     >>> NuclearMinusFrobenius(2.0, 0.25).value(np.array([3.0, 4.0]), np.array([1.0, 1.0]))
     9.0
@@ -78,7 +82,7 @@ class NuclearMinusFrobenius(Price):
 
     @property
     def kept(self) -> float:
-        """``1 - e``: the price of a single singular value, per strength."""
+        """``1 - e``: price of a single singular value of size one, in multiples of the strength."""
         return _kept(self.budget)
 
     def value(self, singular: Floats, copies: Floats) -> float:
@@ -94,13 +98,19 @@ class NuclearMinusFrobenius(Price):
         return _shrink(singular, copies, float(step.max()) * self.strength, self.kept), self.strength
 
     def relaxed(self, upper: float) -> Nuclear:
-        """``||sigma||_2 <= sum sigma_i``."""
+        """``strength (1 - e)`` times the nuclear norm, as ``||sigma||_2 <= sum sigma_i`` (docs/theory, Proposition 2.5)."""
         return Nuclear(self.strength * self.kept * (1.0 - 16 * UNIT))
 
 
 @dataclass(frozen=True)
 class NuclearMinusFrobeniusBall(Ball):
-    """``sum sigma_i - e ||sigma||_2 <= radius`` with ``0 <= e^2 = budget < 1``."""
+    """``sum sigma_i - e ||sigma||_2 <= radius`` with ``0 <= e^2 = budget < 1``.
+
+    Parameters
+    ----------
+    radius : float > 0, ``K sqrt(E_W E_H)``
+    budget : float in [0, 1), ``E_A``, bound on ``||A||_F^2``
+    """
 
     radius: float
     budget: float
@@ -121,7 +131,7 @@ class NuclearMinusFrobeniusBall(Ball):
         return _slope(singular, copies, self.kept) / self.radius
 
     def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
-        """Shrinkage with the least multiplier that ends inside: stationary, though not always the nearest point."""
+        """Shrinkage with the least multiplier whose result lies inside: a stationary point, not always the nearest one."""
         if self.gauge(singular, copies) <= 1.0:
             return singular.copy(), 0.0
         unit = float(step.max())
