@@ -20,7 +20,7 @@ from tests.ufm.certify import naive
 from tests.ufm.certify.adversary import problem_data
 from ufm.certify import bounds as level_float
 from ufm.certify import duality
-from ufm.certify.bounds import _loss_above, inside, within
+from ufm.certify.bounds import RECOVERED, _loss_above, inside, within
 from ufm.certify.duality import dual_bound, dual_norms, zero_bound
 from ufm.certify.witness import dyadic
 from ufm.spectral.program import LogitProgram
@@ -282,13 +282,16 @@ def test_residuals_against_exact_sums():
                 if program.loss.shift_invariant:
                     own = -sum((table[group[i]][g] for i in K if i != j), Fraction(0))
                 exact = sum(model.pi[k] * table[g][group[k]] for k in K if k != j) + model.pi[j] * own
-                size = sum(model.pi[k] * abs(table[g][group[k]]) for k in K if k != j) + model.pi[j] * abs(own)
+                # Terms: the row with every column of its own group in full, what of that is too much, the class's own slope,
+                # and the slopes of which that is the sum.
+                size = sum(model.pi[k] * abs(table[g][group[k]]) for k in K) + model.pi[j] * (abs(table[g][g]) + abs(own))
+                if program.loss.shift_invariant:
+                    size += model.pi[j] * sum((abs(table[group[i]][g]) for i in K if i != j), Fraction(0))
                 assert abs(Fraction(float(found[g])) - model.Delta[j] * exact) <= Fraction(float(error[g]))
-                # A sum of n terms: n units of the sum of their sizes, floors of smoothed probabilities and parameters included.
+                # n units of the sum of their sizes, floors of smoothed probabilities included.
                 floor = 2 * model.epsilon / model.K * (sum(model.pi) + model.K * model.pi[j])
                 units = 2 * program.groups + 24
-                least = units * float(model.Delta[j] * (size + floor)) * 2.0**-53
-                assert least * (1 - 1e-12) <= error[g] <= 3 * least
+                assert error[g] == pytest.approx(units * float(model.Delta[j] * (size + floor)) * 2.0**-53, rel=1e-9, abs=0.0)
 
 
 def test_balancing_moves_whole_rows():
@@ -316,6 +319,53 @@ def test_balancing_moves_whole_rows():
                     rest, _ = duality._residual(program, found)
                     assert np.all(np.abs(rest) <= 1e-15)
     assert seen == {True, False}
+
+
+def test_shifts_that_leave_the_domain_in_one_column_only():
+    """A probability below zero, or others above one together, in the first column and nowhere else."""
+    program = ufm.Problem(COUNTS[1], regularizer=W(4e-3, 1e-2, 0.0)).program()
+    shares = np.array([[0.0, 0.1, 0.1], [0.01, 0.0, 0.1], [0.98, 0.1, 0.0]])
+    slopes = np.vstack([shares, -shares.sum(axis=0)])
+    for row, shift, fits in ((1, 0.009, True), (1, 0.011, False), (2, -0.009, True), (2, -0.011, False)):
+        residual = np.zeros(3)
+        residual[row] = shift
+        assert (duality._balanced(program, slopes, residual) is not None) == fits
+
+
+@pytest.mark.parametrize("name", ["free bias", "free bias, everything", "free bias, squares"])
+def test_what_is_left_of_the_residual_moves_norms_and_values(monkeypatch, name):
+    """Rows move by what is left of the residual and its error, over temperature and weight; scaled with the slopes."""
+    seen: dict[str, list[Any]] = {"norms": [], "values": []}
+    norms, value = duality.dual_norms, duality._value
+
+    def of_norms(program, slopes, moved=None):
+        seen["norms"].append((slopes, moved))
+        return norms(program, slopes, moved)
+
+    def of_values(program, slopes, moved=None):
+        seen["values"].append((slopes, moved))
+        return value(program, slopes, moved)
+
+    monkeypatch.setattr(duality, "dual_norms", of_norms)
+    monkeypatch.setattr(duality, "_value", of_values)
+    scaled = set()
+    for _, program in programs(name):
+        for spread in (1e-3, 0.3):
+            slopes = np.where(program.others > 0, random_slopes(program, np.random.default_rng(2), spread), 0.0)
+            if program.loss.shift_invariant:
+                slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+            seen["norms"].clear()
+            seen["values"].clear()
+            if duality._priced(program, slopes, 1.0) is None:
+                continue
+            (balanced, moved), (kept, moved_with) = seen["norms"][0], seen["values"][0]
+            rest, error = duality._residual(program, balanced)
+            expected = (np.abs(rest) + error) / program.loss.temperature / program.weight.sum()
+            np.testing.assert_allclose(moved, expected, rtol=1e-12)
+            fraction = float(np.vdot(balanced, kept) / np.vdot(balanced, balanced))
+            np.testing.assert_allclose(moved_with, fraction * expected, rtol=1e-12)
+            scaled.add(fraction < 0.999)
+    assert True in scaled
 
 
 def moved_rows(rows: Any) -> Any:
@@ -465,6 +515,17 @@ def test_columns_that_leave_nothing_for_the_class_itself():
             np.testing.assert_allclose(kept[:-1], slopes[:-1], rtol=1e-12)
 
 
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_one_column_that_leaves_nothing_for_its_class(column):
+    """As where all columns do: the bound is that of the entropies, here of one half and one half, and of thirds."""
+    program = ufm.Problem(COUNTS[1], regularizer=B(1e-9, 1e-9)).program()
+    shares = np.where(program.others[:-1] > 0, 1 / 3, 0.0)
+    shares[:, column] = np.where(program.others[:-1, column] > 0, 0.5, 0.0)
+    lower, _ = dual_bound(program, np.vstack([shares, -shares.sum(axis=0)]), 1.0)
+    entropies = np.where(np.arange(3) == column, np.log(2.0), np.log(3.0))
+    assert lower == pytest.approx(float(program.weight @ entropies), rel=1e-7)
+
+
 def test_the_largest_inner_product_with_a_ball():
     """Caps: the sum of column norms; a root of squares: their Euclidean norm; else the largest norm; times the radius."""
     penalties = ufm.spectral.penalties
@@ -602,32 +663,6 @@ def test_factors_beyond_float64_bound_nothing_from_above(name):
         assert found.lower >= zero_bound(program)[0]
 
 
-def test_logits_that_parameters_may_have_are_below_the_upper_bound():
-    """Factors are recovered by parameters up to 24 units of each logit's terms: losses there stay below the bound."""
-    from ufm.certify.bounds import RECOVERED
-
-    rng = np.random.default_rng(12)
-    for name in ("everything", "squares", "bias"):
-        for _, program in programs(name):
-            factors = moved_factors(program, rng, 20.0)
-            if name == "squares" or program.groups == 2:
-                factors = factors._replace(left=factors.left[:, :0], right=factors.right[:0])  # contrasts alone
-            logits = program.spread(program.point(factors))
-            columns = program.loss.columns(logits, program.others)
-            above = _loss_above(program, factors, logits, columns.values, columns.gradient)
-            assert above <= float(program.weight @ columns.values) * (1 + 1e-11)
-            # All terms of a logit at their largest: its own size times the relative error.
-            warm = program.loss.temperature
-            size = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
-            reach = RECOVERED * 2.0**-53 * np.vstack([warm[:, None] * size, warm * (np.diag(size) + np.abs(factors.contrast))])
-            signs = np.ones_like(reach)
-            signs[-1] = -1.0
-            if not program.loss.shift_invariant:
-                signs = np.sign(columns.gradient)
-            there = program.loss.columns(logits + signs * reach, program.others).values
-            assert float(program.weight @ there) <= above
-
-
 UNIT = 2.0**-30
 """A unit so large that the room for rounding can be seen, and all real rounding is far below it."""
 
@@ -638,6 +673,34 @@ def coarse(monkeypatch):
     for module in (duality, lower_and_upper):
         monkeypatch.setattr(module, "UNIT", UNIT)
         monkeypatch.setattr(module, "gamma", lambda n: n * UNIT / (1 - n * UNIT))
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("name", ["plain", "everything", "squares", "bias"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_logits_that_parameters_may_have_are_below_the_upper_bound(name, alone):
+    """Factors are recovered by parameters up to 24 units of each logit's terms: losses there stay below the bound."""
+    rng = np.random.default_rng(12)
+    for _, program in programs(name):
+        for size in (0.3, 3.0, 20.0):
+            factors = moved_factors(program, rng, size)
+            if alone:
+                factors = factors._replace(
+                    left=factors.left[:, :0], right=factors.right[:0], bias=0 * factors.bias, contrast=np.abs(factors.contrast)
+                )
+            logits = program.spread(program.point(factors))
+            columns = program.loss.columns(logits, program.others)
+            above = _loss_above(program, factors, logits, columns.values, columns.gradient)
+            # All terms of a logit at their largest: its own size times the relative error.
+            warm = program.loss.temperature
+            terms = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
+            reach = RECOVERED * UNIT * np.vstack([warm[:, None] * terms, warm * (np.diag(terms) + np.abs(factors.contrast))])
+            signs = np.ones_like(reach)
+            signs[-1] = -1.0
+            if not program.loss.shift_invariant:
+                signs = np.sign(columns.gradient)
+            there = float(program.weight @ program.loss.columns(logits + signs * reach, program.others).values)
+            assert there <= above
 
 
 def widened(program: LogitProgram, slopes: Any) -> Any:
