@@ -502,6 +502,36 @@ def test_inner_products_below_zero_by_less_than_rounding_are_not_accepted(units,
         assert duality._repelling(program, slopes) == accepted
 
 
+@pytest.mark.parametrize(("units", "accepted"), [(-80, False), (-1000, True)])
+def test_the_room_of_inner_products_grows_with_the_groups(units, accepted):
+    """As above, among thirty groups of which only three have slopes: 2 G + 32 = 92 units."""
+    program = ufm.Problem(list(range(100, 70, -1)), regularizer=W(4e-3, 1e-2), head=ufm.ReLU()).program()
+    p, q, r = 0.02, 0.1, 0.3
+    x = p * (2 * q + r) / (r - q)
+    size = (p + x) * q + p * (q + r) + x * r
+    slopes = np.zeros((31, 30))
+    slopes[1, 0], slopes[2, 0], slopes[0, 1], slopes[2, 1] = p, x + units * 2.0**-53 * size / (r - q), q, r
+    slopes[-1] = -slopes[:-1].sum(axis=0)
+    assert duality._repelling(program, slopes) == accepted
+
+
+@pytest.mark.parametrize(("units", "accepted"), [(30, False), (400, True)])
+def test_the_room_of_inner_products_with_classes_of_one_group(units, accepted):
+    """A class gives w to its twin, x and z to the others; the second group q to either twin and r to the third.
+
+    The inner product is ``z (r - q) - x (3 q + r)``; its terms, with twins in full: ``3 w q + |own| q + (2 q + r) x + z r``.
+    """
+    program = ufm.Problem([40, 40, 20, 10], regularizer=W(4e-3, 1e-2), head=ufm.ReLU()).program()
+    w, z, q, r = 0.3, 0.1, 0.1, 0.3
+    x = z * (r - q) / (3 * q + r)
+    size = 3 * w * q + (w + x + z) * q + (2 * q + r) * x + z * r
+    x += units * 2.0**-53 * size / (3 * q + r)
+    slopes = np.zeros((4, 3))
+    slopes[:-1] = [[w, q, 0.2], [x, 0.0, 0.2], [z, r, 0.0]]
+    slopes[-1] = -(program.others[:-1] * slopes[:-1]).sum(axis=0)
+    assert duality._repelling(program, slopes) == accepted
+
+
 def test_columns_that_leave_nothing_for_the_class_itself():
     """All probability on others: scaled down by a few units, the bound is that of the entropy of the others."""
     for _, program in programs("budget"):
@@ -513,6 +543,15 @@ def test_columns_that_leave_nothing_for_the_class_itself():
             assert lower == pytest.approx(np.log(2.0), rel=1e-7)
             assert np.all(kept <= slopes)
             np.testing.assert_allclose(kept[:-1], slopes[:-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_slopes_of_zero_prove_what_zero_proves(name):
+    for _, program in programs(name):
+        none = np.zeros_like(program.others)
+        lower, slopes = dual_bound(program, none, 1.0)
+        assert lower == zero_bound(program)[0]
+        assert not slopes.any()
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])
