@@ -20,7 +20,7 @@ from tests.ufm.certify.adversary import problem_data
 from ufm.certify import bounds as level_float
 from ufm.certify import duality
 from ufm.certify.duality import dual_bound, dual_norm, dual_values, zero_bound
-from ufm.certify.primal_dual import inside, loss_above, within
+from ufm.certify.primal_dual import RECOVERED, inside, loss_above, within
 from ufm.certify.witness import dyadic
 from ufm.spectral.program import LogitProgram
 
@@ -284,13 +284,16 @@ def test_residuals_against_exact_sums():
                 if program.loss.shift_invariant:
                     own = -sum((table[group[i]][g] for i in K if i != j), Fraction(0))
                 exact = sum(model.pi[k] * table[g][group[k]] for k in K if k != j) + model.pi[j] * own
-                size = sum(model.pi[k] * abs(table[g][group[k]]) for k in K if k != j) + model.pi[j] * abs(own)
+                # Terms: the row with every column of its own group in full, what of that is too much, the class's own slope,
+                # and the slopes of which that is the sum.
+                size = sum(model.pi[k] * abs(table[g][group[k]]) for k in K) + model.pi[j] * (abs(table[g][g]) + abs(own))
+                if program.loss.shift_invariant:
+                    size += model.pi[j] * sum((abs(table[group[i]][g]) for i in K if i != j), Fraction(0))
                 assert abs(Fraction(float(found[g])) - model.Delta[j] * exact) <= Fraction(float(error[g]))
-                # A sum of n terms: n units of the sum of their sizes, floors of smoothed probabilities and parameters included.
+                # n units of the sum of their sizes, floors of smoothed probabilities included.
                 floor = 2 * model.epsilon / model.K * (sum(model.pi) + model.K * model.pi[j])
                 units = 2 * program.groups + 24
-                least = units * float(model.Delta[j] * (size + floor)) * 2.0**-53
-                assert least * (1 - 1e-12) <= error[g] <= 3 * least
+                assert error[g] == pytest.approx(units * float(model.Delta[j] * (size + floor)) * 2.0**-53, rel=1e-9, abs=0.0)
 
 
 def test_balancing_moves_whole_rows():
@@ -318,6 +321,53 @@ def test_balancing_moves_whole_rows():
                     rest, _ = duality.bias_residual(program, found)
                     assert np.all(np.abs(rest) <= 1e-15)
     assert seen == {True, False}
+
+
+def test_shifts_that_leave_the_domain_in_one_column_only():
+    """A probability below zero, or others above one together, in the first column and nowhere else."""
+    program = ufm.Problem(COUNTS[1], regularizer=W(4e-3, 1e-2, 0.0)).program()
+    shares = np.array([[0.0, 0.1, 0.1], [0.01, 0.0, 0.1], [0.98, 0.1, 0.0]])
+    slopes = np.vstack([shares, -shares.sum(axis=0)])
+    for row, shift, fits in ((1, 0.009, True), (1, 0.011, False), (2, -0.009, True), (2, -0.011, False)):
+        residual = np.zeros(3)
+        residual[row] = shift
+        assert (duality.balanced_slopes(program, slopes, residual) is not None) == fits
+
+
+@pytest.mark.parametrize("name", ["free bias", "free bias, everything", "free bias, squares"])
+def test_what_is_left_of_the_residual_moves_norms_and_values(monkeypatch, name):
+    """Rows move by what is left of the residual and its error, over temperature and weight; scaled with the slopes."""
+    seen: dict[str, list[Any]] = {"norms": [], "values": []}
+    norms, value = duality.dual_values, duality.dual_value
+
+    def of_norms(program, slopes, moved=None):
+        seen["norms"].append((slopes, moved))
+        return norms(program, slopes, moved)
+
+    def of_values(program, slopes, moved=None):
+        seen["values"].append((slopes, moved))
+        return value(program, slopes, moved)
+
+    monkeypatch.setattr(duality, "dual_values", of_norms)
+    monkeypatch.setattr(duality, "dual_value", of_values)
+    scaled = set()
+    for _, program in programs(name):
+        for spread in (1e-3, 0.3):
+            slopes = np.where(program.logit_counts > 0, random_slopes(program, np.random.default_rng(2), spread), 0.0)
+            if program.loss.shift_invariant:
+                slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
+            seen["norms"].clear()
+            seen["values"].clear()
+            if duality.bound_at(program, slopes, 1.0) is None:
+                continue
+            (balanced, moved), (kept, moved_with) = seen["norms"][0], seen["values"][0]
+            rest, error = duality.bias_residual(program, balanced)
+            expected = (np.abs(rest) + error) / program.loss.temperature / program.mass.sum()
+            np.testing.assert_allclose(moved, expected, rtol=1e-12)
+            fraction = float(np.vdot(balanced, kept) / np.vdot(balanced, balanced))
+            np.testing.assert_allclose(moved_with, fraction * expected, rtol=1e-12)
+            scaled.add(fraction < 0.999)
+    assert True in scaled
 
 
 def moved_rows(rows: Any) -> Any:
@@ -453,6 +503,36 @@ def test_inner_products_below_zero_by_less_than_rounding_are_not_accepted(units,
         assert duality.repelling(program, slopes) == accepted
 
 
+@pytest.mark.parametrize(("units", "accepted"), [(-80, False), (-1000, True)])
+def test_the_room_of_inner_products_grows_with_the_groups(units, accepted):
+    """As above, among thirty groups of which only three have slopes: 2 G + 32 = 92 units."""
+    program = ufm.Problem(list(range(100, 70, -1)), regularizer=W(4e-3, 1e-2), head=ufm.ReLU()).program()
+    p, q, r = 0.02, 0.1, 0.3
+    x = p * (2 * q + r) / (r - q)
+    size = (p + x) * q + p * (q + r) + x * r
+    slopes = np.zeros((31, 30))
+    slopes[1, 0], slopes[2, 0], slopes[0, 1], slopes[2, 1] = p, x + units * 2.0**-53 * size / (r - q), q, r
+    slopes[-1] = -slopes[:-1].sum(axis=0)
+    assert duality.repelling(program, slopes) == accepted
+
+
+@pytest.mark.parametrize(("units", "accepted"), [(30, False), (400, True)])
+def test_the_room_of_inner_products_with_classes_of_one_group(units, accepted):
+    """A class gives w to its twin, x and z to the others; the second group q to either twin and r to the third.
+
+    The inner product is ``z (r - q) - x (3 q + r)``; its terms, with twins in full: ``3 w q + |own| q + (2 q + r) x + z r``.
+    """
+    program = ufm.Problem([40, 40, 20, 10], regularizer=W(4e-3, 1e-2), head=ufm.ReLU()).program()
+    w, z, q, r = 0.3, 0.1, 0.1, 0.3
+    x = z * (r - q) / (3 * q + r)
+    size = 3 * w * q + (w + x + z) * q + (2 * q + r) * x + z * r
+    x += units * 2.0**-53 * size / (3 * q + r)
+    slopes = np.zeros((4, 3))
+    slopes[:-1] = [[w, q, 0.2], [x, 0.0, 0.2], [z, r, 0.0]]
+    slopes[-1] = -(program.logit_counts[:-1] * slopes[:-1]).sum(axis=0)
+    assert duality.repelling(program, slopes) == accepted
+
+
 def test_columns_that_leave_nothing_for_the_class_itself():
     """All probability on others: scaled down by a few units, the bound is that of the entropy of the others."""
     for _, program in programs("budget"):
@@ -464,6 +544,26 @@ def test_columns_that_leave_nothing_for_the_class_itself():
             assert lower == pytest.approx(np.log(2.0), rel=1e-7)
             assert np.all(kept <= slopes)
             np.testing.assert_allclose(kept[:-1], slopes[:-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_slopes_of_zero_prove_what_zero_proves(name):
+    for _, program in programs(name):
+        none = np.zeros_like(program.logit_counts)
+        lower, slopes = dual_bound(program, none, 1.0)
+        assert lower == zero_bound(program)[0]
+        assert not slopes.any()
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_one_column_that_leaves_nothing_for_its_class(column):
+    """As where all columns do: the bound is that of the entropies, here of one half and one half, and of thirds."""
+    program = ufm.Problem(COUNTS[1], regularizer=B(1e-9, 1e-9)).program()
+    shares = np.where(program.logit_counts[:-1] > 0, 1 / 3, 0.0)
+    shares[:, column] = np.where(program.logit_counts[:-1, column] > 0, 0.5, 0.0)
+    lower, _ = dual_bound(program, np.vstack([shares, -shares.sum(axis=0)]), 1.0)
+    entropies = np.where(np.arange(3) == column, np.log(2.0), np.log(3.0))
+    assert lower == pytest.approx(float(program.mass @ entropies), rel=1e-7)
 
 
 def test_the_largest_inner_product_with_a_ball():
@@ -602,32 +702,6 @@ def test_factors_beyond_float64_bound_nothing_from_above(name):
         assert found.lower >= zero_bound(program)[0]
 
 
-def test_logits_that_parameters_may_have_are_below_the_upper_bound():
-    """Factors are recovered by parameters up to 24 units of each logit's terms: losses there stay below the bound."""
-    from ufm.certify.primal_dual import RECOVERED
-
-    rng = np.random.default_rng(12)
-    for name in ("everything", "squares", "bias"):
-        for _, program in programs(name):
-            factors = moved_factors(program, rng, 20.0)
-            if name == "squares" or program.groups == 2:
-                factors = factors._replace(left=factors.left[:, :0], right=factors.right[:0])  # contrasts alone
-            logits = program.spread(program.point(factors))
-            columns = program.loss.columns(logits, program.logit_counts)
-            above = loss_above(program, factors, logits, columns.values, columns.gradient)
-            assert above <= float(program.mass @ columns.values) * (1 + 1e-11)
-            # All terms of a logit at their largest: its own size times the relative error.
-            warm = program.loss.temperature
-            size = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
-            reach = RECOVERED * 2.0**-53 * np.vstack([warm[:, None] * size, warm * (np.diag(size) + np.abs(factors.contrast))])
-            signs = np.ones_like(reach)
-            signs[-1] = -1.0
-            if not program.loss.shift_invariant:
-                signs = np.sign(columns.gradient)
-            there = program.loss.columns(logits + signs * reach, program.logit_counts).values
-            assert float(program.mass @ there) <= above
-
-
 UNIT = 2.0**-30
 """A unit so large that the room for rounding can be seen, and all real rounding is far below it."""
 
@@ -641,8 +715,36 @@ def coarse(monkeypatch):
         monkeypatch.setattr(module, "gamma", lambda n: n * UNIT / (1 - n * UNIT))
 
 
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("name", ["plain", "everything", "squares", "bias"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_logits_that_parameters_may_have_are_below_the_upper_bound(name, alone):
+    """Factors are recovered by parameters up to 24 units of each logit's terms: losses there stay below the bound."""
+    rng = np.random.default_rng(12)
+    for _, program in programs(name):
+        for size in (0.3, 3.0, 20.0):
+            factors = moved_factors(program, rng, size)
+            if alone:
+                factors = factors._replace(
+                    left=factors.left[:, :0], right=factors.right[:0], bias=0 * factors.bias, contrast=np.abs(factors.contrast)
+                )
+            logits = program.spread(program.point(factors))
+            columns = program.loss.columns(logits, program.logit_counts)
+            above = loss_above(program, factors, logits, columns.values, columns.gradient)
+            # All terms of a logit at their largest: its own size times the relative error.
+            warm = program.loss.temperature
+            terms = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
+            reach = RECOVERED * UNIT * np.vstack([warm[:, None] * terms, warm * (np.diag(terms) + np.abs(factors.contrast))])
+            signs = np.ones_like(reach)
+            signs[-1] = -1.0
+            if not program.loss.shift_invariant:
+                signs = np.sign(columns.gradient)
+            there = float(program.mass @ program.loss.columns(logits + signs * reach, program.logit_counts).values)
+            assert there <= above
+
+
 def widened(program: LogitProgram, slopes: Any) -> Any:
-    """First-order growth, in units, of what `dual_norms` gives: slopes are off by 8 units of themselves (and of two floors).
+    """First-order growth, in units, of what `dual_values` gives: slopes are off by 8 units of themselves (and of two floors).
 
     A class's own slope is a sum of the G others (G + 8 more) or is off by 8 itself; sums and factors of G have 2 G + 16, a
     singular value 4 G + 32, and differences of two slopes 2 (block sums 4) of their sizes.

@@ -443,6 +443,15 @@ def test_branches_that_hold_nothing():
     assert (alive.columns.classes, alive.columns.largest) == (5, 5.0)
 
 
+def test_branches_with_little_loss_to_spare_live():
+    """Five classes and ``upper`` = 0.05: the cap on one column's loss is 0.25, and large spectra stay below ``upper``."""
+    branch = whole(5, 6.0, 8.0, upper=0.05, price=np.zeros_like)
+    assert branch.columns.loss == pytest.approx(0.25)
+    assert not branch.dead
+    spent = whole(5, 6.0, 8.0, upper=0.05, price=lambda t: np.minimum(t, 0.05))
+    assert spent.dead
+
+
 def test_which_part_of_a_branch_is_wide():
     branch = whole(5, 4.0, 5.0)
     for x, y, expected in ((0.8, 0.1, True), (0.1, 0.8, True), (0.6, 0.6, False)):
