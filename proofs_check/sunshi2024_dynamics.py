@@ -46,7 +46,7 @@ def problem(p: Free) -> ufm.Problem:
 
 
 class Dynamics(Theorem):
-    r"""Gradient descent on W, A, h of a linear DEQ ends at the certified optimum on either side of R0, except in a band below it.
+    r"""Gradient descent on W, A, h of a linear DEQ ends at the certified optimum on both sides of R0, except in a band below.
 
     *Measured.* Value, geometry of W and minority collapse of the end are those of the certified optimum: on balanced classes,
     where the minority has collapsed at the optimum (``R >= R0``), and far enough below R0; with decay, where

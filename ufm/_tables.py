@@ -27,7 +27,18 @@ def rich_table(title: str, rows: Rows) -> Table:
 
 
 def plain_table(title: str, rows: Rows, width: int = 80) -> str:
-    """The rows as text, without colours, in lines of at most ``width`` characters."""
+    """The rows as text, without colours.
+
+    Parameters
+    ----------
+    title : str
+    rows : pairs of a name and a value
+    width : int, the most characters of a line
+
+    Returns
+    -------
+    str, lines without trailing blanks
+    """
     from rich.console import Console
 
     written = io.StringIO()

@@ -51,6 +51,15 @@ def from_convention(
     weight, features, bias : float, the paper's ``lw, lh, lb``
     counts : class sizes; needed where the convention depends on N or K
 
+    Returns
+    -------
+    WeightDecay
+
+    Raises
+    ------
+    InputError
+        An unknown convention, one that needs class sizes without them, a bias under "fang", or decay that is not positive.
+
     Examples
     --------
     >>> from_convention("sum-full", 0.5, 0.5, counts=[10, 10])
@@ -66,8 +75,26 @@ def from_convention(
 def to_convention(
     convention: str, decay: WeightDecay, *, counts: ClassCounts | Iterable[int] | None = None
 ) -> tuple[float, float, float | None]:
-    """``(lw, lh, lb)`` of a decay as another convention writes them: the inverse of `from_convention`.
+    """A decay as another convention writes it: the inverse of `from_convention`.
 
+    Parameters
+    ----------
+    convention : one of `CONVENTIONS`
+    decay : WeightDecay
+    counts : class sizes; needed where the convention depends on N or K
+
+    Returns
+    -------
+    (lw, lh, lb) : float, float, float or None
+
+    Raises
+    ------
+    InputError
+        An unknown convention, one that needs class sizes without them, or decay per class where the convention has it per
+        sample (and the reverse).
+
+    Examples
+    --------
     >>> to_convention("mean-full", WeightDecay(0.5, 0.25))
     (0.25, 0.125, None)
     """

@@ -1,6 +1,6 @@
 r"""Critical points of the factored objective: where gradient descent can end.
 
-``f(W, H) = (1/N) sum_i l(W h_i) + lw/2 |W|^2 + lh/2 |H|^2`` with free features. For a convex loss, under decay and without bias,
+``f(W, H) = (1/N) sum_i l(W h_i) + lw/2 |W|^2 + lh/2 |H|^2`` with free features. For a convex loss, under decay, without bias,
 every critical point is a global minimiser or a strict saddle if d >= K (cross-entropy, any class sizes; d > K for other convex
 losses): docs/theory, Proposition 8.7; Zhu et al. (arXiv 2105.02375; locator unknown) for balanced cross-entropy, d > K. For
 smaller widths nothing is known in general.

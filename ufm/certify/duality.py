@@ -88,7 +88,19 @@ def zero_bound(program: LogitProgram) -> tuple[float, Floats]:
 
 
 def bound_at(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float, Floats] | None:
-    """The bound at these slopes, scaled into the domain (docs/theory, Proposition 2.3); None where they prove nothing."""
+    """The bound at these slopes, scaled into the domain (docs/theory, Proposition 2.3).
+
+    Parameters
+    ----------
+    program : LogitProgram
+    slopes : (G + 1, G) float64, as for `dual_bound`
+    upper : float, an upper bound on the optimum (used where the penalty is not convex)
+
+    Returns
+    -------
+    (float, (G + 1, G) float64) or None
+        The bound (nats) and the slopes that prove it; None where they prove nothing.
+    """
     moved = np.zeros(program.groups)
     residual = None
     if program.bias_decay is not None:
@@ -135,7 +147,20 @@ def bound_at(program: LogitProgram, slopes: Floats, upper: float) -> tuple[float
 
 
 def dual_value(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[float, float]:
-    """``sum pi d`` at these slopes, and what rounding (and moving rows of slopes by ``moved`` (G,)) can take off."""
+    """``sum pi d`` at these slopes, and what rounding can take off.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    slopes : (G + 1, G) float64, as for `dual_bound`
+    moved : (G,) float64 or None
+        How far the exact slopes may lie from these, row by row; None for not at all.
+
+    Returns
+    -------
+    float, float
+        The sum (nats), and a bound >= 0 on its error.
+    """
     loss, others = program.loss, program.logit_counts
     if loss.encloses:
         values = loss.below(slopes, others)
@@ -153,9 +178,18 @@ def dual_value(program: LogitProgram, slopes: Floats, moved: Floats | None = Non
 
 
 def fall_by_moving(program: LogitProgram, slopes: Floats, moved: Floats) -> Floats:
-    """(G,) bound on how far d falls when slopes of row g move by at most ``moved[g]``; inf near the edge of the domain.
+    """Bound on how far d falls when slopes move (docs/theory, Proposition 2.11).
 
-    See docs/theory, Proposition 2.11.
+    Parameters
+    ----------
+    program : LogitProgram
+    slopes : (G + 1, G) float64, as for `dual_bound`
+    moved : (G,) float64, the most by which slopes of each row move
+
+    Returns
+    -------
+    (G,) float64
+        One bound for each column; inf near the edge of the domain.
     """
     loss, others = program.loss, program.logit_counts
     if loss.quadratic:
@@ -289,7 +323,19 @@ def bias_residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats
 
 
 def balanced_slopes(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats | None:
-    """Slopes with ``Delta Y pi = 0`` up to rounding (docs/theory, Proposition 2.4), or None if the shift leaves the domain."""
+    """Slopes with ``Delta Y pi = 0`` up to rounding (docs/theory, Proposition 2.4).
+
+    Parameters
+    ----------
+    program : LogitProgram
+    slopes : (G + 1, G) float64, as for `dual_bound`
+    residual : (G,) float64, ``Delta Y pi`` at these slopes
+
+    Returns
+    -------
+    (G + 1, G) float64 or None
+        None if the shift leaves the domain.
+    """
     total = float(program.mass.sum())
     shift = residual / (program.loss.temperature * total)
     shifted = slopes.copy()

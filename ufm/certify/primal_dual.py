@@ -121,7 +121,20 @@ def inside(program: LogitProgram, factors: Factors) -> Factors:
 
 
 def loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: Floats, gradient: Floats) -> float:
-    """Upper bound on the mean loss at the factors' logits, and at those of parameters recovered from them."""
+    """Upper bound on the mean loss at the factors' logits, and at those of parameters recovered from them.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    factors : Factors
+    logits : (G + 1, G) float64, those of the factors, as `LogitProgram.spread` lays them out
+    values : (G,) float64, the loss of each column
+    gradient : (G + 1, G) float64, its derivatives by the logits
+
+    Returns
+    -------
+    float, in nats
+    """
     terms = len(factors.right) + RECOVERED
     warm = program.loss.temperature
     bias = np.abs(factors.bias)[:, None]

@@ -25,6 +25,11 @@ def simplex_etf(n_classes: int, dim: int | None = None, rng: np.random.Generator
     -------
     (K, dim) float64
 
+    Raises
+    ------
+    InputError
+        Fewer than two classes, or fewer than K - 1 dimensions.
+
     Examples
     --------
     >>> frame = simplex_etf(4, 5)
@@ -45,6 +50,24 @@ def simplex_etf(n_classes: int, dim: int | None = None, rng: np.random.Generator
 def orthogonal_frame(n_classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
     """Orthonormal rows.
 
+    Parameters
+    ----------
+    n_classes : int >= 1
+    dim : int >= K, default K
+    rng : numpy Generator or None
+        Where given, the frame is rotated at random.
+
+    Returns
+    -------
+    (K, dim) float64
+
+    Raises
+    ------
+    InputError
+        Fewer than K dimensions.
+
+    Examples
+    --------
     >>> orthogonal_frame(2, 3).shape
     (2, 3)
     """

@@ -28,7 +28,19 @@ def written(matrix: Floats) -> BlockMatrix:
 
 
 def block_gram(core: Floats, contrast: Floats, multiplicity: Floats, runs: tuple[tuple[int, int], ...]) -> BlockMatrix:
-    """Block matrix with block means ``core`` and centred projectors times ``contrast``."""
+    """Block matrix from its action on group means and on contrasts within groups.
+
+    Parameters
+    ----------
+    core : (G, G) float64, means of the blocks
+    contrast : (G,) float64, factors of the centred projectors on the diagonal blocks
+    multiplicity : (G,) float64, classes of each group
+    runs : ``(group, classes)`` in class order
+
+    Returns
+    -------
+    BlockMatrix, (K, K)
+    """
     within = contrast / multiplicity
     other = core - np.diag(within)
     return BlockMatrix(np.diag(core) + contrast - within, other, runs)
@@ -55,7 +67,18 @@ def to_simplex(matrix: BlockMatrix) -> float | None:
 
 
 def duality(weight: BlockMatrix, means: BlockMatrix, product: BlockMatrix) -> float | None:
-    """``||W/||W|| - Hc'/||Hc|| ||_F = sqrt(2 - 2 tr(W Hc) / (||W|| ||Hc||))``."""
+    """``||W/||W|| - Hc'/||Hc|| ||_F = sqrt(2 - 2 tr(W Hc) / (||W|| ||Hc||))``.
+
+    Parameters
+    ----------
+    weight, means : BlockMatrix, Gram matrices (K, K) of the rows of W and of the centred class means
+    product : BlockMatrix, ``W Hc`` (K, K)
+
+    Returns
+    -------
+    float or None
+        In [0, 2]; None where W or Hc is zero.
+    """
     sizes = float(weight.multiplicity @ weight.own) * float(means.multiplicity @ means.own)
     if not sizes > 0:
         return None
@@ -72,7 +95,10 @@ def equinorm(gram: BlockMatrix) -> float | None:
 
 
 def pairs(gram: BlockMatrix, sizes: Floats) -> dict[str, float | None]:
-    """Mean cosines within and between the largest and the smallest classes, and the ratio of their norms; None: undefined."""
+    """Mean cosines within and between the largest and the smallest classes, and the ratio of their norms; None: undefined.
+
+    ``gram`` is the Gram matrix of K vectors in G groups, ``sizes`` (G,) the class sizes of the groups.
+    """
     norms = np.sqrt(np.maximum(gram.own, 0.0))
     tiny = 1e-12 * norms.max(initial=0.0)
     counted = gram.pairs()

@@ -90,7 +90,7 @@ class WeightDecay:
         return sqrt(product) if 1e-280 < product < 1e280 else sqrt(self.weight) * sqrt(self.features)
 
     def column_scale(self, sizes: Floats) -> Floats:
-        """``sqrt(n_k)``, or 1 for decay per class."""
+        """(n,) float64 for class sizes of shape (n,): ``sqrt(n_k)``, or 1 for decay per class."""
         return np.ones(len(sizes)) if self.per_class else np.sqrt(sizes)
 
     def balance(self) -> float:
@@ -169,7 +169,13 @@ class NormBudget:
         return radius
 
     def check_logit(self, logit: float) -> None:
-        """Refuse budgets that let logits grow beyond `LARGEST_LOGIT`."""
+        """Refuse budgets that let logits grow beyond `LARGEST_LOGIT`.
+
+        Raises
+        ------
+        InputError
+            They do.
+        """
         if not logit <= LARGEST_LOGIT:
             raise InputError(
                 f"{self} lets logits grow to {logit:.3g} with this head, beyond what float64 arithmetic can certify "
@@ -177,7 +183,7 @@ class NormBudget:
             )
 
     def column_scale(self, sizes: Floats) -> Floats:
-        """1: a budget counts every class once, whatever its size."""
+        """(n,) ones for class sizes of shape (n,): a budget counts every class once, whatever its size."""
         return np.ones(len(sizes))
 
     def balance(self) -> float:

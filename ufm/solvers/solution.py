@@ -50,8 +50,8 @@ class Status(Ending):
     """What is certified about a solution, as a word; ``status.message`` is the sentence.
 
     ``ZERO``: under plain cross-entropy without bias and decay per sample, zero logits are optimal if and only if
-    ``||(I - 11'/K) D^{1/2}||_2 <= N mu_eff`` with ``D = diag(n_k)``. The norm is ``sqrt(n_max)`` if two classes have the largest
-    size, and smaller if one has (docs/theory, Proposition 7.3).
+    ``||(I - 11'/K) D^{1/2}||_2 <= N mu_eff`` with ``D = diag(n_k)``. The norm is ``sqrt(n_max)`` if two classes have the
+    largest size, and smaller if one has (docs/theory, Proposition 7.3).
 
     Examples
     --------
@@ -63,8 +63,8 @@ class Status(Ending):
     ZERO = (
         "zero",
         "certified optimal, and the optimum is zero: the decay outweighs the data "
-        "(for plain cross-entropy without bias and decay per sample: N mu >= ||(I - 11'/K) D^{1/2}||_2 with the class sizes on the "
-        "diagonal of D, which is sqrt(n_max) where two classes have that size); lower the decay to see any geometry",
+        "(for plain cross-entropy without bias and decay per sample: N mu >= ||(I - 11'/K) D^{1/2}||_2 with the class sizes on "
+        "the diagonal of D, which is sqrt(n_max) where two classes have that size); lower the decay to see any geometry",
     )
     OPEN = (
         "open",

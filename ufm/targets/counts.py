@@ -56,6 +56,13 @@ class ClassCounts:
     def of(cls, sizes: Iterable[int] | ClassCounts) -> ClassCounts:
         """Class sizes from any list, in class order.
 
+        Raises
+        ------
+        InputError
+            No list of whole numbers in ``1 .. 2**53``, or fewer than two.
+
+        Examples
+        --------
         >>> ClassCounts.of([5, 5, 2]).runs
         ((5, 2), (2, 1))
         """
@@ -69,6 +76,13 @@ class ClassCounts:
     def parse(cls, text: str) -> ClassCounts:
         """Class sizes from ``"a*b,..."`` (b classes of a samples each; ``*b`` may be left out).
 
+        Raises
+        ------
+        InputError
+            Text of another form, a size that is not a whole number in ``1 .. 2**53``, or fewer than two classes.
+
+        Examples
+        --------
         >>> ClassCounts.parse("1e3*2,7").runs
         ((1000, 2), (7, 1))
         """
@@ -134,8 +148,24 @@ def balanced(n_classes: int, size: int) -> ClassCounts:
 
 
 def step_imbalanced(*, majority: int, minority: int, n_majority: int, n_minority: int) -> ClassCounts:
-    """Step imbalance: ``majority`` classes of ``n_majority`` samples, then ``minority`` of ``n_minority``.
+    """Step imbalance: two sizes of classes, the large ones first.
 
+    Parameters
+    ----------
+    majority, minority : int >= 1, how many large and how many small classes there are
+    n_majority, n_minority : int >= 1, samples of each large and of each small class
+
+    Returns
+    -------
+    ClassCounts
+
+    Raises
+    ------
+    InputError
+        A number that is not whole or not in ``1 .. 2**53``.
+
+    Examples
+    --------
     >>> str(step_imbalanced(majority=5, minority=5, n_majority=100, n_minority=10))
     '100*5,10*5'
     """
@@ -143,8 +173,25 @@ def step_imbalanced(*, majority: int, minority: int, n_majority: int, n_minority
 
 
 def long_tailed(n_classes: int, *, largest: int, ratio: float) -> ClassCounts:
-    """Sizes that fall geometrically from ``largest`` to ``largest / ratio``, rounded to whole samples.
+    """Sizes that fall geometrically, rounded to whole samples.
 
+    Parameters
+    ----------
+    n_classes : int in ``2 .. 10**6``
+    largest : int, samples of the first class
+    ratio : float in ``[1, largest]``, the first size over the last
+
+    Returns
+    -------
+    ClassCounts
+
+    Raises
+    ------
+    InputError
+        A tail that is too long, or a ratio that leaves the last class without a sample.
+
+    Examples
+    --------
     >>> list(long_tailed(3, largest=100, ratio=100))
     [100, 10, 1]
     """

@@ -1,8 +1,8 @@
 r"""Heads that are not convex: where collapsed and separated minority classes have the same value, often with a jump.
 
 Theory (docs/theory, Propositions 7.8, 7.9): while ``sqrt(n_B) > N phi'(0)`` no collapsed point is a local minimum, and where
-``sqrt(n_B) <= N min phi'`` every global minimiser has collapsed (``min phi'`` is ``mu (1 - contraction)`` for an equilibrium with
-decay). Between these two ratios the threshold is that of the best solutions found.
+``sqrt(n_B) <= N min phi'`` every global minimiser has collapsed (``min phi'`` is ``mu (1 - contraction)`` for an equilibrium
+with decay). Between these two ratios the threshold is that of the best solutions found.
 
 *Continuous.* If the penalty has a finite slope ``phi'(0)`` and nothing separated is better just above the ratio at which
 ``sqrt(n_B) = N phi'(0)``, that ratio is returned, in closed form.
@@ -146,7 +146,7 @@ class Family:
         )
 
     def first(self) -> float:
-        """Ratio below which no collapsed point is a local minimum; 0 if ``phi'(0)`` is infinite (docs/theory, Proposition 7.8)."""
+        """Ratio below which no collapsed point is a local minimum (docs/theory, Proposition 7.8); 0 for infinite ``phi'(0)``."""
         return 0.0 if self.steep else self.balanced(float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]))
 
     @property

@@ -68,7 +68,7 @@ class Setting:
     residual: ResidualNormBound
 
     def phi(self, sigma: Floats | float) -> Floats:
-        """Price of singular values of Z; zero, a valid bound, where it is not a number."""
+        """Price of an array of singular values of Z, elementwise; zero, a valid bound, where it is not a number."""
         price = self.price(self.scale * np.asarray(sigma, dtype=np.float64))
         return np.nan_to_num(price, nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -117,7 +117,10 @@ class Branch:
         self.lower = self.setting.upper if self.dead else float(self.value[self.lowest])
 
     def base(self, cells: Floats) -> Floats:
-        """Bound without cuts: the price at the lower corner, the loss by trace and residual norm at the upper one."""
+        """Bound without cuts: the price at the lower corner, the loss by trace and residual norm at the upper one.
+
+        ``cells`` is (5, m), as the attribute; the result is (m,), in nats.
+        """
         setting, classes = self.setting, self.setting.classes
         n, x1, x2, y1, y2 = cells
         rest = n * x2 + y2
@@ -126,14 +129,24 @@ class Branch:
         return np.fmax(price + np.fmax(trace, setting.residual(rest)), 0.0)
 
     def share(self, low: Floats | float, high: Floats | float, multipliers: Multipliers) -> Floats:
-        """Lower bound on f over intervals."""
+        """Lower bound on f over intervals (docs/theory, Proposition 6.8).
+
+        Parameters
+        ----------
+        low, high : scalars or (m,) float64, ends of the intervals
+        multipliers : Multipliers
+
+        Returns
+        -------
+        (m,) float64, or a scalar for two scalars, in nats
+        """
         slope, square = multipliers.slope / self.setting.classes, multipliers.square / self.setting.classes
         at_low = self.setting.phi(low) - slope * low + square * low * low
         at_high = self.setting.phi(high) - slope * high + square * high * high
         return np.minimum(at_low, at_high) - max(square, 0.0) * (high - low) ** 2 / 4.0
 
     def cut_value(self, cells: Floats, cut: Cut) -> Floats:
-        """(m,) lower bound on F in each cell by one cut (docs/theory, Proposition 6.8)."""
+        """(m,) lower bound on F in each of the (5, m) cells by one cut (docs/theory, Proposition 6.8)."""
         n, x1, x2, y1, y2 = cells
         first = cut.constant + self.share(self.b1, self.b2, cut.multipliers)
         return first + n * self.share(x1, x2, cut.multipliers) + self.share(y1, y2, cut.multipliers)
@@ -223,7 +236,18 @@ def first_cells(classes: int, most: float) -> Floats:
 
 
 def samples(branch: Branch, mean: float, square: float) -> Floats:
-    """(p, 2) columns (d, V): a grid, denser near the means ``mean`` of d and ``square`` of q, and earlier minimisers."""
+    """Columns at which the linear program that proposes a cut looks.
+
+    Parameters
+    ----------
+    branch : Branch
+    mean, square : float, means of d and of q, near which the grid is denser
+
+    Returns
+    -------
+    (p, 2) float64
+        Pairs (d, V): the grid, and minimisers found earlier.
+    """
     columns, c = branch.columns, branch.columns.ratio
     low, high = columns.lowest, columns.highest
     wide = np.linspace(low, min(high, max(3 * mean, low + 0.3 * (high - low))), 10)
@@ -310,7 +334,19 @@ def moment_bound(
 
 
 def best_first(setting: Setting, least: float, effort: int) -> float:
-    """Best first over branches of ``least <= sigma_1 <= most``."""
+    """Search over branches of ``least <= sigma_1 <= most``, the one with the lowest bound first.
+
+    Parameters
+    ----------
+    setting : Setting
+    least : float, a lower bound on sigma_1 wherever F is below ``upper``
+    effort : int, how many cuts may be tried
+
+    Returns
+    -------
+    float
+        A lower bound on F, in nats, at most ``upper``; rounding is not yet subtracted.
+    """
     start = max(least, 0.02 * setting.most)
     edges = np.geomspace(start, setting.most, max(1, int(np.ceil(np.log(setting.most / start) / np.log(RATIO)))) + 1)
     edges[0], edges[-1] = least, setting.most

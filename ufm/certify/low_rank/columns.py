@@ -231,9 +231,19 @@ def first_cells(columns: Columns) -> Floats:
 
 
 def cell_bounds(columns: Columns, multipliers: Multipliers, cells: Floats, first: Floats) -> tuple[Floats, Floats]:
-    """(m,) minimum of the tangent plane over each cell, and (m,) value at its centre (inf outside the domain).
+    """Least value of the tangent plane over each cell, and the function's value at its centre.
 
-    ``cells`` is (4, m), and ``first`` (m,) is h at the cells' V1.
+    Parameters
+    ----------
+    columns : Columns
+    multipliers : Multipliers
+    cells : (4, m) float64, rows d1, d2, V1, V2
+    first : (m,) float64, h at the cells' V1
+
+    Returns
+    -------
+    (m,) float64, (m,) float64
+        Lower bounds, and values (inf at centres outside the domain), in nats.
     """
     c, b, square = columns.ratio, columns.largest, multipliers.square
     low, high, least, most = cells
@@ -256,7 +266,7 @@ def cell_bounds(columns: Columns, multipliers: Multipliers, cells: Floats, first
 
 
 def quartered(cells: Floats, spread: bool) -> Floats:
-    """Cells halved in d and, if ``spread``, in V."""
+    """The (4, m) cells halved in d and, if ``spread``, in V: an array of (4, 2 m) or (4, 4 m)."""
     low, high, least, most = cells
     own, middle = 0.5 * (low + high), 0.5 * (least + most)
     rows = ((least, middle), (middle, most)) if spread else ((least, most),)

@@ -201,6 +201,11 @@ def scalars_lower(problem: ExactProblem) -> Lower:
     """Squared error without bias at equal curvature: ``sum_k min_s c (s - t_k)^2 / 2 + phi(s)``.
 
     See docs/theory, Proposition 2.6.
+
+    Raises
+    ------
+    InputError
+        The problem does not split into scalars, so its certificate needs slopes.
     """
     charge, groups = problem.charge, len(problem.m)
     curvatures = {problem.share[g] / problem.scale_squared[g] for g in range(groups)}
@@ -217,6 +222,16 @@ def scalar_lower(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
     """Lower bound on ``min_s curvature (s - target)^2 / 2 + phi(s)``, which is concave up to a turn and convex after it.
 
     See docs/theory, Proposition 2.7.
+
+    Parameters
+    ----------
+    charge : Power or Minimax, phi
+    curvature, target : arb, both positive
+
+    Returns
+    -------
+    arb
+        Its lower end is a bound.
     """
 
     def value(s: arb) -> arb:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.deq.bounds import lengths
-from ufm.deq.fixed_point.base import Method, whole
+from ufm.deq.fixed_point.base import Memory, Method, whole
 from ufm.deq.maps.base import BatchMap, Mask, Rows
 from ufm.errors import InputError
 
@@ -51,7 +51,7 @@ class Broyden(Method):
         return Inverse(self, z)
 
 
-class Inverse:
+class Inverse(Memory):
     """The updates (u_i, v_i), the point from which the last step was taken, and that step."""
 
     jacobians = 0

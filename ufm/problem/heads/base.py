@@ -385,7 +385,7 @@ class Head(ABC):
 
     @property
     def exact_gain(self) -> Fraction | None:
-        """Factor by which the head enlarges features; None unless its penalty is that of the explicit head at ``sigma / gain``."""
+        """Factor by which the head enlarges features; None unless its penalty is the explicit head's at ``sigma / gain``."""
         return None
 
     @property
