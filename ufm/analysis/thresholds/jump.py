@@ -1,8 +1,8 @@
 r"""Heads that are not convex: where collapsed and separated minority classes have the same value, often with a jump.
 
 Theory (docs/theory, Propositions 7.8, 7.9): while ``sqrt(n_B) > N phi'(0)`` no collapsed point is a local minimum, and where
-``sqrt(n_B) <= N min phi'`` every global minimiser has collapsed (``min phi'`` is ``mu (1 - contraction)`` for an equilibrium with
-decay). Between these two ratios the threshold is that of the best solutions found.
+``sqrt(n_B) <= N min phi'`` every global minimiser has collapsed (``min phi'`` is ``mu (1 - contraction)`` for an equilibrium
+with decay). Between these two ratios the threshold is that of the best solutions found.
 
 *Continuous.* If the penalty has a finite slope ``phi'(0)`` and nothing separated is better just above the ratio at which
 ``sqrt(n_B) = N phi'(0)``, that ratio is returned, in closed form.
@@ -145,7 +145,10 @@ class Family:
         )
 
     def first(self) -> float:
-        """Ratio below which no collapsed point is a local minimum; 0 if ``phi'(0)`` is infinite (docs/theory, Proposition 7.8)."""
+        """Ratio below which no collapsed point is a local minimum; 0 if ``phi'(0)`` is infinite.
+
+        See docs/theory, Proposition 7.8.
+        """
         slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])
         # That of several linear layers has an infinite slope at zero.
         return self.balanced(slope) if slope < 1e50 else 0.0
