@@ -62,9 +62,9 @@ class FrobeniusBudgetOnA(Theorem):
     K = 10, c = sqrt 5: the pair code wins from an E_A between 0.2 and 0.24, within the range E_A < 1 of the model.
 
     The cost of logits Z is exactly ``||Z||_* - sqrt(E_A) ||Z||_F``, for every Z (docs/theory, Proposition 5.6). So
-    ``log(1 + (K-1) exp(-a))`` at ``a = K c / ((K-1) (1 - sqrt(E_A/(K-1))))`` is the least loss of *every* ETF, and given W, A,
-    H of pair code type go below it: with a Frobenius budget on the equilibrium map "the DEQ's optimum is an ETF" is false. The
-    tangent inequality that is checked at each instance is a second argument that equal a_i cost the ETF least.
+    ``log(1 + (K-1) exp(-a))`` at ``a = K c / ((K-1) (1 - sqrt(E_A/(K-1))))`` is the least loss of *every* ETF, and explicit
+    W, A, H of pair code type go below it: with a Frobenius budget on the equilibrium map "the DEQ's optimum is an ETF" is
+    false. The tangent inequality that is checked at each instance is a second argument that equal a_i cost the ETF least.
     """
 
     id = "D5"

@@ -46,22 +46,23 @@ def problem(p: Free) -> ufm.Problem:
 
 
 class Dynamics(Theorem):
-    r"""Gradient descent on W, A, h of a linear DEQ ends at the certified optimum on both sides of R0, except in a band below.
+    r"""Gradient descent on W, A, h of a linear DEQ finds the certified optimum on either side of R0, except in a band below it.
 
     *Measured.* Value, geometry of W and minority collapse of the end are those of the certified optimum: on balanced classes,
     where the minority has collapsed at the optimum (``R >= R0``), and far enough below R0; with decay, where
     ``sqrt(n_B) > N mu (1 + rho)``.
 
-    *Proved, about the band* ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``. Let directions be dead, ``W = H = 0`` along them,
-    and let A act on them as a block D, ``||D||_2 <= rho``. The objective does not depend on D, and gradient descent leaves the
-    directions dead and D fixed (docs/theory, Proposition 9.1). Such points have no negative curvature along the dead directions
-    iff ``g ||(I - D)^{-1}||_2 <= mu sqrt(n)``, with ``mu = sqrt(lambda_W lambda_H)`` and g the slope of the loss along a
-    logit of a class of n samples (Proposition 9.2). For the best collapsed logits in the band this holds iff D is too small,
-    ``sigma_min(I - D) >= sqrt(n_B) / (N mu)``. Where the inequality is strict, the points are local minima (not strict ones)
-    above the optimum if the collapsed logits are a local minimum among matrices of their rank, and are no local minima if the
-    collapsed logits are not (Propositions 9.3, 9.4). The condition holds near the end of the band next to R0 if the logits keep
-    their rank there, and here, at rho = 0.3, at all ratios computed in the band; it does not hold everywhere: it fails at
-    rho = 0.8, K_A = 2, K_B = 3, n_B = 10, decay 1e-2, R = 10.
+    *Proved, about the band* ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``. Let directions be dead, ``W = H = 0`` along
+    them, and let A act on them as a block D, ``||D||_2 <= rho``. The objective does not depend on D, and gradient descent
+    leaves the directions dead and D fixed (docs/theory, Proposition 9.1). Such points have no negative curvature along the
+    dead directions iff ``g ||(I - D)^{-1}||_2 <= mu sqrt(n)``, with ``mu = sqrt(lambda_W lambda_H)`` and g the slope of the
+    loss along a logit of a class of n samples (Proposition 9.2). For the best collapsed logits in the band this holds iff
+    ``sigma_min(I - D) >= sqrt(n_B) / (N mu)``, that is, if D is too small. Where the inequality is strict, the points are
+    local minima (not strict ones) above the optimum if A is ``rho I`` on the other directions and the collapsed logits are a
+    local minimum among matrices of their rank, and are no local minima if the collapsed logits are not (Propositions 9.3,
+    9.4). The condition holds near the end of the band next to R0 if the logits keep their rank there, and here, at rho = 0.3,
+    at all ratios computed in the band; it does not hold everywhere: it fails at rho = 0.8, K_A = 2, K_B = 3, n_B = 10, decay
+    1e-2, R = 10.
 
     *Measured, in the band.* From A near 0 the descent ends above the optimum about where the explicit network collapses,
     ``sqrt(n_B) < N mu`` (here at R = 18, from every start tried); nearer to the lower end of the band in R most starts still

@@ -1,9 +1,9 @@
 r"""Critical points of the factored objective: where gradient descent can end.
 
-``f(W, H) = (1/N) sum_i l(W h_i) + lw/2 |W|^2 + lh/2 |H|^2`` with free features. For a convex loss, under decay, without bias,
-every critical point is a global minimiser or a strict saddle if d >= K (cross-entropy, any class sizes; d > K for other convex
-losses): docs/theory, Proposition 8.7; Zhu et al. (arXiv 2105.02375; locator unknown) for balanced cross-entropy, d > K. For
-smaller widths nothing is known in general.
+``f(W, H) = (1/N) sum_i l(W h_i) + lw/2 |W|^2 + lh/2 |H|^2`` with free features. For a convex loss, under decay and without
+bias, every critical point is a global minimiser or a strict saddle if d >= K (cross-entropy, any class sizes; d > K for other
+convex losses): docs/theory, Proposition 8.7; Zhu et al. (arXiv 2105.02375; locator unknown) for balanced cross-entropy, and
+d > K. For smaller widths the same holds at critical points with rank W < d; nothing is known about the others.
 
 A critical point is classified by what can be proved about it here: the certified gap of its value, or the sign of an enclosed
 Rayleigh quotient ``<v, H v> / <v, v>`` of the Hessian. What a classification proves: Proposition 8.8.

@@ -125,7 +125,7 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     if not (isinstance(tolerance, Real) and 0 < tolerance < inf):
         raise InputError(f"tolerance is {tolerance!r}; give a positive contrast in nats such as 1e-6")
     equal = {n: m for m, n in solution.problem.counts.groups if m > 1}
-    reason = _beyond(solution)
+    reason = _why_undecided(solution)
     if reason:
         groups = tuple(GroupCollapse(n, m, "undecided", 0.0, inf) for n, m in equal.items())
         return Collapse("undecided", 0.0, inf, tolerance, reason, groups=groups)
@@ -141,8 +141,8 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     smallest, what = min(sizes), "logit contrast"
     if groups and groups[-1].size == smallest:
         who, lower, upper = f"the smallest classes ({equal[smallest]} of size {smallest})", groups[-1].lower, groups[-1].upper
-    elif (reason := _incomparable(solution)) is not None:
-        return Collapse("undecided", 0.0, inf, tolerance, reason + _others(groups), groups=groups)
+    elif (reason := _why_incomparable(solution)) is not None:
+        return Collapse("undecided", 0.0, inf, tolerance, reason + _collapsed_clause(groups), groups=groups)
     else:
         second = min(n for n in sizes if n > smallest)
         who = f"the two smallest classes (sizes {smallest} and {second})"
@@ -150,13 +150,14 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
         lower, upper = _margins(proved, sizes.index(smallest), sizes.index(second))
     verdict = verdict_between(lower, upper, tolerance)
     if verdict == "no":
-        reason = f"{who} differ: their {what} is at least {lower:.3g}" + _others(groups)
+        reason = f"{who} differ: their {what} is at least {lower:.3g}" + _collapsed_clause(groups)
     elif verdict == "yes":
         reason = f"{who} share one classifier: their {what} is at most {upper:.3g}"
     else:
         gap = solution.certificate.gap
-        reason = f"the gap {gap:.1e} leaves {who} a {what} between {lower:.3g} and {upper:.3g}; reduce the gap" + _others(
-            groups
+        reason = (
+            f"the gap {gap:.1e} leaves {who} a {what} between {lower:.3g} and {upper:.3g}; reduce the gap"
+            + _collapsed_clause(groups)
         )
     return Collapse(verdict, lower, upper, tolerance, reason, groups=groups)
 
@@ -177,18 +178,18 @@ def verdict_between(lower: float, upper: float, tolerance: float) -> str:
     return "no" if lower > 0 else "yes" if -tolerance <= lower and upper <= tolerance else "undecided"
 
 
-def _others(groups: tuple[GroupCollapse, ...]) -> str:
+def _collapsed_clause(groups: tuple[GroupCollapse, ...]) -> str:
     """A clause for `reason` about the groups that have collapsed; "" where there is none."""
-    told = [
+    clauses = [
         f"; the {g.classes} classes of size {g.size} have collapsed: their contrast is between {g.lower:.3g} and {g.upper:.3g}"
         for g in groups
         if g.verdict == "yes"
     ]
-    more = f"; so have {len(told) - 2} other groups" if len(told) > 2 else ""
-    return "".join(told[:2]) + more
+    more = f"; so have {len(clauses) - 2} other groups" if len(clauses) > 2 else ""
+    return "".join(clauses[:2]) + more
 
 
-def _beyond(solution: Solution) -> str:
+def _why_undecided(solution: Solution) -> str:
     """Why the certified gap says nothing about the optimum's contrasts, or ""."""
     from ufm.solvers.solution import Status
 
@@ -204,7 +205,7 @@ def _beyond(solution: Solution) -> str:
     return ""
 
 
-def _incomparable(solution: Solution) -> str | None:
+def _why_incomparable(solution: Solution) -> str | None:
     """Why the two smallest classes, of different sizes, cannot be compared; None where they can."""
     loss = solution.problem.loss
     if not loss.shift_invariant:

@@ -137,8 +137,8 @@ def _run(method: Solver, problem: Problem, say: Callable[[str], None]) -> Soluti
     """Solve, and report the method, its status, gap and time through ``say``."""
     say(f"{method.name} runs on {problem.counts.classes} classes")
     found = method(problem)
-    told = f"certified relative gap {found.relative_gap:.1e}, {found.stats.seconds:.2f} s"
-    say(f"{found.method} ended: {found.status}, {told}")
+    summary = f"certified relative gap {found.relative_gap:.1e}, {found.stats.seconds:.2f} s"
+    say(f"{found.method} ended: {found.status}, {summary}")
     return found
 
 

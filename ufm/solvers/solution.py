@@ -63,8 +63,8 @@ class Status(Ending):
     ZERO = (
         "zero",
         "certified optimal, and the optimum is zero: the decay outweighs the data "
-        "(for plain cross-entropy without bias and decay per sample: N mu >= ||(I - 11'/K) D^{1/2}||_2 with the class sizes on "
-        "the diagonal of D, which is sqrt(n_max) where two classes have that size); lower the decay to see any geometry",
+        "(plain cross-entropy without bias, decay per sample: N mu >= ||(I - 11'/K) D^{1/2}||_2 with the class sizes on the "
+        "diagonal of D, which is sqrt(n_max) where two classes have that size); lower the decay to see any geometry",
     )
     OPEN = (
         "open",
@@ -233,22 +233,22 @@ class Solution:
             ("value", f"{self.value:.14g}"),
             (f"bounds ({certificate.level})", f"{certificate.lower:.16g} .. {certificate.upper:.16g}"),
             ("gap", f"{certificate.gap:.1e} (relative: {certificate.relative_gap:.1e})"),
-            *self._tried(),
+            *self._candidate_rows(),
             ("status", self.message),
             ("method", self.method + (f" ({self.choice})" if self.choice else "")),
             ("seconds", f"{self.stats.seconds:.3f}"),
         ]
 
-    def _tried(self) -> list[tuple[str, str]]:
+    def _candidate_rows(self) -> list[tuple[str, str]]:
         """Rows of the table about the candidates of a program that is not convex: the best one, and the named codes."""
         if not self.candidates:
             return []
         best = self.candidates[0]
         hits = sum(c.value <= best.value * (1 + NEAR) for c in self.candidates)
-        told = f"rank {best.rank}; {hits} of {len(self.candidates)} candidates within 1e-4 of it"
+        best_found = f"rank {best.rank}; {hits} of {len(self.candidates)} candidates within 1e-4 of it"
         named = [c for c in self.candidates if c.name.endswith(" code")]
         above = [(c.name, f"{c.value:.10g} (rank {c.rank}), {c.value - best.value:.1e} above the best found") for c in named]
-        return [("best found", told), *above]
+        return [("best found", best_found), *above]
 
     def summary(self) -> str:
         """A table in plain text, in lines of at most 80 characters; `ufm.report` adds verdicts and metrics."""

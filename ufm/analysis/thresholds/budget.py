@@ -1,8 +1,8 @@
 r"""Norm budgets: the exact ratio at which the minority collapses, ``R0(K_A, K_B, c)``.
 
 Scale the loss to ``R sum_A CE + sum_B CE`` under ``||Z||_* <= C`` with ``C = K c_eff``, and let ``C*(R)`` be the nuclear norm
-of the optimum at multiplier 1. The minority has collapsed at (R, C) if and only if ``C <= C*(R)`` (docs/theory, Proposition 7.4).
-``C*`` is continuous and strictly increasing from ``C*(1) = 0`` to infinity, so that R0 exists and is the only root of
+of the optimum at multiplier 1. The minority has collapsed at (R, C) if and only if ``C <= C*(R)`` (docs/theory, Proposition
+7.4). ``C*`` is continuous and strictly increasing from ``C*(1) = 0`` to infinity, so that R0 exists and is the only root of
 ``C*(R) = C`` for every budget (Proposition 7.6).
 
 ``C*`` is computed from one angle theta in (0, pi/2) (Proposition 7.5; there ``e_A = eps``, ``w_A = a``, ``w_B = b``), with

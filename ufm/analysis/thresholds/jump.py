@@ -146,13 +146,13 @@ class Family:
         )
 
     def first(self) -> float:
-        """Ratio below which no collapsed point is a local minimum (docs/theory, Proposition 7.8); 0 for infinite ``phi'(0)``."""
-        return 0.0 if self.steep else self.balanced(float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]))
+        """Ratio below which no collapsed point is a local minimum; 0 if ``phi'(0)`` is infinite.
 
-    @property
-    def steep(self) -> bool:
-        """Whether the penalty has an infinite slope at zero, as that of several linear layers."""
-        return float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]) > 1e50
+        See docs/theory, Proposition 7.8.
+        """
+        slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])
+        # That of several linear layers has an infinite slope at zero.
+        return self.balanced(slope) if slope < 1e50 else 0.0
 
     def last(self) -> float | None:
         """Ratio from which every global minimiser has collapsed, or None if none is known (docs/theory, Proposition 7.8)."""

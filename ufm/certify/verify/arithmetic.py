@@ -20,15 +20,15 @@ ZERO = arb(0)
 MAX_EXPONENT = 2200
 """Largest binary exponent of factors: float64 reaches 2**-1074, and a shared exponent lies 53 below the smallest number's."""
 MAX_DIGITS = 1200
-"""Largest number of digits of a whole number: probabilities have at most 900 bits, 1200 more where they balance a free bias."""
+"""Most digits of a whole number: probabilities have at most 900 bits, some 1200 more where they balance a free bias."""
 MAX_RATIONAL = 400
-"""Largest number of digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
+"""Most digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
 MAX_COMMON = 4096
-"""Largest number of bits of a common denominator: float64 above 1e-300 share one of at most 1074."""
+"""Most bits of a common denominator: float64 above 1e-300 share one of at most 1074."""
 MAX_CLAIM = 3000
-"""Largest binary exponent of a bound that a claim can state: `rational` reads at most three digits of a decimal exponent."""
+"""Largest binary exponent of a claimed bound: `rational` reads decimals of at most three digits in the exponent."""
 MAX_WORK = 2 * 10**13
-"""Largest work, multiplications of a matrix product times the bits of both factors: seconds, three times what 400 groups need."""
+"""Most work, multiplications of a matrix product times the bits of both factors: some seconds, thrice what 400 groups need."""
 
 
 @contextmanager

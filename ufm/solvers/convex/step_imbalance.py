@@ -9,8 +9,8 @@ scales s and a charge mu on singular values, the invariant logits are contrasts 
           \text{charge} = \mu \big[(a-1) s_A x_A + (b-1) s_B x_B + r\big], \quad r^2 = (s_A w_A)^2 + (s_B w_B)^2 .
 
 Put ``s_A w_A = r cos(theta)``, ``s_B w_B = r sin(theta)``. Every probability is closed form in theta (Proposition 4.2), and
-theta is the only root of a decreasing function (Proposition 4.3): one scalar for each problem, whatever K and N. Under norm budgets
-mu is the multiplier of ``||Z||_* <= K c``, a second scalar, in which the nuclear norm decreases (Proposition 4.4).
+theta is the only root of a decreasing function (Proposition 4.3): one scalar for each problem, whatever K and N. Under norm
+budgets mu is the multiplier of ``||Z||_* <= K c``, a second scalar, in which the nuclear norm decreases (Proposition 4.4).
 
 The lower bound is the entropy dual at these probabilities, scaled into the domain; the upper bound is the objective at the
 logits (Proposition 4.5). Neither assumes that the root is exact.
@@ -285,8 +285,8 @@ def _optimum(sides: Sides, log_mu: Floats) -> Columns:
         return found
     level = [side.take(flat).flat(log_mu[flat]) for side in sides]
     for column, other in zip(found, level, strict=True):
-        for values, others in zip(column, other, strict=True):
-            values[flat] = others
+        for values, replaced in zip(column, other, strict=True):
+            values[flat] = replaced
     return found
 
 

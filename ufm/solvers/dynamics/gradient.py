@@ -156,7 +156,7 @@ class _Update:
         self.evaluations += 1
         if options.step is None and options.rule != "adam":
             if not value <= 1.05 * self.lowest and self.kept is not None:
-                # The curvature was underestimated: back to the best point, at rest, with half the step for good.
+                # The curvature was underestimated: return to the best point without momentum, with half the step from now on.
                 self.safety *= 2.0
                 self.memory = []
                 state = at = self.kept

@@ -1,4 +1,7 @@
-"""The model on its sample-level parameters: W (K x d), H (d x N), the head's own arrays, b (docs/theory, Proposition 1.1)."""
+"""The model on its sample-level parameters: W (K x d), H (d x N), the head's own arrays, and b.
+
+Equal samples of a class are optimal: docs/theory, Proposition 1.1.
+"""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Multistart:
 
         with threadpool_limits(limits=1):
             best, factors, candidates, evaluations = self._search(problem)
-            found = _globally(problem, best, factors, self.effort)
+            found = _global_bounds(problem, best, factors, self.effort)
         stats = Stats(len(candidates), evaluations, perf_counter() - start)
         solution = conclude(problem, self.name, best, factors, found, stats, self.tolerance)
         return replace(solution, candidates=tuple(sorted(candidates, key=lambda c: c.value)))
@@ -181,7 +181,7 @@ def _clean(program: LogitProgram, point: Point) -> Factors:
     return program.factors(Point(contrast, point.core, point.bias), (u[:, keep], sigma[keep], vt[keep]))
 
 
-def _globally(problem: Problem, program: LogitProgram, factors: Factors, effort: int) -> Bounds:
+def _global_bounds(problem: Problem, program: LogitProgram, factors: Factors, effort: int) -> Bounds:
     """Bounds on the global optimum: the larger of the lower bounds of the convex relaxation and of `balanced_bound`."""
     found = bounds(program, factors)
     reduced = problem.program()
