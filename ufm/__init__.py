@@ -1,6 +1,6 @@
 """ufm: a laboratory for neural-collapse theory, with a certificate attached to every answer."""
 
-import ufm._interrupts  # noqa: F401  # isort: skip  (first: Ctrl-C is quiet from here on where this is a command)
+import ufm._interrupts  # noqa: F401  # isort: skip  (first: from here on Ctrl-C ends a command without a traceback)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

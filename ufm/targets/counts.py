@@ -13,14 +13,14 @@ from ufm._text import sizes
 from ufm.errors import InputError, brief
 
 MAX_SIZE = 2**53
-"""Class sizes stay exactly representable as float64."""
+"""Largest class size: up to here whole numbers are exact in float64."""
 MAX_TAIL = 1_000_000
-"""Classes of a long tail, whose sizes are listed one by one."""
+"""Most classes of a long-tailed distribution, whose sizes are computed one by one."""
 
 
 @dataclass(frozen=True, repr=False)
 class ClassCounts:
-    """Sizes ``n_k`` of the K classes, run-length encoded so that a million classes cost nothing.
+    """Sizes ``n_k`` of the K classes, run-length encoded: memory does not grow with K.
 
     Parameters
     ----------
@@ -54,8 +54,23 @@ class ClassCounts:
 
     @classmethod
     def of(cls, sizes: Iterable[int] | ClassCounts) -> ClassCounts:
-        """Class sizes from any list, in class order.
+        """Class sizes from any iterable of whole numbers, in class order.
 
+        Parameters
+        ----------
+        sizes : iterable of int, one size per class; a `ClassCounts` is returned as it is
+
+        Returns
+        -------
+        ClassCounts
+
+        Raises
+        ------
+        InputError
+            No iterable, or text; fewer than two classes, or a size that is not a whole number in ``1 .. 2**53``.
+
+        Examples
+        --------
         >>> ClassCounts.of([5, 5, 2]).runs
         ((5, 2), (2, 1))
         """
@@ -69,6 +84,21 @@ class ClassCounts:
     def parse(cls, text: str) -> ClassCounts:
         """Class sizes from ``"a*b,..."`` (b classes of a samples each; ``*b`` may be left out).
 
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        ClassCounts
+
+        Raises
+        ------
+        InputError
+            The text has another form, or a number is not whole or out of range.
+
+        Examples
+        --------
         >>> ClassCounts.parse("1e3*2,7").runs
         ((1000, 2), (7, 1))
         """
@@ -95,7 +125,7 @@ class ClassCounts:
 
     @cached_property
     def groups(self) -> tuple[tuple[int, int], ...]:
-        """``(classes, size)`` of each set of equally large classes, largest size first."""
+        """``(classes, size)`` of each group of equally large classes, largest size first."""
         sizes: dict[int, int] = {}
         for n, c in self.runs:
             sizes[n] = sizes.get(n, 0) + c
@@ -103,13 +133,13 @@ class ClassCounts:
 
     @cached_property
     def group_runs(self) -> tuple[tuple[int, int], ...]:
-        """``(group, classes)`` in class order, with `groups` as the groups."""
+        """``(group, classes)`` of each run of classes, in class order; a group is an index into `groups`."""
         position = {size: g for g, (_, size) in enumerate(self.groups)}
         return tuple((position[n], c) for n, c in self.runs)
 
     @property
     def ratio(self) -> float:
-        """R, the largest size over the smallest."""
+        """Imbalance ratio R: largest class size over smallest."""
         return self.groups[0][1] / self.groups[-1][1]
 
     def __iter__(self) -> Iterator[int]:
@@ -125,7 +155,7 @@ class ClassCounts:
 
 
 def balanced(n_classes: int, size: int) -> ClassCounts:
-    """K classes of equal size.
+    """Equal class sizes: ``n_classes`` classes of ``size`` samples each.
 
     >>> str(balanced(10, 50))
     '50*10'
@@ -134,8 +164,19 @@ def balanced(n_classes: int, size: int) -> ClassCounts:
 
 
 def step_imbalanced(*, majority: int, minority: int, n_majority: int, n_minority: int) -> ClassCounts:
-    """Step imbalance: ``majority`` classes of ``n_majority`` samples, then ``minority`` of ``n_minority``.
+    """Step imbalance: some classes of one size, followed by the others of another size.
 
+    Parameters
+    ----------
+    majority, minority : int, numbers ``K_A`` and ``K_B`` of classes
+    n_majority, n_minority : int, samples per class
+
+    Returns
+    -------
+    ClassCounts
+
+    Examples
+    --------
     >>> str(step_imbalanced(majority=5, minority=5, n_majority=100, n_minority=10))
     '100*5,10*5'
     """
@@ -145,6 +186,23 @@ def step_imbalanced(*, majority: int, minority: int, n_majority: int, n_minority
 def long_tailed(n_classes: int, *, largest: int, ratio: float) -> ClassCounts:
     """Sizes that fall geometrically from ``largest`` to ``largest / ratio``, rounded to whole samples.
 
+    Parameters
+    ----------
+    n_classes : int, K, at most `MAX_TAIL`
+    largest : int, samples of the first class
+    ratio : float in ``1 .. largest``, largest size over smallest, before rounding
+
+    Returns
+    -------
+    ClassCounts
+
+    Raises
+    ------
+    InputError
+        An argument out of its range.
+
+    Examples
+    --------
     >>> list(long_tailed(3, largest=100, ratio=100))
     [100, 10, 1]
     """
