@@ -51,3 +51,36 @@ def test_python_blocks_run_as_pasted(page, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pasted", type("Pasted", (), {"__dict__": session})())
     for number, block in enumerate(blocks, 1):
         exec(compile(block, f"{page}, block {number}", "exec"), session)
+
+
+PAGES = sorted((ROOT / "docs" / "theory").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_theory_names_code_that_exists(page):
+    """Paths in docs/theory are files, and the names in brackets after them stand in these files."""
+    text = page.read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:ufm|proofs_check)/[^`]*)`", text))
+    missing = [path for path in paths if not (ROOT / path).is_file()]
+    for path, names in re.findall(r"`((?:ufm|proofs_check)/[^`]*\.py)` \(((?:`[^`]*`(?:, )?)+)", text):
+        code = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).is_file() else ""
+        parts = [part for name in re.findall(r"`([^`]*)`", names) for part in name.split(".")]
+        missing += [f"{path}: {part}" for part in parts if not re.search(rf"\b(def|class) {part}\b|\b{part}\b.* = ", code)]
+    assert not missing
+
+
+def test_cited_propositions_exist():
+    """Every "Proposition x.y" in the code (also in lists, as in "Propositions 1.2 and 1.3") has an anchor in docs/theory."""
+    anchors = {a for page in PAGES for a in re.findall(r'<a id="prop-(\d+-\d+)"></a>', page.read_text(encoding="utf-8"))}
+    assert anchors
+    number = r"\d+\.\d+"
+    missing = []
+    for folder in ("ufm", "proofs_check", "figures", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            words = " ".join(path.read_text(encoding="utf-8").replace("#", " ").split())
+            for cited in re.findall(
+                rf"(?:Propositions?|docs/theory, Lemma) ({number}(?:(?:, | and |, and | to ){number})*)", words
+            ):
+                numbers = re.findall(number, cited)
+                missing += [f"{path.name}: {n}" for n in numbers if n.replace(".", "-") not in anchors]
+    assert not missing

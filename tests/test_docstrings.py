@@ -48,17 +48,38 @@ def public(path: Path) -> Iterator[Documented]:
     yield from visit(ast.parse(path.read_text(encoding="utf-8")).body, None)
 
 
-def inherited() -> dict[str, str]:
-    """Longest docstring of each method name in the classes of the package: what an override may rest on."""
-    found: dict[str, str] = {}
+def base_names(owner: ast.ClassDef) -> list[str]:
+    """Names of the direct base classes, without modules and type arguments."""
+    return [ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in owner.bases]
+
+
+def known_classes() -> tuple[dict[str, set[str]], dict[tuple[str, str], str]]:
+    """Direct bases of each class name of the package, and the docstrings of its methods by (class, method)."""
+    bases: dict[str, set[str]] = {}
+    texts: dict[tuple[str, str], str] = {}
     for path in SOURCES:
-        for item in public(path):
-            if item.owner is not None and len(item.text) > len(found.get(item.node.name, "")):
-                found[item.node.name] = item.text
-    return found
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                bases.setdefault(node.name, set()).update(base_names(node))
+                for method in node.body:
+                    if isinstance(method, ast.FunctionDef):
+                        key = (node.name, method.name)
+                        texts[key] = texts.get(key, "") + "\n" + (ast.get_docstring(method) or "")
+    return bases, texts
 
 
-INHERITED = inherited()
+BASES, TEXTS = known_classes()
+
+
+def inherited(owner: ast.ClassDef, method: str) -> str:
+    """Docstrings of the methods that a method of this class overrides, in all its base classes."""
+    waiting, seen = base_names(owner), set()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += BASES.get(name, ())
+    return "\n".join(TEXTS.get((name, method), "") for name in sorted(seen))
 
 
 def parameters(node: ast.FunctionDef) -> list[ast.arg]:
@@ -72,9 +93,8 @@ def is_command(node: ast.FunctionDef) -> bool:
 
 
 def described(item: Documented) -> str:
-    """The docstring; of an override, that of the method which it implements where it says more."""
-    derived = item.owner is not None and bool(item.owner.bases)
-    return item.text + ("\n" + INHERITED.get(item.node.name, "") if derived else "")
+    """The docstring, and those of the methods that it overrides."""
+    return item.text if item.owner is None else item.text + "\n" + inherited(item.owner, item.node.name)
 
 
 def told(text: str, name: str) -> str | None:

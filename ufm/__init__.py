@@ -1,6 +1,6 @@
 """ufm: unconstrained-feature models of neural collapse, solved with certified bounds on the optimum."""
 
-import ufm._interrupts  # noqa: F401  # isort: skip  (first: in commands Ctrl-C then ends without a traceback)
+import ufm._interrupts  # noqa: F401  # isort: skip  (first: from here on Ctrl-C ends a command without a traceback)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Array aliases, and checks of arguments that every door needs."""
+"""Array type aliases, and checks of arguments that several modules share."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ufm.errors import InputError, brief
 
 Floats = NDArray[np.float64]
 LEVELS = ("float", "rigorous")
-"""Levels that bounds can have."""
+"""Levels of bounds: float64 arithmetic with its rounding subtracted, or ball arithmetic."""
 
 
 def check_level(level: str) -> str:
-    """The level, if it is one that bounds can have.
+    """Return the level if it is one of `LEVELS`.
 
     Raises
     ------
     InputError
-        It is another.
+        It is not.
     """
     if level not in LEVELS:
         raise InputError(f"level is {brief(level)}; choose 'float' or 'rigorous'")

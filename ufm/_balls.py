@@ -1,4 +1,4 @@
-"""Ball arithmetic: working precision, rationals as balls, and the way back to floats on the safe side."""
+"""Ball arithmetic: working precision, conversion of rationals to balls, and of balls to enclosing floats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from math import inf, nextafter
 from flint import arb, ctx, fmpq
 
 PRECISION = 160
-"""Bits; the independent verifier (`ufm.certify.verify`), which shares no code, states its own."""
+"""Working precision in bits. The independent verifier (`ufm.certify.verify`) shares no code and has a constant of its own."""
 
 
 @contextmanager
@@ -25,12 +25,12 @@ def working_precision() -> Iterator[None]:
 
 
 def ball(value: Fraction) -> arb:
-    """A ball around a rational."""
+    """A ball that contains a rational number."""
     return arb(fmpq(value.numerator, value.denominator))
 
 
 def outward(ball: arb) -> tuple[float, float]:
-    """Floats on both sides of a ball."""
+    """Floats ``(low, high)`` that enclose a ball; infinite where the ball is not finite."""
     if not ball.is_finite():
         return -inf, inf
     with working_precision():

@@ -1,4 +1,4 @@
-"""Files that users name: written whole or not at all, and read no further than is sensible."""
+"""Reading and writing of files that users name: written completely or not at all, read up to a size limit."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from typing import IO, Any
 from ufm.errors import InputError, RunError, brief
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO))
-"""What the system says where not the name of a file but the disk is at fault."""
+"""Error numbers of a full or broken disk, as opposed to a file name that cannot be used."""
 
 
 def reason_of(error: Exception) -> str:
-    """Why the system refused a file, without the file's name."""
+    """The operating system's reason for refusing a file, without the file's name."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def unwritten(message: str, error: Exception) -> InputError | RunError:
-    """What to raise for a file that could not be written: RunError where the disk is full or broken, else InputError.
+    """The exception to raise for a file that could not be written: RunError where the disk is full or broken, else InputError.
 
     Parameters
     ----------
     message : str, a sentence without its remedy
-    error : what the system raised
+    error : the exception that the operating system raised
+
+    Returns
+    -------
+    InputError or RunError
     """
     if isinstance(error, OSError) and error.errno in FULL:
         return RunError(f"{message}: {reason_of(error)}; free space there, and run it again")
@@ -35,7 +39,7 @@ def unwritten(message: str, error: Exception) -> InputError | RunError:
 
 @contextmanager
 def writing(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any], None, None]:
-    """A stream whose content becomes a regular file when the block ends, and nothing where it fails.
+    """A stream whose content becomes a regular file when the block ends; if the block fails, no file is written.
 
     Parameters
     ----------
@@ -72,13 +76,13 @@ def writing(path: str | os.PathLike[str], mode: str = "w") -> Generator[IO[Any],
 
 
 def write_text(path: str | os.PathLike[str], text: str, what: str = "") -> None:
-    """Write a regular file whole or not at all; links are followed, devices and folders refused.
+    """Write a regular file completely or not at all; links are followed, devices and folders refused.
 
     Parameters
     ----------
-    path : the file
-    text : its content, written as UTF-8
-    what : str, what the file is, for a message
+    path : str or Path, the file
+    text : str, its content, written as UTF-8
+    what : str, a name for the kind of file, for messages
 
     Raises
     ------
@@ -93,12 +97,17 @@ def write_text(path: str | os.PathLike[str], text: str, what: str = "") -> None:
 
 
 def exists(path: Path, what: str) -> bool:
-    """Whether there is such a file, or a sentence where the system does not even take its name.
+    """Whether a file or folder of this name exists.
+
+    Parameters
+    ----------
+    path : Path
+    what : str, a name for the kind of file, for messages
 
     Raises
     ------
     InputError
-        A name that is too long or has a zero byte, a folder that may not be entered.
+        A name that the system does not accept (too long, with a zero byte), or a folder that may not be entered.
     """
     try:
         path.stat()
@@ -110,7 +119,18 @@ def exists(path: Path, what: str) -> bool:
 
 
 def read_text(path: str | os.PathLike[str], what: str, most: int, remedy: str) -> str:
-    """The text of a file of at most so many bytes.
+    """The text of a file.
+
+    Parameters
+    ----------
+    path : str or Path, the file
+    what : str, a name for the kind of file, for messages
+    most : int, largest size in bytes
+    remedy : str, advice to the user that ends each message
+
+    Returns
+    -------
+    str
 
     Parameters
     ----------
@@ -126,7 +146,7 @@ def read_text(path: str | os.PathLike[str], what: str, most: int, remedy: str) -
     Raises
     ------
     InputError
-        The file cannot be read, is larger, or is no UTF-8.
+        The file cannot be read, is larger than ``most``, or is not UTF-8.
     """
     try:
         with Path(path).open("rb") as stream:
@@ -142,9 +162,9 @@ def read_text(path: str | os.PathLike[str], what: str, most: int, remedy: str) -
 
 
 def locked(stream: IO[bytes]) -> bool:
-    """Whether this process now holds the only lock on an open file, until the stream is closed; False if another has it.
+    """Try to lock an open file for this process until the stream is closed; return False if another process holds the lock.
 
-    POSIX: ``flock``. Windows: one byte far behind the end of the file, so that others may read and write it.
+    POSIX: ``flock``. Windows: a lock on one byte far behind the end of the file, so that others may read and write the file.
     """
     if os.name == "nt":
         import msvcrt

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: quiet while a command loads, an orderly stop while it runs.
+"""Ctrl-C and SIGTERM: an exit without a traceback while a command loads, an orderly stop while it runs.
 
 Importing this module calls `while_loading`, which does nothing to a process that only uses the package as a library.
 """
@@ -29,7 +29,7 @@ def command() -> str | None:
 
 
 def while_loading(name: str | None = None) -> None:
-    """Until `orderly`, Ctrl-C ends a command at once with one word: imports leave nothing to be cleaned up."""
+    """Until `orderly` is entered, Ctrl-C ends a command at once with one line: during imports nothing needs cleaning up."""
     name = name or command()
     if name is None or current_thread() is not main_thread():
         return
@@ -44,7 +44,7 @@ def while_loading(name: str | None = None) -> None:
 
 @contextmanager
 def orderly() -> Generator[None, None, None]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt; `received` tells which it was. Afterwards both end the process as usual."""
+    """In the block Ctrl-C and SIGTERM raise KeyboardInterrupt (`received` returns which); afterwards both end the process."""
 
     def stop(number: int, _: FrameType | None) -> None:
         _received.append(number)
@@ -62,7 +62,7 @@ def orderly() -> Generator[None, None, None]:
 
 
 def received() -> int:
-    """The signal that stopped this process: SIGINT where none was seen."""
+    """Number of the signal that stopped this process; SIGINT where none was recorded."""
     return _received[0] if _received else signal.SIGINT
 
 

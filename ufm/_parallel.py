@@ -1,4 +1,4 @@
-"""A pool of worker processes that ends with its user: by an exception, a signal, or the death of the parent process."""
+"""A pool of worker processes that ends with its parent process, also after an exception, a signal, or a crash."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 from ufm.errors import InputError, RunError, brief
 
 PER_CORE = 8
-"""Workers for each core of this machine at the most: every one is a process with its own copy of NumPy and SciPy."""
+"""Most workers for each core: every one is a process with its own copy of NumPy and SciPy in memory."""
 
 
 def check_workers(workers: int) -> None:
-    """Refuse a number of worker processes that is none, or that this machine cannot bear.
+    """Refuse a number of worker processes that is not a positive whole number or too large for this machine.
 
     Raises
     ------
@@ -35,8 +35,18 @@ def check_workers(workers: int) -> None:
 
 @contextmanager
 def processes(workers: int) -> Generator[ProcessPoolExecutor, None, None]:
-    """Spawned workers with one BLAS thread each. After an exception (Ctrl-C too) nothing that waits is begun, and what runs is
-    ended: work that can be lost must keep checkpoints. Workers end with this process however it ends, by SIGKILL too.
+    """A pool of spawned worker processes with one BLAS thread each.
+
+    After an exception in the block (Ctrl-C included) waiting tasks are cancelled and running ones are terminated, so long
+    tasks should write checkpoints. Workers end with this process however it ends, also by SIGKILL.
+
+    Parameters
+    ----------
+    workers : int, number of processes, see `check_workers`
+
+    Yields
+    ------
+    ProcessPoolExecutor
 
     Raises
     ------
@@ -47,7 +57,7 @@ def processes(workers: int) -> Generator[ProcessPoolExecutor, None, None]:
         os.environ.setdefault(name, "1")
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    # Only this process has the writing end and nothing is ever written: its end of file is the end of this process.
+    # Only this process holds the writing end, and nothing is written: workers read end-of-file when this process ends.
     reader, writer = context.Pipe(duplex=False)
     pool = _Pool(max_workers=workers, mp_context=context, initializer=_begin, initargs=(reader,))
     try:
@@ -68,12 +78,12 @@ def processes(workers: int) -> Generator[ProcessPoolExecutor, None, None]:
 
 
 class _Pool(ProcessPoolExecutor):
-    """Starts its workers (in `submit`) deaf to Ctrl-C, which reaches the whole group and belongs to the parent."""
+    """Starts its workers (in `submit`) with SIGINT blocked: Ctrl-C is sent to the whole group, and the parent handles it."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C is ignored from `_begin` on
             return super().submit(fn, *args, **kwargs)
-        # A blocked signal stays blocked in what is started, from the first instruction on.
+        # A child process inherits the blocked signal, from its first instruction on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(fn, *args, **kwargs)
@@ -84,13 +94,13 @@ class _Pool(ProcessPoolExecutor):
 
 
 def _begin(parent: Connection) -> None:
-    """In a worker, before its first task."""
+    """Initialise a worker process, before its first task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), name="end with the parent", daemon=True).start()
 
 
 def _watch(parent: Connection) -> None:
-    """End this process as soon as the parent is gone, whatever the main thread is doing."""
+    """End this process as soon as the parent process has ended, whatever the main thread is doing."""
     try:
         parent.recv_bytes()
     except (EOFError, OSError):

@@ -1,7 +1,7 @@
-"""Rounding in float64, as far as bounds need it.
+"""Constants of rounding errors in float64.
 
-Every bound of level ``float`` is a number that was computed in float64, plus an a-priori bound on what rounding can have
-done to it. The constants here are the only assumptions on the machine: basic operations round to nearest, and NumPy's
+A bound of level ``float`` is a number computed in float64 plus an a-priori bound on its rounding error (docs/theory,
+Propositions 2.10 to 2.12). The constants here are assumptions on the machine: basic operations round to nearest, and NumPy's
 elementary functions (exp, log, log1p, power) are wrong by at most four units in the last place, as its own tests demand.
 """
 
@@ -12,7 +12,7 @@ UNIT = 2.0**-53
 ELEMENTARY = 8
 """Relative error of one elementary function, in multiples of `UNIT`."""
 TINY = 1e-300
-"""More than what is lost where numbers underflow."""
+"""Upper bound on the absolute error by underflow."""
 
 
 def gamma(terms: int) -> float:

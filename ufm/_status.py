@@ -1,4 +1,4 @@
-"""How a computation ended: a short word to compare with, and the sentence that says what it means."""
+"""Enumerations of the ways in which a computation can end: a short word for comparisons, and a sentence that explains it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Ending(StrEnum):
-    """Members ``NAME = "word", "sentence"``: each is its word (a str, for comparisons, files and keys) with a `message`.
+    """Enumeration with members ``NAME = "word", "sentence"``: a member equals its word (a str) and has a `message`.
 
     Examples
     --------
@@ -20,7 +20,7 @@ class Ending(StrEnum):
     message: str
 
     def __new__(cls, word: str, sentence: str) -> Any:
-        """A member; the word alone is its value, so that ``Light("green")`` and pickles find it."""
+        """A member whose value is the word alone, so that ``Light("green")`` and unpickling find it."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.message = sentence

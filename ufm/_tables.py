@@ -1,4 +1,4 @@
-"""Tables of two columns, names and values: for terminals, in plain text, in HTML."""
+"""Tables of two columns, names and values, for terminals, as plain text and as HTML."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def rich_table(title: str, rows: Rows) -> Table:
 
 
 def plain_table(title: str, rows: Rows, width: int = 80) -> str:
-    """The rows as text, without colours.
+    """The rows as plain text without colours.
 
     Parameters
     ----------
     title : str
-    rows : pairs of a name and a value
-    width : int, the most characters of a line
+    rows : sequence of (name, value)
+    width : int, most characters per line
 
     Returns
     -------
-    str, lines without trailing blanks
+    str
     """
     from rich.console import Console
 
@@ -48,6 +48,6 @@ def plain_table(title: str, rows: Rows, width: int = 80) -> str:
 
 
 def html_table(title: str, rows: Rows) -> str:
-    """The rows as an HTML table, every text escaped."""
+    """The rows as an HTML table, with all texts escaped."""
     body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
     return f"<table><caption>{escape(title)}</caption><tbody>{body}</tbody></table>"

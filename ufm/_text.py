@@ -1,4 +1,4 @@
-"""What objects say of themselves in one line."""
+"""One-line descriptions of objects, for ``repr`` and messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD, TAIL = 4, 2
 
 
 def options(value: Any) -> str:
-    """A frozen object with those of its options that differ from the defaults; ``repr`` of anything else.
+    """A dataclass object with those of its fields that differ from the defaults; ``repr`` of any other object.
 
     >>> from ufm.problem import WeightDecay
     >>> options(WeightDecay(0.1, 0.2))
@@ -31,7 +31,7 @@ def options(value: Any) -> str:
 
 
 def sizes(counts: ClassCounts) -> str:
-    """Class sizes as SIZE*CLASSES items, the middle left out where there are many.
+    """Class sizes as SIZE*CLASSES items; of many items the middle is left out.
 
     >>> from ufm.problem import ClassCounts
     >>> sizes(ClassCounts.of(range(9, 1, -1)))
@@ -46,10 +46,10 @@ def sizes(counts: ClassCounts) -> str:
 
 
 def classes(counts: ClassCounts) -> str:
-    """``10 classes of sizes 100*5,10*5``."""
+    """Number and sizes of classes, as in ``10 classes of sizes 100*5,10*5``."""
     return f"{counts.classes} classes of sizes {sizes(counts)}"
 
 
 def finite(value: float | None) -> float | None:
-    """A number as JSON has it: None where it is infinite or undefined."""
+    """The number, or None where it is infinite, NaN or None: values that JSON cannot hold."""
     return float(value) if value is not None and isfinite(value) else None

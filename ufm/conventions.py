@@ -1,8 +1,8 @@
-r"""Between the conventions of the literature.
+r"""Conversion between the conventions of the literature.
 
 Everything in this package is stated as the *mean* loss over samples plus half the decays, features penalised sample by
-sample (``mean-half``: Zhu et al. 2021; Hong & Ling 2023, whose ``lambda ||Z D^{1/2}||_*`` has ``lambda = mu``). Papers also
-write
+sample (``mean-half``: Zhu et al. 2021; Hong & Ling 2023, whose ``lambda ||Z D^{1/2}||_*`` has ``lambda = mu``; locators
+unknown). Papers also write
 
 =============  =============================================================  ======================
 name           objective                                                      here
@@ -48,7 +48,7 @@ def from_convention(
     Parameters
     ----------
     convention : one of `CONVENTIONS`
-    weight, features, bias : float, the paper's ``lw, lh, lb``
+    weight, features, bias : float, the paper's ``lw, lh, lb``; bias None is no bias
     counts : class sizes; needed where the convention depends on N or K
 
     Returns
@@ -58,7 +58,7 @@ def from_convention(
     Raises
     ------
     InputError
-        An unknown convention, one that needs class sizes without them, a bias under "fang", or decay that is not positive.
+        An unknown convention, a bias with ``fang``, class sizes missing, or a decay out of range.
 
     Examples
     --------
@@ -75,23 +75,23 @@ def from_convention(
 def to_convention(
     convention: str, decay: WeightDecay, *, counts: ClassCounts | Iterable[int] | None = None
 ) -> tuple[float, float, float | None]:
-    """A decay as another convention writes it: the inverse of `from_convention`.
+    """Parameters of another convention for a decay of this package; `from_convention` is the inverse.
 
     Parameters
     ----------
     convention : one of `CONVENTIONS`
-    decay : WeightDecay
+    decay : WeightDecay, per class for ``fang`` and per sample for the others
     counts : class sizes; needed where the convention depends on N or K
 
     Returns
     -------
-    (lw, lh, lb) : float, float, float or None
+    lw, lh : float
+    lb : float or None
 
     Raises
     ------
     InputError
-        An unknown convention, one that needs class sizes without them, or decay per class where the convention has it per
-        sample (and the reverse).
+        An unknown convention, class sizes missing, or a decay per class where per sample is needed (or the reverse).
 
     Examples
     --------
@@ -106,12 +106,21 @@ def to_convention(
 
 
 def lagrangian(solution: Solution) -> WeightDecay:
-    """Decay per class whose optimum is that of a solved norm-budget problem: its Lagrange multipliers.
+    """Decay per class with the same optimum as a solved norm-budget problem (docs/theory, Propositions 2.4 and 4.4).
+
+    Parameters
+    ----------
+    solution : Solution of a problem with a `NormBudget`
+
+    Returns
+    -------
+    WeightDecay
+        Its ``mu`` is the Lagrange multiplier of the budget at the solution's dual slopes, so as exact as the certificate.
 
     Raises
     ------
     InputError
-        The solution's problem has no norm budget.
+        The solution's problem has no norm budget, or a head whose penalty is not the nuclear norm.
     """
     from ufm.certify.duality import dual_norm
 
@@ -126,12 +135,20 @@ def lagrangian(solution: Solution) -> WeightDecay:
 
 
 def budgets(solution: Solution) -> NormBudget:
-    """Norm budgets that a solved decay-per-class problem uses, and at which its optimum is optimal too.
+    """Norm budgets with the same optimum as a solved problem with decay per class; `lagrangian` is the inverse.
+
+    Parameters
+    ----------
+    solution : Solution of a problem with decay per class and no bias
+
+    Returns
+    -------
+    NormBudget
 
     Raises
     ------
     InputError
-        The decay is not per class, or the solution is zero.
+        The decay is not per class, there is a bias, the solution is zero, or the penalty is not the nuclear norm.
     """
     problem = solution.problem
     decay = problem.regularizer

@@ -1,4 +1,4 @@
-"""Neural-collapse metrics of arrays, and reference frames; knows no solver."""
+"""Neural-collapse metrics of arrays, and reference frames. Independent of problems and solvers."""
 
 from ufm.metrics.frames import orthogonal_frame, seli, simplex_etf
 from ufm.metrics.network import measure

@@ -16,14 +16,19 @@ def simplex_etf(n_classes: int, dim: int | None = None, rng: np.random.Generator
 
     Parameters
     ----------
-    n_classes : int >= 2
-    dim : int >= K - 1, default K - 1
+    n_classes : int >= 2, K
+    dim : int >= K - 1 or None (K - 1)
     rng : numpy Generator or None
-        Where given, the frame is rotated at random.
+        Where given, the frame is rotated by a random orthogonal matrix.
 
     Returns
     -------
-    (K, dim) float64
+    (K, dim) float64, rows of length 1
+
+    Raises
+    ------
+    InputError
+        Fewer than two classes, or a dimension below K - 1.
 
     Raises
     ------
@@ -48,23 +53,23 @@ def simplex_etf(n_classes: int, dim: int | None = None, rng: np.random.Generator
 
 
 def orthogonal_frame(n_classes: int, dim: int | None = None, rng: np.random.Generator | None = None) -> Floats:
-    """Orthonormal rows.
+    """Orthonormal vectors, one for each class.
 
     Parameters
     ----------
-    n_classes : int >= 1
-    dim : int >= K, default K
+    n_classes : int >= 1, K
+    dim : int >= K or None (K)
     rng : numpy Generator or None
-        Where given, the frame is rotated at random.
+        Where given, the frame is rotated by a random orthogonal matrix.
 
     Returns
     -------
-    (K, dim) float64
+    (K, dim) float64, rows of length 1
 
     Raises
     ------
     InputError
-        Fewer than K dimensions.
+        A dimension below K.
 
     Examples
     --------
@@ -81,9 +86,21 @@ def orthogonal_frame(n_classes: int, dim: int | None = None, rng: np.random.Gene
 def seli(counts: ClassCounts | Iterable[int]) -> tuple[Floats, Floats]:
     """Gram matrices (K, K) of classifiers and class means under the simplex-encoded-label interpolation geometry.
 
-    The SVD of ``S D^{1/2}`` split evenly between both sides: the limit of weight decay going to zero
-    (Thrampoulidis et al., NeurIPS 2022, Definition 2). Scale as for logits ``Z = S``.
+    With ``C = I - 11'/K`` and D the diagonal matrix of class sizes, the SVD of ``C D^{1/2}`` is split evenly between
+    classifiers and scaled features. This is the limit of the optimum as decay per sample goes to zero (Thrampoulidis et al.,
+    NeurIPS 2022, Definition 2). Norm budgets lead to the simplex ETF instead (docs/theory, Proposition 5.7).
 
+    Parameters
+    ----------
+    counts : ClassCounts or iterable of int, class sizes
+
+    Returns
+    -------
+    classifiers : (K, K) float64, ``W W'``
+    means : (K, K) float64, ``H' H``, both scaled as for logits ``W H = C``
+
+    Examples
+    --------
     >>> W, H = seli([1, 1, 1])
     >>> bool(np.allclose(W, np.eye(3) - 1 / 3))
     True

@@ -1,9 +1,10 @@
-r"""Neural-collapse metrics, each with its convention in its name.
+r"""Neural-collapse metrics and their conventions.
 
-With G the Gram matrix of the rows of W (or of the centred class means) and ``S = I - 11'/K``:
+With G the (K, K) Gram matrix of the rows of W (or of the centred class means), Hc (d, K) the class means minus their own mean,
+and ``S = I - 11'/K``; all are without unit, and zero under neural collapse. Locators in the papers named are unknown.
 
-* ``nc1``: ``tr(Sigma_W Sigma_B^+) / K`` (Zhu et al. 2021); ``Sigma_B`` over class means, unweighted and about their own
-  mean (``convention="zhu"``) or weighted by ``n_k / N`` about the mean of samples (``"hong-ling"``).
+* ``nc1``: ``tr(Sigma_W Sigma_B^+) / K`` (Zhu et al. 2021). ``Sigma_B`` is the covariance of class means: unweighted and about
+  their own mean (``convention="zhu"``), or weighted by ``n_k / N`` about the mean of samples (``"hong-ling"``).
 * ``nc2``: ``||G/||G||_F - S/sqrt(K-1)||_F``; ``equinorm``: std over mean of the norms; ``equiangular``: mean
   ``|cos + 1/(K-1)|``.
 * ``nc3``: ``||W Hc / ||W Hc||_F - S/sqrt(K-1)||_F`` (Zhu); ``self_duality``: ``||W/||W||_F - Hc'/||Hc||_F||_F`` (Papyan).
@@ -22,24 +23,24 @@ from ufm.spectral.blocks import BlockMatrix
 
 
 def written(matrix: Floats) -> BlockMatrix:
-    """A (K, K) array as a block matrix of K groups of one class."""
+    """A (K, K) array as a `BlockMatrix` of K groups of one class."""
     own = np.diag(matrix).copy()
     return BlockMatrix(own, matrix - np.diag(own), tuple((k, 1) for k in range(len(own))))
 
 
 def block_gram(core: Floats, contrast: Floats, multiplicity: Floats, runs: tuple[tuple[int, int], ...]) -> BlockMatrix:
-    """Block matrix from its action on group means and on contrasts within groups.
+    """Block matrix with given block means, plus ``contrast_g (I - 11'/m_g)`` on the diagonal block of group g.
 
     Parameters
     ----------
-    core : (G, G) float64, means of the blocks
-    contrast : (G,) float64, factors of the centred projectors on the diagonal blocks
-    multiplicity : (G,) float64, classes of each group
-    runs : ``(group, classes)`` in class order
+    core : (G, G) float64, block means
+    contrast : (G,) float64
+    multiplicity : (G,) float64, number of classes ``m_g`` per group
+    runs : tuple of (group, classes), the classes in order
 
     Returns
     -------
-    BlockMatrix, (K, K)
+    BlockMatrix
     """
     within = contrast / multiplicity
     other = core - np.diag(within)
@@ -47,7 +48,7 @@ def block_gram(core: Floats, contrast: Floats, multiplicity: Floats, runs: tuple
 
 
 def centred_columns(matrix: BlockMatrix) -> BlockMatrix:
-    """Block matrix minus the mean of its columns (over classes): ``W Hc`` from ``W Hbar``."""
+    """Block matrix with the mean of its columns subtracted from each column: ``W Hc`` from ``W`` times raw class means."""
     m = matrix.multiplicity
     off = np.where(matrix.pairs() > 0, matrix.other, 0.0)
     rows = (off @ m + matrix.own - np.diag(off)) / m.sum()
@@ -55,7 +56,7 @@ def centred_columns(matrix: BlockMatrix) -> BlockMatrix:
 
 
 def to_simplex(matrix: BlockMatrix) -> float | None:
-    """Distance of a matrix from the multiples of the simplex ETF's, both of Frobenius norm 1; None for the zero matrix."""
+    """Distance ``||M/||M||_F - S/sqrt(K-1)||_F`` from the simplex ETF (``nc2``, ``nc3``); None for the zero matrix."""
     classes = matrix.multiplicity.sum()
     size = matrix.frobenius()
     if not size > 0:
@@ -67,17 +68,17 @@ def to_simplex(matrix: BlockMatrix) -> float | None:
 
 
 def duality(weight: BlockMatrix, means: BlockMatrix, product: BlockMatrix) -> float | None:
-    """``||W/||W|| - Hc'/||Hc|| ||_F = sqrt(2 - 2 tr(W Hc) / (||W|| ||Hc||))``.
+    """Self-duality ``|| W/||W||_F - Hc'/||Hc||_F ||_F``, from products of W and the centred class means Hc.
 
     Parameters
     ----------
-    weight, means : BlockMatrix, Gram matrices (K, K) of the rows of W and of the centred class means
-    product : BlockMatrix, ``W Hc`` (K, K)
+    weight : BlockMatrix, ``W W'``
+    means : BlockMatrix, ``Hc' Hc``
+    product : BlockMatrix, ``W Hc``
 
     Returns
     -------
-    float or None
-        In [0, 2]; None where W or Hc is zero.
+    float in [0, 2], or None where W or Hc is zero
     """
     sizes = float(weight.multiplicity @ weight.own) * float(means.multiplicity @ means.own)
     if not sizes > 0:
@@ -87,7 +88,7 @@ def duality(weight: BlockMatrix, means: BlockMatrix, product: BlockMatrix) -> fl
 
 
 def equinorm(gram: BlockMatrix) -> float | None:
-    """Standard deviation over mean of the norms."""
+    """Standard deviation over mean of the norms of the vectors with this Gram matrix; None where all are zero."""
     share = gram.multiplicity / gram.multiplicity.sum()
     norms = np.sqrt(np.maximum(gram.own, 0.0))
     mean = float(share @ norms)
@@ -95,9 +96,18 @@ def equinorm(gram: BlockMatrix) -> float | None:
 
 
 def pairs(gram: BlockMatrix, sizes: Floats) -> dict[str, float | None]:
-    """Mean cosines within and between the largest and the smallest classes, and the ratio of their norms; None: undefined.
+    """Mean cosines within and between the largest and the smallest classes, and the ratio of their mean norms.
 
-    ``gram`` is the Gram matrix of K vectors in G groups, ``sizes`` (G,) the class sizes of the groups.
+    Parameters
+    ----------
+    gram : BlockMatrix, Gram matrix of one vector per class
+    sizes : (G,) float64, class size of each group
+
+    Returns
+    -------
+    dict of float or None
+        ``cos_majority, cos_minority, cos_cross, norm_ratio`` (majority over minority); None where there is no such pair or a
+        vector is zero.
     """
     norms = np.sqrt(np.maximum(gram.own, 0.0))
     tiny = 1e-12 * norms.max(initial=0.0)

@@ -1,4 +1,4 @@
-"""The last layer of a network as its user hands it over: features, labels, classifier; checked once, then in float64."""
+"""Features, labels and classifier of a network's last layer, checked and converted to float64."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from ufm.errors import InputError
 class LastLayer:
     """Features, labels and classifier of any real dtype, as float64 and scaled to a largest entry of 1.
 
-    Metrics are free of the scale of features and of W, and products then stay within float64.
+    Metrics do not depend on the scale of features and of W; scaled to 1, their products stay within float64.
 
-    features : (N, d) float64, divided by `height` (1 where all are zero)
+    Attributes
+    ----------
+    features : (N, d) float64, divided by `height`
     labels : (N,) int, every class 0 .. K-1 present
-    precision : float, relative rounding error of the features as they were given
+    precision : float, relative precision (machine epsilon) of the features as they were given
+    height : float > 0, largest absolute entry of the features as they were given (1 where all are zero)
     weight : (K, d) float64 or None, divided by `breadth`
+    breadth : float > 0, largest absolute entry of the weight as it was given (1 where all are zero or there is none)
     bias : (K,) float64 or None, as given
+    counts : (K,) int, samples per class
     """
 
     features: Floats
@@ -40,7 +45,18 @@ class LastLayer:
     def of(
         cls, features: ArrayLike, labels: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None
     ) -> LastLayer:
-        """Check and convert.
+        """Check the arrays and convert them.
+
+        Parameters
+        ----------
+        features : (N, d) array of any real dtype, one row per sample
+        labels : (N,) int in 0 .. K-1, every class present
+        weight : (K, d) array or None, classifier
+        bias : (K,) array or None; needs a weight
+
+        Returns
+        -------
+        LastLayer
 
         Parameters
         ----------
@@ -56,7 +72,7 @@ class LastLayer:
         Raises
         ------
         InputError
-            Shapes that do not fit, an empty class, NaN or infinite entries, entries that are no real numbers.
+            Shapes that do not fit, an empty class, NaN or infinite entries, entries that are not real numbers.
         """
         samples, precision = _array("features", features)
         targets = np.asarray(labels)
@@ -87,12 +103,12 @@ class LastLayer:
 
     @property
     def classes(self) -> int:
-        """K."""
+        """Number of classes K."""
         return len(self.counts)
 
     @cached_property
     def shift(self) -> Floats:
-        """(d,) mean of the features: what they are measured from, so that a common offset costs no digits."""
+        """(d,) mean of the features, subtracted so that a large common offset causes no cancellation."""
         return self.features.mean(axis=0)
 
     @cached_property
@@ -119,7 +135,7 @@ class LastLayer:
         scores = self.features @ self.weight.T
         largest = 0.0 if self.bias is None else float(np.abs(self.bias).max())
         if self.bias is not None and largest > 0:
-            # Logits and bias in common units; the larger one keeps its size, since units may be beyond float64.
+            # Logits and bias in common units. The one with the larger unit is left as it is: the ratio may be beyond float64.
             unit = Fraction(self.height) * Fraction(self.breadth) / Fraction(largest)
             grow, shrink = (1.0, float(1 / unit)) if unit >= 1 else (float(unit), 1.0)
             scores = scores * grow + self.bias / largest * shrink

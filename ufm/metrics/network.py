@@ -1,4 +1,4 @@
-"""Metrics of a network's own features and classifier; the conventions are those of `ufm.metrics.gram`."""
+"""Metrics of a trained network's features and classifier, in the conventions of `ufm.metrics.gram`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ def measure(
     bias: ArrayLike | None = None,
     convention: str = "zhu",
 ) -> dict[str, float]:
-    """Metrics of a network's own last-layer features and classifier.
+    """Neural-collapse metrics of a trained network's last-layer features and classifier.
 
     Parameters
     ----------
-    features : (N, d) of any real dtype, one row per sample; computed in float64, with the rank cut of their own precision
+    features : (N, d) array of any real dtype, one row per sample
+        Computed in float64; the rank of the class means is decided with the precision of the dtype given.
     labels : (N,) int in 0 .. K-1, every class present
-    weight : (K, d) float or None
+    weight : (K, d) float or None, classifier
     bias : (K,) float or None
-    convention : {"zhu", "hong-ling"}, of ``nc1``
+    convention : {"zhu", "hong-ling"}, of ``nc1``, see `ufm.metrics.gram`
 
     Returns
     -------
@@ -42,7 +43,7 @@ def measure(
     Raises
     ------
     InputError
-        Shapes that do not fit, an empty class, NaN or infinite entries.
+        Shapes that do not fit, an empty class, NaN or infinite entries, or an unknown convention.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def measure(
     share = np.full(classes, 1.0 / classes) if convention == "zhu" else counts / counts.sum()
     centred = means - means.mean(axis=0)
     between = means - share @ means
-    # Class means carry the rounding of the data, whose size may be far above that of their differences.
+    # Class means carry the rounding errors of the data, whose size may be far above that of their differences.
     noise = layer.precision * max(between.shape) * float(np.abs(layer.features).max()) * float(np.sqrt(share.max()))
     within = samples - means[layer.labels]
     result = {"nc1": _within_over_between(within, np.sqrt(share)[:, None] * between, classes, noise)}
@@ -78,7 +79,7 @@ def measure(
 
 
 def _within_over_between(within: Floats, between: Floats, classes: int, noise: float) -> float:
-    """``tr(Sigma_W Sigma_B^+) / K`` by a thin SVD; singular values below the noise of the data count as zero."""
+    """``tr(Sigma_W Sigma_B^+) / K`` by a thin SVD; singular values below the rounding error of the data count as zero."""
     _, sigma, vt = np.linalg.svd(between, full_matrices=False)
     keep = sigma > noise
     if not keep.any():

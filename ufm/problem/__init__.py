@@ -1,4 +1,4 @@
-"""What is asked: frozen descriptions of a model."""
+"""Frozen descriptions of a model: class sizes, loss, head and regulariser, together a `Problem`."""
 
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, LinearDEQ, Parameters, ReLU
 from ufm.problem.losses import CrossEntropy, SquaredError

@@ -1,4 +1,4 @@
-"""The question: class sizes, loss, head, regulariser and feature dimension."""
+"""A layer-peeled model: class sizes, loss, head, regulariser and feature dimension."""
 
 from __future__ import annotations
 
@@ -85,21 +85,24 @@ class Problem:
 
     @property
     def width(self) -> int:
-        """The feature dimension that is used: ``dim``, or K where it is left open."""
+        """The feature dimension d: ``dim``, or K where ``dim`` is None."""
         return self.counts.classes if self.dim is None else self.dim
 
     @property
     def needed(self) -> int:
-        """Dimensions that suffice for every optimum: K - 1, or K where shifting a column of logits changes the loss."""
+        """Feature dimension that suffices for every optimum (docs/theory, Proposition 1.3).
+
+        K - 1, or K where adding a constant to a column of logits changes the loss.
+        """
         return self.counts.classes - 1 if self.loss.shift_invariant else self.counts.classes
 
     @property
     def wide(self) -> bool:
-        """Whether ``dim >= needed``, so that the program over logits loses nothing."""
+        """Whether ``dim >= needed``, so that model and program over logits have the same optimum."""
         return self.dim is None or self.dim >= self.needed
 
     def fits(self, rank: int) -> bool:
-        """Whether factors of that rank have parameters in ``dim`` dimensions."""
+        """Whether logits that need ``rank`` feature dimensions have parameters with feature dimension ``dim``."""
         needed = self.head.width(self.counts.classes) if self.head.columns else rank
         return self.dim is None or needed <= self.dim
 
@@ -118,11 +121,20 @@ class Problem:
         )
 
     def program(self) -> LogitProgram:
-        """The program over logits, with classes of equal size in one group."""
+        """The program over logits, with classes of equal size in one group (docs/theory, Propositions 1.3 and 3.1)."""
         return self._program
 
     def parameters(self, program: LogitProgram, factors: Factors) -> Parameters:
-        """Explicit (W, A, class means of H, b) whose logits are those of the factors.
+        """Explicit parameters (W, A, class means of H, b) whose logits are those of the factors.
+
+        Parameters
+        ----------
+        program : LogitProgram, the program (of this problem) that the factors belong to
+        factors : Factors
+
+        Returns
+        -------
+        Parameters, of width at least ``dim`` (where it is given)
 
         Raises
         ------
@@ -160,15 +172,24 @@ class Problem:
             column = stop
         found = self.head.recover(left, singular, right, scale, self.regularizer)
         if self.dim is not None and found.weight.shape[1] > self.dim:
-            # Heads that act on columns build their own few dimensions; what is cut here is empty.
+            # Heads that act on columns use their own few dimensions; only zeros are cut off here.
             found = replace(found, weight=found.weight[:, : self.dim], features=found.features[: self.dim])
         return found if program.bias_decay is None else replace(found, bias=factors.bias[group])
 
     def objective(self, parameters: Parameters) -> float:
         """The model's own objective at explicit parameters (features equal within classes).
 
-        Mean loss plus decay (of the head's own arrays too); under norm budgets the mean loss. Infinite where a budget or a
-        constraint of the head is exceeded by more than a relative 1e-9.
+        Mean loss plus decay (of the head's own arrays too); under norm budgets the mean loss.
+
+        Parameters
+        ----------
+        parameters : Parameters, for K classes
+
+        Returns
+        -------
+        float
+            In the unit of the loss; infinite where a budget or a constraint of the head is exceeded by more than a relative
+            1e-9.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""How weights and features are regularised: decay, or budgets on their norms."""
+"""Regularisers of weights and features: decay, or budgets on their norms."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ufm._arrays import Floats
 from ufm.errors import InputError
 
 LARGEST_LOGIT = 200.0
+"""Logits (nats) beyond which the loss is too small for float64 arithmetic to certify."""
 
 
 def _strength(owner: object, name: str) -> float:
-    """The field as a float, stored as such; NaN where it is no finite number (the caller then says what is wrong)."""
+    """The field as a float, stored as such; NaN where it is not a finite number (the caller then raises)."""
     value = getattr(owner, name)
     try:
         number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
@@ -29,12 +30,23 @@ def _strength(owner: object, name: str) -> float:
 
 
 class Regularizer(Protocol):
-    """What a problem asks of a regulariser."""
+    """The interface of regularisers."""
 
-    def column_scale(self, sizes: Floats) -> Floats: ...
-    def balance(self) -> float: ...
-    def bias_decay(self) -> float | None: ...
-    def certificate(self) -> dict[str, object]: ...
+    def column_scale(self, sizes: Floats) -> Floats:
+        """Column scale ``s_k`` of the penalty, (G,), for classes of these sizes (G,)."""
+        ...
+
+    def balance(self) -> float:
+        """Ratio ``||W||_F^2 / ||H S||_F^2`` at an optimum of the explicit head."""
+        ...
+
+    def bias_decay(self) -> float | None:
+        """Decay ``lambda_b`` on the bias (half convention); 0 is a free bias, None is no bias."""
+        ...
+
+    def certificate(self) -> dict[str, object]:
+        """The regulariser's entry in a saved certificate: plain JSON values, numbers as exact rationals in text."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,13 +61,14 @@ class WeightDecay:
         ``lambda_b``; 0 is a free bias, None (default) is no bias at all.
     per_class : bool
         Penalise the mean squared feature norm of each class instead, ``lh/2 sum_k (1/n_k) sum_i ||h_ki||^2``: the
-        Lagrangian form of `NormBudget` (Fang et al. 2021). The same on balanced classes after ``lh -> lh / n``.
+        Lagrangian form of `NormBudget` (Fang et al., PNAS 2021, eq. 1). On balanced classes of size n, ``lh`` per sample is
+        the same as ``n lh`` per class.
 
     Raises
     ------
     InputError
-        Decay that is not finite and positive: with zero decay the loss has no minimiser, it decreases forever as the
-        logits grow.
+        A decay that is not finite and positive (with zero decay cross-entropy has no minimiser: it falls as logits grow
+        without bound), or decays whose product or ratio is beyond float64.
 
     Examples
     --------
@@ -85,24 +98,24 @@ class WeightDecay:
 
     @property
     def mu(self) -> float:
-        """``sqrt(lambda_W lambda_H)``."""
+        """``sqrt(lambda_W lambda_H)``, price of a singular value of ``Z S`` under the explicit head of one layer."""
         product = self.weight * self.features
         return sqrt(product) if 1e-280 < product < 1e280 else sqrt(self.weight) * sqrt(self.features)
 
     def column_scale(self, sizes: Floats) -> Floats:
-        """(n,) float64 for class sizes of shape (n,): ``sqrt(n_k)``, or 1 for decay per class."""
+        """(G,) ``sqrt(n_k)`` for classes of these sizes (G,), or ones for decay per class."""
         return np.ones(len(sizes)) if self.per_class else np.sqrt(sizes)
 
     def balance(self) -> float:
-        """``|W|^2 / |H|^2`` at an optimum: ``lambda_H / lambda_W``."""
+        """Ratio ``||W||_F^2 / ||H S||_F^2`` at an optimum of the explicit head: ``lambda_H / lambda_W``."""
         return self.features / self.weight
 
     def bias_decay(self) -> float | None:
-        """``lambda_b`` or None."""
+        """``lambda_b`` (half convention); 0 is a free bias, None is no bias."""
         return self.bias
 
     def certificate(self) -> dict[str, object]:
-        """The regulariser's part of a saved certificate, numbers as exact rationals."""
+        """The regulariser's entry in a saved certificate, numbers as exact rationals."""
         return {
             "kind": "weight_decay",
             "lambda_W": str(Fraction(self.weight)),
@@ -123,12 +136,12 @@ class NormBudget:
     Parameters
     ----------
     weight, features : float > 0
-        ``E_W`` and ``E_H``.
+        ``E_W`` and ``E_H``, mean squared norms per class.
 
     Raises
     ------
     InputError
-        A budget that is not finite and positive.
+        A budget that is not finite and positive, or budgets whose product or ratio is beyond float64.
 
     Examples
     --------
@@ -157,24 +170,33 @@ class NormBudget:
         )
 
     def radius(self, n_classes: int, gain: float = 1.0) -> float:
-        """``K c gain``, the nuclear norm that the budgets allow.
+        """``K c gain``, the largest nuclear norm of logits that the budgets allow.
+
+        Parameters
+        ----------
+        n_classes : int, K
+        gain : float, factor by which the head enlarges features
+
+        Returns
+        -------
+        float
 
         Raises
         ------
         InputError
-            Logits so large that the loss falls below 1e-80, where float64 arithmetic proves nothing.
+            The budgets allow logits beyond `LARGEST_LOGIT`.
         """
         radius = n_classes * self.c * gain
         self.check_logit(radius / (n_classes - 1))
         return radius
 
     def check_logit(self, logit: float) -> None:
-        """Refuse budgets that let logits grow beyond `LARGEST_LOGIT`.
+        """Refuse budgets that allow logits as large as ``logit`` where this is more than `LARGEST_LOGIT`.
 
         Raises
         ------
         InputError
-            They do.
+            It is more.
         """
         if not logit <= LARGEST_LOGIT:
             raise InputError(
@@ -183,19 +205,19 @@ class NormBudget:
             )
 
     def column_scale(self, sizes: Floats) -> Floats:
-        """(n,) ones for class sizes of shape (n,): a budget counts every class once, whatever its size."""
+        """(G,) ones: a budget counts every class once, whatever its size (G,)."""
         return np.ones(len(sizes))
 
     def balance(self) -> float:
-        """``|W|^2 / |H|^2`` at an optimum: ``E_W / E_H``."""
+        """Ratio ``||W||_F^2 / ||H||_F^2`` at an optimum of the explicit head: ``E_W / E_H``."""
         return self.weight / self.features
 
     def bias_decay(self) -> None:
-        """No bias."""
+        """None: with norm budgets there is no bias."""
         return
 
     def certificate(self) -> dict[str, object]:
-        """The regulariser's part of a saved certificate, numbers as exact rationals."""
+        """The regulariser's entry in a saved certificate, numbers as exact rationals."""
         return {"kind": "norm_budget", "E_W": str(Fraction(self.weight)), "E_H": str(Fraction(self.features))}
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How a head or a loss is written as text: ``kind[:option=value,...]``."""
+"""The text form of a head or a loss, ``kind[:option=value,...]``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Spelling:
 
     Parameters
     ----------
-    kind : str, what stands before the colon
-    usage : str, the form as a user reads it in a message
+    kind : str, the text before the colon
+    usage : str, the form as it is shown in messages
     required, optional : mapping from the name of an option to the name of the class's parameter
     flags : tuple of str, options without a value, each a parameter that is then True
-    positional : str or None, a parameter that stands alone after the colon, a whole number
-    listed : whether a value may be several numbers, ``a/b/...``, read as a tuple
+    positional : str or None, a parameter whose value, a whole number, is all that follows the colon
+    listed : bool, whether a value may be several numbers, ``a/b/...``, read as a tuple
     """
 
     kind: str
@@ -29,5 +29,5 @@ class Spelling:
     listed: bool = False
 
     def takes(self, names: set[str]) -> bool:
-        """Whether these are options of this form, none missing."""
+        """Whether all these options belong to this form and no required one is missing."""
         return set(self.required) <= names <= set(self.required) | set(self.optional) | set(self.flags)

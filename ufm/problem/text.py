@@ -1,9 +1,9 @@
-"""Heads and losses from text: what the command line (and a sweep's file) says for them.
+"""Heads and losses from text, as on the command line and in the file of a sweep.
 
 ``explicit``, ``explicit:L``, ``deq:rho=R``, ``deq:decay=LA,contraction=G``, ``deq:frobenius=E``, ``relu``,
 ``etf[:norm=X][,average]``; ``mse``, ``ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]``, where a number is an
-exponent (see `CrossEntropy`) and ``a/b/...`` one value for each distinct class size, largest size first. Each class states its
-own form (`Spelling`); classes of a user's own are read when they are handed over in ``heads`` or ``losses``.
+exponent (see `CrossEntropy`) and ``a/b/...`` one value for each distinct class size, largest size first. Each class defines its
+own form (`Spelling`); to read classes of your own, pass them in ``heads`` or ``losses``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ def parse_head(text: str, *, heads: Sequence[type[Head]] = HEADS) -> Head:
     text : str, ``kind[:option=value,...]``
     heads : sequence of subclasses of Head, each with a `Spelling`; add yours to `HEADS`
 
+    Returns
+    -------
+    Head
+
     Raises
     ------
     InputError
-        No head is written so, or a value is refused by the head.
+        The text has the form of no head, or the head refuses a value.
 
     Examples
     --------
@@ -43,12 +47,12 @@ def parse_head(text: str, *, heads: Sequence[type[Head]] = HEADS) -> Head:
 
 
 def as_head(value: Head | str | None) -> Head:
-    """A head from what functions take for one: an object, its text, or None for the explicit head of one layer.
+    """A head from an argument that may be a head, its text, or None for the explicit head of one layer.
 
     Raises
     ------
     InputError
-        It is neither.
+        The argument is none of these, or the text is refused by `parse_head`.
 
     Examples
     --------
@@ -68,10 +72,14 @@ def parse_loss(text: str, *, losses: Sequence[type[Loss]] = LOSSES) -> Loss:
     text : str, ``kind[:option=value,...]``
     losses : sequence of subclasses of Loss, each with a `Spelling`; add yours to `LOSSES`
 
+    Returns
+    -------
+    Loss
+
     Raises
     ------
     InputError
-        No loss is written so, or a value is refused by the loss.
+        The text has the form of no loss, or the loss refuses a value.
 
     Examples
     --------
@@ -82,7 +90,7 @@ def parse_loss(text: str, *, losses: Sequence[type[Loss]] = LOSSES) -> Loss:
 
 
 def _parsed(option: str, text: str, classes: Sequence[type[Any]]) -> Any:
-    """The object of the class whose form the text has."""
+    """An object of the first class whose text form matches."""
     kind, _, rest = text.partition(":")
     forms = [(cls, cls.spelling) for cls in classes if cls.spelling is not None]
     of_kind = [(cls, form) for cls, form in forms if form.kind == kind]
@@ -94,7 +102,7 @@ def _parsed(option: str, text: str, classes: Sequence[type[Any]]) -> Any:
             return cls(**{form.positional: int(value) if value.is_integer() else value})
     flags = tuple(flag for _, form in of_kind for flag in form.flags)
     if not of_kind and rest:
-        _options(option, text, rest, flags)  # what is misspelt is told first
+        _options(option, text, rest, flags)  # a malformed option is reported before an unknown kind
     options = _options(option, text, rest, flags) if of_kind else {}
     for cls, form in of_kind:
         if not form.positional and form.takes(set(options)):

@@ -197,6 +197,6 @@ class BoundLoss(ABC):
         Returns
         -------
         cvxpy expression or None
-            None where the loss does not provide one; the conic solver then refuses the problem.
+            None by default; the conic solver refuses a loss that does not override this method.
         """
         return None

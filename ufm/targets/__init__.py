@@ -1,4 +1,4 @@
-"""What is to be learnt: class sizes."""
+"""Class sizes: how many samples each class of the training set has."""
 
 from ufm.targets.counts import ClassCounts, balanced, long_tailed, step_imbalanced
 

@@ -13,14 +13,14 @@ from ufm._text import sizes
 from ufm.errors import InputError, brief
 
 MAX_SIZE = 2**53
-"""Class sizes stay exactly representable as float64."""
+"""Largest class size: up to here whole numbers are exact in float64."""
 MAX_TAIL = 1_000_000
-"""Classes of a long tail, whose sizes are listed one by one."""
+"""Most classes of a long-tailed distribution, whose sizes are computed one by one."""
 
 
 @dataclass(frozen=True, repr=False)
 class ClassCounts:
-    """Sizes ``n_k`` of the K classes, run-length encoded so that a million classes cost nothing.
+    """Sizes ``n_k`` of the K classes, run-length encoded: memory does not grow with K.
 
     Parameters
     ----------
@@ -54,12 +54,20 @@ class ClassCounts:
 
     @classmethod
     def of(cls, sizes: Iterable[int] | ClassCounts) -> ClassCounts:
-        """Class sizes from any list, in class order.
+        """Class sizes from any iterable of whole numbers, in class order.
+
+        Parameters
+        ----------
+        sizes : iterable of int, one size per class; a `ClassCounts` is returned as it is
+
+        Returns
+        -------
+        ClassCounts
 
         Raises
         ------
         InputError
-            No list of whole numbers in ``1 .. 2**53``, or fewer than two.
+            No iterable, or text; fewer than two classes, or a size that is not a whole number in ``1 .. 2**53``.
 
         Examples
         --------
@@ -76,10 +84,18 @@ class ClassCounts:
     def parse(cls, text: str) -> ClassCounts:
         """Class sizes from ``"a*b,..."`` (b classes of a samples each; ``*b`` may be left out).
 
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        ClassCounts
+
         Raises
         ------
         InputError
-            Text of another form, a size that is not a whole number in ``1 .. 2**53``, or fewer than two classes.
+            The text has another form, or a number is not whole or out of range.
 
         Examples
         --------
@@ -109,7 +125,7 @@ class ClassCounts:
 
     @cached_property
     def groups(self) -> tuple[tuple[int, int], ...]:
-        """``(classes, size)`` of each set of equally large classes, largest size first."""
+        """``(classes, size)`` of each group of equally large classes, largest size first."""
         sizes: dict[int, int] = {}
         for n, c in self.runs:
             sizes[n] = sizes.get(n, 0) + c
@@ -117,13 +133,13 @@ class ClassCounts:
 
     @cached_property
     def group_runs(self) -> tuple[tuple[int, int], ...]:
-        """``(group, classes)`` in class order, with `groups` as the groups."""
+        """``(group, classes)`` of each run of classes, in class order; a group is an index into `groups`."""
         position = {size: g for g, (_, size) in enumerate(self.groups)}
         return tuple((position[n], c) for n, c in self.runs)
 
     @property
     def ratio(self) -> float:
-        """R, the largest size over the smallest."""
+        """Imbalance ratio R: largest class size over smallest."""
         return self.groups[0][1] / self.groups[-1][1]
 
     def __iter__(self) -> Iterator[int]:
@@ -139,7 +155,7 @@ class ClassCounts:
 
 
 def balanced(n_classes: int, size: int) -> ClassCounts:
-    """K classes of equal size.
+    """Equal class sizes: ``n_classes`` classes of ``size`` samples each.
 
     >>> str(balanced(10, 50))
     '50*10'
@@ -148,21 +164,16 @@ def balanced(n_classes: int, size: int) -> ClassCounts:
 
 
 def step_imbalanced(*, majority: int, minority: int, n_majority: int, n_minority: int) -> ClassCounts:
-    """Step imbalance: two sizes of classes, the large ones first.
+    """Step imbalance: some classes of one size, followed by the others of another size.
 
     Parameters
     ----------
-    majority, minority : int >= 1, how many large and how many small classes there are
-    n_majority, n_minority : int >= 1, samples of each large and of each small class
+    majority, minority : int, numbers ``K_A`` and ``K_B`` of classes
+    n_majority, n_minority : int, samples per class
 
     Returns
     -------
     ClassCounts
-
-    Raises
-    ------
-    InputError
-        A number that is not whole or not in ``1 .. 2**53``.
 
     Examples
     --------
@@ -177,9 +188,9 @@ def long_tailed(n_classes: int, *, largest: int, ratio: float) -> ClassCounts:
 
     Parameters
     ----------
-    n_classes : int in ``2 .. 10**6``
+    n_classes : int, K, at most `MAX_TAIL`
     largest : int, samples of the first class
-    ratio : float in ``[1, largest]``, the first size over the last
+    ratio : float in ``1 .. largest``, largest size over smallest, before rounding
 
     Returns
     -------
@@ -188,7 +199,7 @@ def long_tailed(n_classes: int, *, largest: int, ratio: float) -> ClassCounts:
     Raises
     ------
     InputError
-        A tail that is too long, or a ratio that leaves the last class without a sample.
+        An argument out of its range.
 
     Examples
     --------

@@ -210,7 +210,7 @@ class Head(ABC):
         ----------
         dim : int, feature dimension d
         rng : numpy Generator
-        scale : float > 0, standard deviation of the initial entries of W and H times ``sqrt(d)``, which a head may use
+        scale : float > 0, standard deviation of the initial entries of W and H
 
         Returns
         -------
@@ -385,7 +385,10 @@ class Head(ABC):
 
     @property
     def exact_gain(self) -> Fraction | None:
-        """Factor by which the head enlarges features; None unless its penalty is the explicit head's at ``sigma / gain``."""
+        """Factor by which the head enlarges features: its penalty is that of the explicit head at ``sigma / gain``.
+
+        None where the penalty is not of this form.
+        """
         return None
 
     @property

@@ -10,7 +10,10 @@ from ufm.problem.heads.base import Arrays, FeaturePullback, Head, Parameters
 
 
 class Equilibrium(Head):
-    """A linear map A (d, d) with ``||A||_2 <= limit < 1``: one equilibrium exists (docs/theory, Proposition 5.1)."""
+    """A linear map A (d, d) with ``||A||_2 <= limit < 1``.
+
+    The equilibrium exists and is unique (docs/theory, Proposition 5.1).
+    """
 
     verified = True
     constrained = True

@@ -1,4 +1,4 @@
-"""What a loss is to a problem: something to bind to class sizes, and to write into a certificate."""
+"""The interface of losses as parts of a problem, independent of class sizes; `Loss.bind` makes the loss of given sizes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ufm.targets.counts import ClassCounts
 
 
 class Loss(ABC):
-    """A convex loss of logits and labels. Adding one is one new file with these members.
+    """A convex loss of logits and labels. A new one is a subclass in a file of its own, with these members.
 
     Attributes
     ----------
-    name : str
+    name : str, its kind in a saved certificate
     shift_invariant : bool, whether adding a constant to a column (after temperatures) changes nothing
     plain_cross_entropy : bool
         Whether it is cross-entropy without options, which heads on columns and enclosures of logits need.
     verified : bool
-        Whether the independent verifier (`ufm.certify.verify`) knows it, as level "rigorous" and saved certificates need.
-    spelling : Spelling or None, how it is written on the command line
+        Whether the independent verifier (`ufm.certify.verify`) knows it; level "rigorous" and saved certificates need that.
+    spelling : Spelling or None, its text form, as on the command line
     """
 
     name: str
@@ -37,17 +37,17 @@ class Loss(ABC):
         ...
 
     def certificate(self, counts: ClassCounts) -> dict[str, object]:
-        """The loss's part of a saved certificate, numbers as exact rationals."""
+        """The loss's entry in a saved certificate: plain JSON values, numbers as exact rationals in text."""
         return {"kind": self.name}
 
 
 def check_loss(value: Any) -> Loss:
-    """The loss, if it is one.
+    """Return the value if it is a loss.
 
     Raises
     ------
     InputError
-        It is of another kind.
+        The value is not a `Loss`.
     """
     if not isinstance(value, Loss):
         raise InputError(

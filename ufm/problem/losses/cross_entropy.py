@@ -1,12 +1,12 @@
-r"""Cross-entropy, plain or weighted, adjusted, tempered and smoothed: one family, one dual.
+r"""Cross-entropy: plain, or with class weights, logit adjustment, temperatures and label smoothing.
 
 .. math:: \ell_k(z) = \omega_k \Big[\log \sum_c e^{\Delta_c z_c + \iota_c} - \sum_c t_{kc} (\Delta_c z_c + \iota_c)\Big],
           \qquad t_k = (1 - \varepsilon) e_k + \varepsilon 1 / K
 
 with class weights ``omega`` (oversampling), temperatures ``Delta`` (CDT, Ye et al. 2020), offsets ``iota`` (logit
 adjustment, Menon et al. 2021) and label smoothing ``epsilon``; all but the last together are the vector-scaling loss (Kini
-et al. 2021). It is cross-entropy after an affine map of the logits, hence convex, and minus its conjugate at the slopes
-``y = p - t`` is ``Entropy(p) + <y, iota>`` per unit weight.
+et al. 2021). Locators in these papers unknown. The loss is convex, and minus its conjugate at the slopes ``y = p - t`` is
+``Entropy(p) + <y, iota>`` per unit weight (docs/theory, Proposition 2.2).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ufm.targets.counts import ClassCounts
 
 PerSize = float | tuple[float, ...]
 LOWEST = -1e4
-"""A logit whose exponential is zero."""
+"""A logit whose exponential is zero in float64."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CrossEntropy(Loss):
         Factor tau of the offsets ``iota_k = tau log(n_k / N)``, or the offsets for each distinct class size.
     temperatures : float or tuple
         Exponent g >= 0 of ``Delta_k = (n_k / n_max)^g``, or positive factors for each distinct class size.
-    smoothing : float in [0, 1)
+    smoothing : float in [0, 1), label smoothing ``epsilon``
 
     Raises
     ------
@@ -132,7 +132,7 @@ class CrossEntropy(Loss):
         return weights, offsets, temperatures
 
     def certificate(self, counts: ClassCounts) -> dict[str, object]:
-        """The loss's part of a saved certificate, numbers as exact rationals, one for each group."""
+        """The loss's entry in a saved certificate, numbers as exact rationals, one for each group."""
         names = ("weights", "offsets", "temperatures")
         found: dict[str, object] = {"kind": "ce", "smoothing": str(Fraction(self.smoothing))}
         for name, values in zip(names, self._by_group(counts), strict=True):
@@ -150,9 +150,15 @@ class CrossEntropy(Loss):
 
 @dataclass(frozen=True, eq=False)
 class BoundCrossEntropy(BoundLoss):
-    """Cross-entropy on given class groups; see `ufm.spectral.loss.BoundLoss` for the layout.
+    """Cross-entropy on given class groups; see `ufm.spectral.loss.BoundLoss` for the layout of arrays.
 
-    floor : target probability of every other class, ``epsilon / K``
+    Parameters
+    ----------
+    share : (G,) float64, weight of one class's column in the mean loss
+    temperature : (G,) float64 > 0, factor on every logit of the group's classes
+    offset : (G,) float64, number added to every tempered logit of the group's classes
+    floor : float, target probability of every other class, ``epsilon / K``
+    smoothing : float, ``epsilon``
     """
 
     share: Floats
@@ -166,7 +172,7 @@ class BoundCrossEntropy(BoundLoss):
 
     @property
     def plain_cross_entropy(self) -> bool:  # type: ignore[override]
-        """Whether it is the ordinary cross-entropy, but for class weights: offsets that are all equal cancel."""
+        """Whether it is the ordinary cross-entropy up to class weights; offsets that are all equal cancel."""
         return not self.smoothing and bool(np.all(self.temperature == 1.0)) and not np.ptp(self.offset)
 
     @property
@@ -174,7 +180,7 @@ class BoundCrossEntropy(BoundLoss):
         return self.offset
 
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
-        """Loss and derivatives; stable for logits of any size, relatively accurate for losses near zero."""
+        """Loss of each column with its derivatives; no overflow at large logits, small relative error for losses near zero."""
         margin = logits - logits[-1]
         if self.offset.any():
             margin[:-1] += self.offset[:, None] - (self.offset if own is None else self.offset[own])
@@ -193,11 +199,11 @@ class BoundCrossEntropy(BoundLoss):
         return ColumnLoss(values, gradient, mass, mass)
 
     def probabilities(self, slopes: Floats) -> Floats:
-        """(G, C) probabilities of single other classes, ``p = y + t``; the class itself has the rest."""
+        """(G, C) probabilities ``p = y + t`` of single other classes; the class itself has what is left of 1."""
         return slopes[:-1] + self.floor if self.smoothing else slopes[:-1]
 
     def dual(self, slopes: Floats, multiplicity: Floats) -> Floats:
-        """``Entropy(p) + <y, iota>`` with ``p = y + t``."""
+        """(C,) ``Entropy(p) + <y, iota>`` with ``p = y + t`` for each column of slopes y."""
         shares = np.maximum(self.probabilities(slopes), 0.0)
         rest = (multiplicity[:-1] * shares).sum(axis=0)
         terms = np.where(shares > 0, -shares * np.log(np.where(shares > 0, shares, 1.0)), 0.0)
@@ -209,7 +215,7 @@ class BoundCrossEntropy(BoundLoss):
         return value
 
     def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
-        """Margins as large as the radius allows; see `ufm.spectral.loss.BoundLoss`."""
+        """Upper bounds, from the largest differences between logits within the radius (docs/theory, Proposition 2.12)."""
         with np.errstate(over="ignore", invalid="ignore"):
             margin = logits[:-1] - logits[-1]
             size = np.abs(logits[:-1]) + np.abs(logits[-1])
@@ -235,11 +241,15 @@ class BoundCrossEntropy(BoundLoss):
         return np.where(np.isnan(value), np.inf, value)
 
     def below(self, slopes: Floats, multiplicity: Floats) -> Floats:
-        """Entropy with the rounding of its terms; the class itself has the probability that the others leave."""
+        """Lower bounds: `dual` minus the rounding errors of its terms (docs/theory, Proposition 2.11).
+
+        The class itself has the probability that the others leave.
+        """
         copies = multiplicity[:-1]
         terms = len(slopes) + 8
         shares = np.where(copies > 0, self.probabilities(slopes), 0.0)
-        # With smoothing, zero is reached up to rounding; the exact slopes are those of the rounded probabilities.
+        # With smoothing, a probability of zero may come out slightly negative; the slopes meant are those of the rounded
+        # probabilities.
         outside = (shares < -4 * UNIT * self.floor).any(axis=0)
         shares = np.maximum(shares, 0.0)
         moved = (4 * UNIT) * (np.abs(slopes[:-1]) + 2.0 * self.floor) if self.smoothing else np.zeros_like(shares)
@@ -249,7 +259,7 @@ class BoundCrossEntropy(BoundLoss):
         ends = rest * (1.0 - gamma(terms)), rest * (1.0 + gamma(terms))
         outside |= ends[1] >= 1.0
         own = [np.where(r < 1.0, -(1.0 - r) * np.log1p(-np.minimum(r, 1.0 - UNIT)), 0.0) for r in ends]
-        # The entropy of the class itself is concave in what it has lost: least at one of both ends.
+        # The class's own entropy term is concave in the others' total probability: least at one end of its enclosure.
         value = others + np.minimum(*own) * (1.0 - 4 * ELEMENTARY * UNIT)
         if self.offset.any():
             gaps = self.offset[:, None] - self.offset
@@ -260,7 +270,7 @@ class BoundCrossEntropy(BoundLoss):
         return np.where(outside, -np.inf, value)
 
     def lipschitz(self, diagonal: Floats) -> Floats:
-        """``min(1/2, 2 (1 - p))``."""
+        """(C,) ``min(1/2, 2 (1 - p))`` with p the probability of the column's own class."""
         return np.minimum(2.0 * diagonal[:-1].sum(axis=0), 0.5)
 
     def expression(self, cp: Any, logits: Any) -> Any:

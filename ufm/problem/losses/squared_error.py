@@ -1,8 +1,8 @@
 r"""Squared error against one-hot labels: ``(1/2N) ||W H + b 1' - Y||_F^2``.
 
-Column by column ``|z - e_k|^2 / 2``; minus its conjugate at the slopes y is ``-|y|^2 / 2 - y_k``. Without a bias, and with
-the same curvature for every class, the program over logits is ``||X - T||_F^2 / 2 + Phi(sigma(X))`` with a fixed T, so
-that von Neumann's trace inequality splits it into one scalar problem for each singular value, whatever Phi is.
+Column by column ``|z - e_k|^2 / 2``; minus its conjugate at the slopes y is ``-|y|^2 / 2 - y_k`` (docs/theory, Proposition
+2.2). Without a bias, and with the same curvature for every class, the program over logits splits into one scalar problem for
+each singular value, for every penalty (Proposition 2.6).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SquaredError(Loss):
         return BoundSquaredError(share, np.ones(len(share)))
 
     def certificate(self, counts: ClassCounts) -> dict[str, object]:
-        """The loss's part of a saved certificate."""
+        """The loss's entry in a saved certificate."""
         return {"kind": "mse"}
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class BoundSquaredError(BoundLoss):
     encloses = True
 
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
-        """Loss and derivatives."""
+        """Loss of each column with its derivatives."""
         residual = logits.copy()
         residual[-1] -= 1.0
         slope = multiplicity * residual
@@ -65,23 +65,23 @@ class BoundSquaredError(BoundLoss):
         return ColumnLoss(values, slope, multiplicity.copy(), np.zeros_like(slope))
 
     def dual(self, slopes: Floats, multiplicity: Floats) -> Floats:
-        """``-|y|^2 / 2 - y_k``."""
+        """(C,) ``-|y|^2 / 2 - y_k`` of each column of slopes y."""
         return -0.5 * (multiplicity * slopes**2).sum(axis=0) - slopes[-1]
 
     def above(self, logits: Floats, radius: Floats, multiplicity: Floats) -> Floats:
-        """Residuals as large as the radius allows; see `ufm.spectral.loss.BoundLoss`."""
+        """Upper bounds, from the largest residuals within the radius."""
         residual = logits.copy()
         residual[-1] -= 1.0
         largest = np.abs(residual) + radius + 2 * UNIT * (np.abs(logits) + 1.0)
         return 0.5 * (multiplicity * largest**2).sum(axis=0) * (1.0 + gamma(len(logits) + 8))
 
     def below(self, slopes: Floats, multiplicity: Floats) -> Floats:
-        """The conjugate with the rounding of its sum; it is finite everywhere."""
+        """Lower bounds: `dual` minus the rounding error of its sum. Finite at all slopes (docs/theory, Proposition 2.11)."""
         size = 0.5 * (multiplicity * slopes**2).sum(axis=0) + np.abs(slopes[-1])
         return self.dual(slopes, multiplicity) - gamma(len(slopes) + 8) * size
 
     def lipschitz(self, diagonal: Floats) -> Floats:
-        """1."""
+        """(C,) ones: the second derivative is the identity."""
         return np.ones(diagonal.shape[1])
 
     def expression(self, cp: Any, logits: Any) -> Any:
