@@ -171,3 +171,15 @@ def test_what_is_raised_is_said(path):
         text = described(item)
         missing += [f"{item.name}: {name}" for name in raised if "Raises\n" not in text or name not in text]
     assert not missing
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_every_section_comes_once(path):
+    names = ("Parameters", "Attributes", "Returns", "Yields", "Raises", "Notes", "Examples")
+    twice = [
+        f"{item.name}: {name}"
+        for item in public(path)
+        for name in names
+        if len(re.findall(rf"^[ \t]*{name}\n[ \t]*---", item.text, flags=re.MULTILINE)) > 1
+    ]
+    assert not twice

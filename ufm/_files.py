@@ -132,17 +132,6 @@ def read_text(path: str | os.PathLike[str], what: str, most: int, remedy: str) -
     -------
     str
 
-    Parameters
-    ----------
-    path : the file
-    what : str, what the file is to its reader, for the sentence that refuses it
-    most : int, bytes from which on it is refused unread
-    remedy : str, what to do instead, for the same sentence
-
-    Returns
-    -------
-    str
-
     Raises
     ------
     InputError

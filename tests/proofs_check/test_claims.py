@@ -130,6 +130,8 @@ def test_steps_name_the_boundary_of_depth():
         for layers in (2, 3):
             edge = next(k for k in range(4 + parity, 20, 2) if gap(k, layers) > 0)
             assert f"{code} win at K={edge}, L={layers} for small decay" in names
+            # And at every larger K and L.
+            assert all(gap(k, depth) > 0 for k in range(edge, 60, 2) for depth in range(layers, 40))
             if edge - 2 >= 4:
                 assert f"{code} lose at K={edge - 2}, L={layers} for small decay" in names
     # Two classes have one code only; it is the ETF written as a pair, of height 2 and the same margin, so never cheaper.

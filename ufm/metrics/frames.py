@@ -30,11 +30,6 @@ def simplex_etf(n_classes: int, dim: int | None = None, rng: np.random.Generator
     InputError
         Fewer than two classes, or a dimension below K - 1.
 
-    Raises
-    ------
-    InputError
-        Fewer than two classes, or fewer than K - 1 dimensions.
-
     Examples
     --------
     >>> frame = simplex_etf(4, 5)

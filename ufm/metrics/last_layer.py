@@ -58,17 +58,6 @@ class LastLayer:
         -------
         LastLayer
 
-        Parameters
-        ----------
-        features : (N, d) array of any real dtype
-        labels : (N,) array of whole numbers 0 .. K-1, every class present
-        weight : (K, d) array or None
-        bias : (K,) array or None; needs a weight
-
-        Returns
-        -------
-        LastLayer
-
         Raises
         ------
         InputError
