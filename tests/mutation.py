@@ -113,7 +113,7 @@ def prepare(folder: Path, target: Target, *, keep: bool) -> None:
     settings = {
         "source_paths": list(PACKAGES),
         "only_mutate": list(target.files),
-        "pytest_add_cli_args": ["--hypothesis-seed=0", "-p", "no:cacheprovider"],
+        "pytest_add_cli_args": ["-n0", "--hypothesis-seed=0", "-p", "no:cacheprovider"],
         "pytest_add_cli_args_test_selection": list(target.tests),
         # Wording is no behaviour: what a refusal says is not mutated, whether it comes is.
         "do_not_mutate_patterns": [r"raise \w+Error\(", r"return Recheck\(False", r"^\s+f?\"[^\"]*\",?$"],

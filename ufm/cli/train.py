@@ -150,7 +150,7 @@ def train_command(
             ("theory: minority collapsed", theory["collapsed"]),
         ]
         if not theory["certified"]:
-            rows.append(("theory", "of a wider model: the bound holds, its geometry is out of reach for this width"))
+            rows.append(("theory", "of a wider model: its bound holds, but this narrower network need not have its geometry"))
     predicted = {}
     if theory is not None and theory["certified"]:
         predicted = {name: theory["metrics"].get(name) for name in ("nc2", "nc3", "cos_majority", "cos_minority")}
