@@ -150,9 +150,12 @@ class Family:
 
         See docs/theory, Proposition 7.8.
         """
-        slope = float(self.program(1.0).penalty.slope(np.array([1e-200]), np.ones(1))[0])
-        # That of several linear layers has an infinite slope at zero.
-        return self.balanced(slope) if slope < 1e50 else 0.0
+        return 0.0 if self.steep else self.balanced(float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]))
+
+    @property
+    def steep(self) -> bool:
+        """Whether the penalty has an infinite slope at zero, as that of several linear layers."""
+        return float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]) > 1e50
 
     def last(self) -> float | None:
         """Ratio from which every global minimiser has collapsed, or None if none is known (docs/theory, Proposition 7.8)."""
