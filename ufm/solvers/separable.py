@@ -25,6 +25,9 @@ from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.penalties import Penalty
 from ufm.spectral.program import Factors, LogitProgram
 
+LARGEST_BEND = 1e290
+"""Curvature of a price from which on heights are zero in float64; times the highest height, 700, it is still a float."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Separable:
@@ -114,8 +117,9 @@ def _columns(program: LogitProgram) -> Factors:
 def _heights(share: Floats, unit: Floats, price: float, power: float, classes: int) -> Floats:
     """(G,) minimisers a >= 0 of ``share log(1 + (K-1) e^{-a}) + price (unit a)^power / power``, entry by entry."""
     if power == 1:
-        wrong = price * unit / share
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # A search for a budget's multiplier also tries prices whose quotient is beyond float64: then a is zero.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            wrong = price * unit / share
             return np.where(
                 wrong < (classes - 1.0) / classes, np.log((classes - 1.0) * np.maximum(1.0 / wrong - 1.0, 1e-300)), 0.0
             )
@@ -125,7 +129,9 @@ def _heights(share: Floats, unit: Floats, price: float, power: float, classes: i
         return bend * a - share * (classes - 1.0) / (classes - 1.0 + np.exp(a))
 
     ends = np.zeros_like(unit), np.full_like(unit, 700.0)
-    return np.asarray(find_root(slope, ends, args=(share, price * unit**2)).x, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        bend = np.minimum(price * unit**2, LARGEST_BEND)
+    return np.asarray(find_root(slope, ends, args=(share, bend)).x, dtype=np.float64)
 
 
 def _budgeted(program: LogitProgram, unit: Floats, penalty: Penalty, classes: int) -> Floats:

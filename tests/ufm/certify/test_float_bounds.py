@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import ufm
-from tests.ufm.certify.adversary import run, violations
+from tests.ufm.certify.adversary import attack, run, violations
 from ufm.certify import bounds
 from ufm.certify.scalars import scalar_bound, splits
 from ufm.solvers.convex.step_imbalance import solve_steps
@@ -201,3 +201,11 @@ def test_frobenius_maps_hold_their_budget_exactly():
             found = head.strengths(np.array(singular), np.ones(len(singular)))
             assert sum(Fraction(a) ** 2 for a in found.tolist()) <= Fraction(budget)
             assert float(found @ found) >= budget * (1 - 1e-14)
+
+
+@pytest.mark.parametrize("number", [662, 4895, 9914])
+def test_budgets_whose_multiplier_is_sought_beyond_float64(number):
+    """Non-negative features with class shares so small that price over share overflows at the end of the search."""
+    labels, wrong = attack(1, number)
+    assert labels == ["ReLU", "ce", "optimal"]
+    assert not wrong
