@@ -181,7 +181,8 @@ def test_step_imbalance_in_blocks(majority, minority, least, ratio, part, budget
     counts = ufm.step_imbalanced(majority=majority, minority=minority, n_majority=most, n_minority=least)
     sizes = {"majority": majority, "minority": minority, "n_majority": most, "n_minority": least}
     if budget:
-        c = 100.0 * part
+        # Logits of the smallest budget problems reach K c / (K - 1); those above 200 are refused.
+        c = 130.0 * part * (counts.classes - 1) / counts.classes
         found, regularizer = solve_steps(**sizes, radius=counts.classes * c), ufm.NormBudget(c, c)
     else:
         mu = float(np.sqrt(most)) / counts.total * part
