@@ -13,6 +13,8 @@ ELEMENTARY = 8
 """Relative error of one elementary function, in multiples of `UNIT`."""
 TINY = 1e-300
 """Upper bound on the absolute error by underflow."""
+ROOT_TINY = 1e-161
+"""Upper bound on what underflow of squares takes off the root of a sum of squares, for each row of a square matrix."""
 
 
 def gamma(terms: int) -> float:

@@ -21,10 +21,12 @@ their sizes; class shares, scales and parameters of penalties by `PARAMETERS` un
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm._rounding import TINY, UNIT, gamma
+from ufm._rounding import ROOT_TINY, UNIT, gamma
 from ufm.spectral.program import LogitProgram
 
 PARAMETERS = 8
@@ -253,16 +255,13 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
         own_error = 8 * UNIT * np.abs(own) + shift
     if program.penalty.columns:
         square = (np.abs(own) + own_error) ** 2 + (program.logit_counts[:-1] * (np.abs(slopes[:-1]) + error) ** 2).sum(axis=0)
-        return np.sqrt(square) * column * wide, m
+        return (np.sqrt(square) + (program.groups + 1) * ROOT_TINY) * column * wide, m
     root = np.sqrt(m)
     if program.loss.shift_invariant:
         # Columns sum to zero: what the diagonal block keeps is what goes to the other groups.
-        away = m[:, None] * slopes[:-1]
-        np.fill_diagonal(away, 0.0)
-        block, across = -away.sum(axis=0), m[:, None] * (error + summed * size)
-        np.fill_diagonal(across, 0.0)
-        block_error = across.sum(axis=0)
-        spread = own - within
+        across = m[:, None] - np.diag(m)
+        block = -(across * slopes[:-1]).sum(axis=0)
+        block_error = (across * (error + summed * size)).sum(axis=0)
     else:
         block = within * program.contrast_counts + own
         block_error = (
@@ -270,16 +269,18 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
             + own_error
             + 4 * UNIT * (program.contrast_counts * np.abs(within) + np.abs(own))
         )
-        spread = own - within
+    spread = own - within
     scale = warm[:, None] * column
     core = root[:, None] * slopes[:-1] * root
     np.fill_diagonal(core, block)
     core_error = root[:, None] * error * root
     np.fill_diagonal(core_error, block_error)
+    core_error *= scale
     rounding = 1.0 + (4.0 * program.groups + 32.0) * UNIT
     sigma = np.linalg.svd(scale * core, compute_uv=False)
     # Each singular value moves by no more than the norm of the error, and is computed to units of the largest one.
-    sigma = sigma + (rounding - 1.0) * sigma[0] + float(np.linalg.norm(scale * core_error)) + TINY
+    moves = sqrt(float(core_error.ravel() @ core_error.ravel())) + program.groups * ROOT_TINY
+    sigma = sigma + (rounding - 1.0) * sigma[0] + moves
     spread_error = own_error + np.diag(error) + 2 * UNIT * (np.abs(own) + np.abs(within))
     contrasts = np.where(program.contrast_counts > 0, (np.abs(spread) + spread_error) * warm * column, 0.0)
     return np.concatenate([contrasts, sigma]) * wide, np.concatenate([program.contrast_counts, np.ones(len(sigma))])

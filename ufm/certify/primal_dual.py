@@ -112,12 +112,18 @@ def within(lower: float, value: float, upper: float) -> float:
 
 
 def inside(program: LogitProgram, factors: Factors) -> Factors:
-    """The factors, scaled into a ball where they may exceed it by rounding."""
+    """The factors, scaled into a ball where they may exceed it by rounding (docs/theory, Proposition 2.12)."""
     if not program.penalty.ball:
         return factors
+    lengths, copies = program.lengths(factors)
     # Squares of entries and their sums over groups give lengths to G + 8 units; the radius is a parameter.
-    terms = program.groups + 8 + PARAMETERS + program.penalty.accuracy(program.lengths(factors)[0])
-    return program.inside(factors, terms * UNIT)
+    slack = (program.groups + 8 + PARAMETERS + program.penalty.accuracy(lengths)) * UNIT
+    size = program.penalty.gauge(lengths, copies) * (1 + slack)
+    if size <= 1.0:
+        return factors
+    ratio = (1.0 - 8 * UNIT) / size
+    root = float(np.sqrt(ratio))
+    return factors._replace(contrast=factors.contrast * ratio, left=factors.left * root, right=factors.right * root)
 
 
 def loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: Floats, gradient: Floats) -> float:
@@ -139,9 +145,14 @@ def loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: 
     warm = program.loss.temperature
     bias = np.abs(factors.bias)[:, None]
     contrast = np.abs(factors.contrast)
-    size = np.abs(factors.left) @ np.abs(factors.right) + bias + np.diag(contrast)
-    others = warm[:, None] * size
-    radius = gamma(terms) * np.vstack([others, np.diag(others) + warm * contrast])
+    radius = np.empty_like(logits)
+    others = np.matmul(np.abs(factors.left), np.abs(factors.right), out=radius[:-1])
+    others += bias
+    diagonal = np.einsum("ii->i", others)
+    diagonal += contrast
+    others *= warm[:, None]
+    radius[-1] = diagonal + warm * contrast
+    radius *= gamma(terms)
     if program.loss.encloses:
         above = program.loss.above(logits, radius, program.logit_counts)
     else:

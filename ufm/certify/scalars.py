@@ -31,7 +31,7 @@ def scalar_bound(program: LogitProgram) -> float:
     price = program.penalty
     target, curvature = program.scale, program.share / program.scale**2
     ones = np.ones(program.groups)
-    found, _ = price.prox(target, ones, 1.0 / curvature)
+    found = program.shrunk
     turn, safe = price.turn(curvature), price.turn(0.5 * curvature)
     assert turn is not None
     assert safe is not None  # as `splits` says

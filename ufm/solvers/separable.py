@@ -86,9 +86,7 @@ class Separable:
 
 def _singular(program: LogitProgram) -> Factors:
     """Logits ``diag(s / scale)`` from the proximal map of the penalty at the scales."""
-    ones = program.multiplicity
-    singular, _ = program.penalty.prox(program.scale, ones, program.scale**2 / program.share)
-    height = singular / program.scale
+    height = program.shrunk / program.scale
     # diag(height) is a contrast of each group and its block means height / m.
     root = np.sqrt(height / program.multiplicity)
     zero = np.zeros(program.groups)

@@ -16,12 +16,12 @@ If every group is a single class, this is the full K x K program.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm._rounding import UNIT
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.loss import BoundLoss
 from ufm.spectral.penalties import Penalty
@@ -118,6 +118,8 @@ class LogitProgram:
     bias_to_logits: Floats = field(init=False, repr=False)
     _unit: Floats = field(init=False, repr=False)
     _root: Floats = field(init=False, repr=False)
+    _root_mass: Floats = field(init=False, repr=False)
+    _steepness: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         m, s = self.multiplicity, self.scale
@@ -135,6 +137,8 @@ class LogitProgram:
             "core_to_logits": temperature[:, None] * unit,
             "contrast_to_logits": np.where(m > 1, temperature / (m * s), 0.0),
             "_root": root,
+            "_root_mass": np.sqrt(m * self.share),
+            "_steepness": self.share / s**2 * temperature.max() ** 2,
             "bias_to_logits": temperature / root,
         }
         for name, value in derived.items():
@@ -194,6 +198,13 @@ class LogitProgram:
         g = self.groups
         return Point(np.zeros(g), np.zeros((g, g)), np.zeros(g))
 
+    @cached_property
+    def shrunk(self) -> Floats:
+        """(G,) proximal map of the penalty at the scales: the scalar minimisers where a quadratic loss splits."""
+        found, _ = self.penalty.prox(self.scale, self.multiplicity, self.scale**2 / self.share)
+        found.flags.writeable = False
+        return found
+
     def spread(self, point: Point) -> Floats:
         """(G + 1, G) tempered logits of a point (a linear map); for the meaning of rows see `BoundLoss`."""
         logits = np.empty((self.groups + 1, self.groups))
@@ -225,8 +236,7 @@ class LogitProgram:
         if self.bias_decay:
             value += 0.5 * self.bias_decay * float(point.bias @ point.bias)
             gradient = gradient._replace(bias=gradient.bias + self.bias_decay * point.bias)
-        root = np.sqrt(self.mass)
-        return Evaluation(value, gradient, self.mass * columns.diagonal, root * columns.rank_one)
+        return Evaluation(value, gradient, self.mass * columns.diagonal, self._root_mass * columns.rank_one)
 
     def hessian(self, at: Evaluation, direction: Point) -> Point:
         """Second derivative of the smooth part along a direction."""
@@ -243,8 +253,7 @@ class LogitProgram:
 
         The largest over the groups h of ``pi_h / s_h^2`` times the bound for column h, times the largest squared temperature.
         """
-        columns = self.loss.lipschitz(at.diagonal / self.mass)
-        return float(np.max(self.share / self.scale**2 * columns) * np.max(self.loss.temperature) ** 2)
+        return float((self._steepness * self.loss.lipschitz(at.diagonal / self.mass)).max())
 
     def least_curvature(self, at: Evaluation, point: Point) -> float:
         """Positive lower bound to use for the curvature, so that gradient steps stay bounded.
@@ -309,23 +318,6 @@ class LogitProgram:
         right = factors.right**2 @ (self.multiplicity * self.scale**2)
         lengths = np.concatenate([self.scale * np.abs(factors.contrast), np.sqrt(left) * np.sqrt(right)])
         return lengths, np.concatenate([self.contrast_counts, np.ones(len(right))])
-
-    def inside(self, factors: Factors, slack: float) -> Factors:
-        """The factors, scaled down into the ball where they exceed it; unchanged where the penalty is a price.
-
-        Parameters
-        ----------
-        factors : Factors
-        slack : float >= 0, bound on the relative rounding error of the gauge (docs/theory, Proposition 2.12)
-        """
-        if not self.penalty.ball:
-            return factors
-        size = self.penalty.gauge(*self.lengths(factors))
-        if size * (1 + slack) <= 1.0:
-            return factors
-        ratio = (1.0 - 8 * UNIT) / (size * (1 + slack))
-        root = float(np.sqrt(ratio))
-        return factors._replace(contrast=factors.contrast * ratio, left=factors.left * root, right=factors.right * root)
 
     def plain(self, factors: Factors) -> Floats:
         """(G + 1, G) logits of the factors with bias, before temperatures; for the meaning of rows see `BoundLoss`."""

@@ -709,7 +709,6 @@ UNIT = 2.0**-30
 @pytest.fixture
 def coarse(monkeypatch):
     """Bounds as if floats had thirty binary digits."""
-    monkeypatch.setattr(ufm.spectral.program, "UNIT", UNIT)
     for module in (duality, lower_and_upper):
         monkeypatch.setattr(module, "UNIT", UNIT)
         monkeypatch.setattr(module, "gamma", lambda n: n * UNIT / (1 - n * UNIT))

@@ -23,6 +23,7 @@ MAX_DIGITS = 1200
 """Most digits of a whole number: probabilities have at most 900 bits, some 1200 more where they balance a free bias."""
 MAX_RATIONAL = 400
 """Most digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
+RATIONAL = re.compile("-?D(/D|(\\.D)?([eE][-+]?[0-9]{1,3})?)".replace("D", f"[0-9]{{1,{MAX_RATIONAL}}}"))
 MAX_COMMON = 4096
 """Most bits of a common denominator: float64 above 1e-300 share one of at most 1074."""
 MAX_CLAIM = 3000
@@ -44,7 +45,6 @@ def working_precision() -> Iterator[None]:
 
 def ball(value: Fraction | int) -> arb:
     """A rational as a ball."""
-    value = Fraction(value)
     return arb(fmpq(value.numerator, value.denominator))
 
 
@@ -81,9 +81,9 @@ def rational(value: Any) -> Fraction:
     InputError
         The value is no such string.
     """
-    digits = f"[0-9]{{1,{MAX_RATIONAL}}}"
-    pattern = rf"-?{digits}(/{digits}|(\.{digits})?([eE][-+]?[0-9]{{1,3}})?)"
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+    if value in ("0", "1"):
+        return Fraction(int(value))
+    if not isinstance(value, str) or not re.fullmatch(RATIONAL, value):
         raise InputError(f"certificate has {shown(value)} where a rational number belongs; save it again")
     return Fraction(value)
 
@@ -143,13 +143,13 @@ def positive(value: Any) -> Fraction:
     return number
 
 
-def within(value: Any, low: Fraction | float, high: Fraction | float, what: str) -> Fraction:
+def within(value: Any, low: Fraction, high: Fraction, what: str) -> Fraction:
     """A rational strictly between two numbers.
 
     Parameters
     ----------
     value : str, written as for `rational`
-    low, high : Fraction or float, excluded limits
+    low, high : Fraction, excluded limits
     what : str, name of the value for the error message
 
     Returns
@@ -162,8 +162,9 @@ def within(value: Any, low: Fraction | float, high: Fraction | float, what: str)
         The value is no rational number, or not between the limits.
     """
     number = rational(value)
-    if not Fraction(low) < number < Fraction(high):
-        raise InputError(f"certificate has the {what} {shown(value)}, which must lie between {low:g} and {high:g}")
+    if not low < number < high:
+        limits = f"{float(low):g} and {float(high):g}"
+        raise InputError(f"certificate has the {what} {shown(value)}, which must lie between {limits}")
     return number
 
 

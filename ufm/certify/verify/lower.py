@@ -172,10 +172,11 @@ def _probabilities(problem: ExactProblem, dual: Any) -> tuple[_Slopes, arb]:
                 column += copies * other[g][h] * (log_denominator - arb(other[g][h]).log())
         if own[h]:
             column -= own[h] * (-arb(fmpq(denominator - own[h], denominator))).log1p()
-        # The slopes of a column sum to zero, so only differences of offsets count.
-        moved = sum(m[g] * other[g][h] * (offset[g] - offset[h]) for g in range(groups))
-        even = sum(m[g] * (offset[g] - offset[h]) for g in range(groups))
-        column += ball((moved - problem.floor * denominator * even) / unit)
+        if any(offset):
+            # The slopes of a column sum to zero, so only differences of offsets count.
+            moved = sum(m[g] * other[g][h] * (offset[g] - offset[h]) for g in range(groups))
+            even = sum(m[g] * (offset[g] - offset[h]) for g in range(groups))
+            column += ball((moved - problem.floor * denominator * even) / unit)
         value += m[h] * problem.share_ball[h] * column / denominator
     if not problem.smoothing:
         return _Slopes([v - denominator for v in own], other, denominator), value

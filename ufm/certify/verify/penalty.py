@@ -16,6 +16,13 @@ from ufm.certify.verify.arithmetic import ZERO, ball, positive, rational, shown,
 from ufm.certify.verify.document import fields, kind
 from ufm.errors import InputError
 
+PRODUCT_OF_DECAYS = Fraction(1e-300) ** 2, Fraction(1e300) ** 2
+PRODUCT_OF_BUDGETS = Fraction(1e-150) ** 2, Fraction(1e150) ** 2
+RATIO = Fraction(1e-150), Fraction(1e150)
+"""Of the decays, or budgets, on weights and features."""
+DECAYS_ON_A = Fraction(1e-100), Fraction(1e100)
+NORMS = Fraction(1e-150), Fraction(1e150)
+
 Lengths = list[tuple[arb, int]]
 """Lengths of feature dimensions (singular values of the scaled logits, or column norms), each with its multiplicity."""
 
@@ -245,14 +252,14 @@ def charge(head: Any, regularizer: Any, classes: int) -> Charge:
     regularized = kind(regularizer)
     if regularized == "weight_decay":
         _, *values, _, _ = fields(regularizer, "regularizer", "kind", "lambda_W", "lambda_H", "lambda_b", "features")
-        low, high = Fraction(1e-300) ** 2, Fraction(1e300) ** 2
+        low, high = PRODUCT_OF_DECAYS
     elif regularized == "norm_budget":
         _, *values = fields(regularizer, "regularizer", "kind", "E_W", "E_H")
-        low, high = Fraction(1e-150) ** 2, Fraction(1e150) ** 2
+        low, high = PRODUCT_OF_BUDGETS
     else:
         raise InputError(f"certificate has an unknown regularizer {shown(regularized)}; save it again")
     weight, features = (positive(v) for v in values)
-    if not (low < weight * features < high and Fraction(1e-150) < weight / features < Fraction(1e150)):
+    if not (low < weight * features < high and RATIO[0] < weight / features < RATIO[1]):
         raise InputError("certificate has decays or budgets whose product or ratio no problem has; save it again")
     name = kind(head)
     if not isinstance(name, str) or name not in HEADS:
@@ -304,8 +311,8 @@ def _decayed_deq(head: dict[str, Any], given: _Strengths) -> Charge:
     _, decay, contraction = fields(head, "head", "kind", "decay", "contraction")
     if not given.decay:
         raise InputError("certificate has budgets for a head with decay on A, which needs decay on W and H")
-    bound = within(contraction, 0, 1, "contraction")
-    return Minimax(given.single(), within(decay, 1e-100, 1e100, "decay on A"), bound)
+    bound = within(contraction, Fraction(0), Fraction(1), "contraction")
+    return Minimax(given.single(), within(decay, *DECAYS_ON_A, "decay on A"), bound)
 
 
 def _frobenius_deq(head: dict[str, Any], given: _Strengths) -> Charge:
@@ -323,7 +330,7 @@ def _relu(head: dict[str, Any], given: _Strengths) -> Charge:
 
 def _fixed_etf(head: dict[str, Any], given: _Strengths) -> Charge:
     _, value, average = fields(head, "head", "kind", "norm", "average")
-    norm = None if value is None else within(value, 1e-150, 1e150, "norm")
+    norm = None if value is None else within(value, *NORMS, "norm")
     if not isinstance(average, bool) or (average and given.decay):
         raise InputError("certificate has an average that is not true or false, or that decay does not go with")
     if not given.decay and norm not in (None, given.weight):

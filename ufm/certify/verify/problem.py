@@ -10,6 +10,9 @@ from ufm.certify.verify.document import fields, kind, listed
 from ufm.certify.verify.penalty import charge
 from ufm.errors import InputError
 
+WEIGHTS = Fraction(1e-100), Fraction(1e100)
+TEMPERATURES = Fraction(1e-10), Fraction(1e10)
+OFFSETS = Fraction(-10000), Fraction(10000)
 MAX_SIZE = 2**53
 MAX_CLASSES = 2**40
 MAX_GROUPS = 512
@@ -70,9 +73,9 @@ class ExactProblem:
             names = ("weights", "temperatures", "offsets")
             _, smoothing, *lists = fields(loss, "loss", "kind", "smoothing", *names)
             read = [listed(values, names[i], groups) for i, values in enumerate(lists)]
-            weights = [within(v, 1e-100, 1e100, "class weight") for v in read[0]]
-            self.warm = [within(v, 1e-10, 1e10, "temperature") for v in read[1]]
-            self.offset = [within(v, -1e4, 1e4, "offset") for v in read[2]]
+            weights = [within(v, *WEIGHTS, "class weight") for v in read[0]]
+            self.warm = [within(v, *TEMPERATURES, "temperature") for v in read[1]]
+            self.offset = [within(v, *OFFSETS, "offset") for v in read[2]]
             self.smoothing = rational(smoothing)
             if not 0 <= self.smoothing < 1:
                 raise InputError(f"certificate has the smoothing {shown(smoothing)}, which must lie in [0, 1)")

@@ -223,17 +223,22 @@ class BoundCrossEntropy(BoundLoss):
                 margin = margin + (self.offset[:, None] - self.offset)
                 size = size + np.abs(self.offset)[:, None] + np.abs(self.offset)
             copies = multiplicity[:-1]
-            error = np.where(copies > 0, radius[:-1] + radius[-1] + 4 * UNIT * size, 0.0) * (1.0 + 8 * UNIT)
+            error = (radius[:-1] + radius[-1] + 4 * UNIT * size) * (1.0 + 8 * UNIT)
             highest = np.where(copies > 0, margin + error, LOWEST)
-            top = np.maximum(highest.max(axis=0), 0.0)
-            argument = highest - top
+            top = np.maximum.reduce(highest, axis=0, initial=0.0)
+            argument = highest - top if top.any() else highest
             odds = copies * np.exp(argument) * (1.0 + (np.abs(argument) + (ELEMENTARY + 4)) * UNIT)
-            total = odds.sum(axis=0) * (1.0 + gamma(len(logits)))
-            value = np.where(top > 0, top + np.log(np.exp(-top) + total), np.log1p(total))
-            value += 2 * ELEMENTARY * UNIT * (value + np.where(top > 0, 1.0 + top, 0.0))
+            total = np.add.reduce(odds, axis=0) * (1.0 + gamma(len(logits)))
+            if top.any():
+                value = np.where(top > 0, top + np.log(np.exp(-top) + total), np.log1p(total))
+                value += 2 * ELEMENTARY * UNIT * (value + np.where(top > 0, 1.0 + top, 0.0))
+            else:
+                value = np.log1p(total)
+                value *= 1.0 + 2 * ELEMENTARY * UNIT
             if self.smoothing:
                 spread = (copies * margin).sum(axis=0)
-                rounding = (copies * (error + (2 * len(logits) + 8) * UNIT * np.abs(margin))).sum(axis=0)
+                error += (2 * len(logits) + 8) * UNIT * np.abs(margin)
+                rounding = np.where(copies > 0, copies * error, 0.0).sum(axis=0)
                 value = value - self.floor * spread
                 value = (
                     value + self.floor * rounding * (1.0 + 8 * UNIT) + 4 * UNIT * (np.abs(value) + np.abs(self.floor * spread))

@@ -130,8 +130,8 @@ def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> t
         damping = 0.01 * damping if damping > 1e-13 else 0.0
         progress = (now.value - found.value) / max(abs(now.value), 1e-300)
         now, calm = found, 0.0 <= progress < 1e-3
-        # Quadratic convergence: the next step makes about the square of this progress, so a certificate pays from here on.
-        if progress > 1e-13 and iteration < max_iterations:
+        # The gap is some ten times the progress that is left: a certificate pays from here on.
+        if progress > 1e-14 and iteration < max_iterations:
             continue
         factors = newton.factors(now)
         certified = bounds(program, factors)

@@ -7,6 +7,7 @@ lower the objective. Under a ball points outside are scaled onto its boundary.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -57,9 +58,10 @@ class Descent:
         program, penalty, g = self.program, self.penalty, self.program.groups
         u, sigma, vt = np.linalg.svd(point.core)
         # Rounding errors in place of zeros must not be charged: a power of them would be a large price with a steep slope.
-        singular = np.concatenate([point.contrast, np.where(sigma > NOISE * sigma[0], sigma, 0.0)])
+        sigma *= sigma > NOISE * sigma[0]
+        singular = np.concatenate([point.contrast, sigma])
         slope = penalty.slope(np.maximum(singular, 1e-12 * max(float(singular.max()), 1e-300)), self.copies)
-        slope = np.where(singular > 0, slope, 0.0)
+        slope = slope * (singular > 0)
         normal = Point(program.contrast_counts * slope[:g], (u * slope[g:]) @ vt, np.zeros(g))
         if not penalty.ball:
             at = program.smooth(point)
@@ -168,14 +170,16 @@ class Descent:
 
         def objective(theta: Floats) -> tuple[float, Floats]:
             point, left, right = unpack(theta)
-            if not np.isfinite(point.core).all():
+            if not isfinite(point.core.sum()):
                 return np.inf, np.zeros_like(theta)
             value, slope = self.objective(point)
             parts = [slope.contrast[live] * np.sign(theta[: len(live)])]
             parts += [(slope.core @ right.T).ravel(), (left.T @ slope.core).ravel()]
             if self.biased:
                 parts.append(slope.bias)
-            return value / unit, np.concatenate(parts) / unit
+            gradient = np.concatenate(parts)
+            gradient /= unit
+            return value / unit, gradient
 
         options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "maxcor": 20, "ftol": tolerance, "gtol": 1e-10}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

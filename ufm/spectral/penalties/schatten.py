@@ -143,8 +143,8 @@ def shrink(singular: Floats, weight: Floats, power: float) -> Floats:
         curved = pull * s ** (power - 2.0)
         move = (s - singular + curved * s) / (1.0 + curved * (power - 1.0))
         moved = np.where(alive, np.maximum(s - move, turn), 1.0)
-        if np.all(np.abs(moved - s) <= 1e-16 * s):
+        step, s = np.abs(moved - s), moved
+        if (step <= 1e-14 * s).all():  # the next step would be about the square of this one
             break
-        s = moved
     better = 0.5 * (s - singular) ** 2 + weight * s**power < 0.5 * singular**2
     return np.where(alive & better, s, 0.0)
