@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import index
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +13,36 @@ from ufm.errors import InputError, brief
 Floats = NDArray[np.float64]
 LEVELS = ("float", "rigorous")
 """Levels of bounds: float64 arithmetic with its rounding subtracted, or ball arithmetic."""
+
+
+def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number between two limits as an int.
+
+    Parameters
+    ----------
+    name : str, the argument, for the message
+    value : int, or a NumPy integer
+    least : int
+    most : int or None, no upper limit
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        It is no whole number (a bool is none), or outside the limits.
+    """
+    power = f"2**{most.bit_length() - 1}" if most and most > 10**12 and most & (most - 1) == 0 else most
+    limits = f"of at least {least}" if most is None else f"from {least} to {power}"
+    try:
+        number = index(value)
+        if isinstance(value, bool) or number < least or (most is not None and number > most):
+            raise TypeError
+    except TypeError:
+        raise InputError(f"{name} is {brief(value)}; give a whole number {limits}") from None
+    return number
 
 
 def check_level(level: str) -> str:

@@ -14,11 +14,11 @@ from numbers import Real
 
 import numpy as np
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, check_whole
 from ufm._rounding import UNIT
 from ufm.deq.bounds import lengths, operator_norm
 from ufm.deq.fixed_point.anderson import Anderson
-from ufm.deq.fixed_point.base import FixedPoint, FixedPointStats, FixedPointStatus, Method, share, whole
+from ufm.deq.fixed_point.base import FixedPoint, FixedPointStats, FixedPointStatus, Method, share
 from ufm.deq.fixed_point.splitting import Splitting
 from ufm.deq.maps.base import BatchMap, Gradients, Layer, MapPullback, Rows
 from ufm.deq.maps.monotone import MonotoneMap
@@ -230,8 +230,8 @@ class Gmres(Adjoint):
     def __post_init__(self) -> None:
         super().__post_init__()
         _tolerance(self.rtol)
-        whole("restart", self.restart)
-        whole("max_calls", self.max_calls)
+        check_whole("restart", self.restart)
+        check_whole("max_calls", self.max_calls)
 
     def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
         from scipy.sparse.linalg import LinearOperator, gmres
@@ -286,7 +286,7 @@ class Phantom(Adjoint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("steps", self.steps)
+        check_whole("steps", self.steps)
         share("damping", self.damping)
 
     def solve(self, map_: BatchMap, z: Floats, cotangent: Floats) -> FixedPoint:
@@ -344,7 +344,7 @@ def unrolled(layer: Layer, inputs: Floats, start: Floats, steps: int, cotangent:
     InputError
         ``steps`` below 1.
     """
-    whole("steps", steps)
+    check_whole("steps", steps)
     map_ = layer.at(inputs)
     states = [start]
     for _ in range(steps):

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, check_whole
 from ufm.deq.bounds import lengths
-from ufm.deq.fixed_point.base import Method, whole
+from ufm.deq.fixed_point.base import Method
 from ufm.deq.maps.base import BatchMap, batch
 
 
@@ -45,7 +45,7 @@ def spectral_radius(map_: BatchMap, z: Floats, *, steps: int = 200, rng: np.rand
     >>> f"{found[0]:.6f}"
     '0.500000'
     """
-    whole("steps", steps, 8)
+    check_whole("steps", steps, 8)
     rng = np.random.default_rng(0) if rng is None else rng
     pull = map_.linearised(batch("z", z))
     v = rng.standard_normal(np.shape(z))
@@ -108,7 +108,7 @@ def multiplicity(
     InputError
         ``starts`` below 1.
     """
-    whole("starts", starts)
+    check_whole("starts", starts)
     rng = np.random.default_rng(0) if rng is None else rng
     count = shape[0]
     found = np.zeros((starts, *shape))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 
+from ufm._arrays import check_whole
 from ufm._text import classes, options
 from ufm.errors import InputError
 from ufm.problem.heads import Head, Parameters
@@ -66,14 +66,13 @@ class Problem:
     ) -> None:
         if not isinstance(regularizer, WeightDecay | NormBudget):
             raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
-        if dim is not None and not (isinstance(dim, Integral) and not isinstance(dim, bool) and 1 <= dim <= 10**9):
-            raise InputError(f"dim is {dim!r}; the feature dimension must be a whole number of at least 1")
+        dim = None if dim is None else check_whole("dim", dim, 1, 10**9)
         values = {
             "counts": ClassCounts.parse(counts) if isinstance(counts, str) else ClassCounts.of(counts),
             "regularizer": regularizer,
             "loss": CrossEntropy() if loss is None else parse_loss(loss) if isinstance(loss, str) else check_loss(loss),
             "head": as_head(head),
-            "dim": None if dim is None else int(dim),
+            "dim": dim,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, check_whole
 from ufm._rounding import UNIT
 from ufm._status import Ending
 from ufm._tables import html_table, plain_table, rich_table
@@ -291,9 +291,7 @@ def check_options(tolerance: float, **whole: int) -> None:
     if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
         raise InputError(f"tolerance is {tolerance!r}; give a relative gap between 0 and 1 such as 1e-9")
     for name, value in whole.items():
-        least = 0 if name == "random_state" else 1
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
+        check_whole(name, value, 0 if name == "random_state" else 1)
 
 
 def conclude(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from itertools import groupby
-from operator import index
 
+from ufm._arrays import check_whole
 from ufm._text import sizes
 from ufm.errors import InputError, brief
 
@@ -46,7 +46,9 @@ class ClassCounts:
     def __post_init__(self) -> None:
         checked = []
         for size, classes in self.runs:
-            checked.append((_whole("a class size", size), _whole("a number of classes", classes)))
+            checked.append(
+                (check_whole("a class size", size, 1, MAX_SIZE), check_whole("a number of classes", classes, 1, MAX_SIZE))
+            )
         merged = tuple((size, sum(c for _, c in run)) for size, run in groupby(checked, key=lambda r: r[0]))
         object.__setattr__(self, "runs", merged)
         if self.classes < 2:
@@ -206,25 +208,11 @@ def long_tailed(n_classes: int, *, largest: int, ratio: float) -> ClassCounts:
     >>> list(long_tailed(3, largest=100, ratio=100))
     [100, 10, 1]
     """
-    n_classes, largest = _whole("a number of classes", n_classes), _whole("largest", largest)
-    if n_classes > MAX_TAIL:
-        raise InputError(f"a tail of {n_classes} classes is too long; give at most {MAX_TAIL}")
+    n_classes, largest = check_whole("n_classes", n_classes, 1, MAX_TAIL), check_whole("largest", largest, 1, MAX_SIZE)
     if not 1 <= ratio <= largest:
         raise InputError(f"ratio={brief(ratio)} must lie between 1 and largest={largest}, so that every class has a sample")
     last = max(n_classes - 1, 1)
     return ClassCounts.of(max(1, round(largest * ratio ** (-k / last))) for k in range(n_classes))
-
-
-def _whole(name: str, value: int) -> int:
-    try:
-        number = index(value)
-        if isinstance(value, bool):
-            raise TypeError
-    except TypeError:
-        raise InputError(f"{name} is {brief(value)}; it must be a whole number") from None
-    if not 1 <= number <= MAX_SIZE:
-        raise InputError(f"{name} is {brief(number)}; it must be between 1 and 2**53")
-    return number
 
 
 def _number(text: str, item: str) -> int:

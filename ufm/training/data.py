@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, check_whole
 from ufm.errors import InputError
 from ufm.targets.counts import ClassCounts
 
@@ -88,7 +88,7 @@ def mixture(
     ((66, 20), (400,))
     """
     for name, value in (("dim", dim), ("modes", modes), ("test", test)):
-        _whole(name, value)
+        check_whole(name, value)
     for name, number in (("separation", separation), ("noise", noise)):
         if not (isinstance(number, Real) and 0 < float(number) < 1e6):
             raise InputError(f"{name} is {number!r}; give a positive number such as 4")
@@ -137,7 +137,7 @@ def digits(counts: ClassCounts, *, test: int = DIGITS_TEST, random_state: int = 
     check_scikit_learn()
     from sklearn.datasets import load_digits
 
-    _whole("test", test)
+    check_whole("test", test)
     check_digits(counts, test)
     sizes = list(counts)
     bunch: Any = load_digits()
@@ -188,8 +188,3 @@ def _scaled(
     mean = x.mean(axis=0)
     size = float(np.sqrt(np.mean((x - mean) ** 2)))
     return Dataset(name, counts, (x - mean) / size, y, (x_test - mean) / size, y_test, ceiling)
-
-
-def _whole(name: str, value: int) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} is {value!r}; give a whole number of at least 1")

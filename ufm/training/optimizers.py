@@ -9,6 +9,7 @@ from numbers import Real
 
 import numpy as np
 
+from ufm._adam import adam
 from ufm.deq.maps.base import Gradients
 from ufm.errors import InputError
 
@@ -109,15 +110,13 @@ class Adam(Optimizer):
         self, parameters: Gradients, gradients: Gradients, memory: Gradients, progress: float
     ) -> tuple[Gradients, Gradients]:
         rate = self.learning_rate_at(progress)
-        count = float(memory["count"]) + 1.0 if memory else 1.0
-        new: Gradients = {"count": np.array(count)}
+        count = int(memory["count"]) + 1 if memory else 1
+        new: Gradients = {"count": np.array(float(count))}
         moved: Gradients = {}
         for n, g in gradients.items():
-            first = 0.9 * memory[f"first.{n}"] + 0.1 * g if memory else 0.1 * g
-            second = 0.999 * memory[f"second.{n}"] + 0.001 * g * g if memory else 0.001 * g * g
-            new[f"first.{n}"], new[f"second.{n}"] = first, second
-            mean, square = first / (1.0 - 0.9**count), second / (1.0 - 0.999**count)
-            moved[n] = parameters[n] - rate * mean / (np.sqrt(square) + 1e-8)
+            means = (memory[f"first.{n}"], memory[f"second.{n}"]) if memory else None
+            direction, (new[f"first.{n}"], new[f"second.{n}"]) = adam(g, means, count, 1e-8)
+            moved[n] = parameters[n] - rate * direction
         return moved, new
 
 

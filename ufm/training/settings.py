@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
 from numbers import Real
-from operator import index
 from platform import python_version
 from typing import Any
 
 import numpy as np
 
 import ufm
+from ufm._arrays import check_whole
 from ufm.errors import InputError, brief
 from ufm.targets.counts import ClassCounts, long_tailed, step_imbalanced
 from ufm.training.bodies import MAPS, Equilibrium, Stack
@@ -97,13 +97,13 @@ class Settings:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for name in ("width", "epochs", "batch", "largest"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name), 1))
-        object.__setattr__(self, "random_state", _whole("random_state", self.random_state, 0))
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), 1, 2**63))
+        object.__setattr__(self, "random_state", check_whole("random_state", self.random_state, 0, 2**63))
         for name in ("ratio", "body", "encoder", "jacobian", "learning_rate"):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         if self.contraction is not None:
             object.__setattr__(self, "contraction", _number("contraction", self.contraction))
-        pairs = (("classes", lambda n, v: _whole(n, v, 1)), ("decay", _number))
+        pairs = (("classes", lambda n, v: check_whole(n, v, 1, 2**63)), ("decay", _number))
         for name, kind in pairs:
             value = getattr(self, name)
             if not isinstance(value, tuple | list) or len(value) != 2:
@@ -181,16 +181,6 @@ class Settings:
     def __str__(self) -> str:
         shape = f"{self.classes[0]}-{self.classes[1]}" + ("-tail" if self.tail else "")
         return f"{self.data}-{shape}-R{self.ratio:g}-{self.map}-{self.model}-s{self.random_state}"
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    try:
-        number = index(value)
-        if isinstance(value, bool) or not least <= number <= 2**63:
-            raise TypeError
-    except TypeError:
-        raise InputError(f"{name} is {brief(value)}; give a whole number of at least {least}") from None
-    return number
 
 
 def _number(name: str, value: Any) -> float:

@@ -7,8 +7,8 @@ from numbers import Real
 
 import numpy as np
 
-from ufm._arrays import Floats
-from ufm.deq.fixed_point.base import Method, share, whole
+from ufm._arrays import Floats, check_whole
+from ufm.deq.fixed_point.base import Method, share
 from ufm.deq.maps.base import BatchMap, Mask, Rows
 from ufm.errors import InputError
 
@@ -53,8 +53,8 @@ class Anderson(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("memory", self.memory)
-        whole("delay", self.delay, 0)
+        check_whole("memory", self.memory)
+        check_whole("delay", self.delay, 0)
         share("damping", self.damping)
         if not (isinstance(self.ridge, Real) and 0 <= self.ridge < 1):
             raise InputError(f"ridge is {self.ridge!r}; give a number in [0, 1) relative to the trace such as 1e-12")

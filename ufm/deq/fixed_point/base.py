@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, check_whole
 from ufm._status import Ending
 from ufm.deq.bounds import lengths
 from ufm.deq.maps.base import BatchMap, Mask, Rows, batch
@@ -156,8 +156,8 @@ class Method(ABC):
             raise InputError("rtol and atol are both 0; give one of them a positive value such as rtol=1e-6")
         if self.norm not in NORMS:
             raise InputError(f"norm is {self.norm!r}; choose one of {', '.join(NORMS)}")
-        whole("max_calls", self.max_calls)
-        whole("patience", self.patience)
+        check_whole("max_calls", self.max_calls)
+        check_whole("patience", self.patience)
         if not (isinstance(self.divergence, Real) and self.divergence > 1):
             raise InputError(f"divergence is {self.divergence!r}; give a growth factor above 1 such as 1e10")
 
@@ -184,24 +184,6 @@ class Method(ABC):
             A start that is not finite or has another shape.
         """
         return _Run(self, map_, batch("start", start)).finished()
-
-
-def whole(name: str, value: int, least: int = 1) -> None:
-    """Check that an option is a whole number of at least ``least``.
-
-    Parameters
-    ----------
-    name : str, the option, for the message
-    value : int
-    least : int
-
-    Raises
-    ------
-    InputError
-        It is not.
-    """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} is {value!r}; give a whole number of at least {least}")
 
 
 def share(name: str, value: float) -> None:

@@ -7,9 +7,9 @@ from numbers import Real
 
 import numpy as np
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, check_whole
 from ufm.deq.bounds import lengths
-from ufm.deq.fixed_point.base import Memory, Method, whole
+from ufm.deq.fixed_point.base import Memory, Method
 from ufm.deq.maps.base import BatchMap, Mask, Rows
 from ufm.errors import InputError
 
@@ -43,7 +43,7 @@ class Broyden(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("memory", self.memory)
+        check_whole("memory", self.memory)
         if not (isinstance(self.growth, Real) and self.growth >= 1):
             raise InputError(f"growth is {self.growth!r}; give a factor of at least 1 such as 1000")
 

@@ -19,6 +19,7 @@ from time import perf_counter
 
 import numpy as np
 
+from ufm._adam import adam
 from ufm._arrays import Floats
 from ufm.certify.primal_dual import bounds
 from ufm.errors import ConvergenceError, InputError
@@ -187,19 +188,13 @@ class _Update:
 
     def _adam(self, slope: list[Floats]) -> list[Floats]:
         """Moves of Adam with a decreasing step."""
-        if not self.memory:
-            self.memory = [[np.zeros_like(g) for g in slope], [np.zeros_like(g) for g in slope]]
-        first, second = self.memory
         count = self.evaluations
         # Without a decreasing step Adam circles the optimum at the size of the step.
         self.last = step = (self.options.step or 0.02) / np.sqrt(1.0 + count / 200.0)
-        moves = []
-        for i, g in enumerate(slope):
-            first[i] = 0.9 * first[i] + 0.1 * g
-            second[i] = 0.999 * second[i] + 0.001 * g * g
-            mean, square = first[i] / (1 - 0.9**count), second[i] / (1 - 0.999**count)
-            moves.append(-step * mean / (np.sqrt(square) + 1e-12))
-        return moves
+        means = zip(*self.memory, strict=True) if self.memory else [None] * len(slope)
+        found = [adam(g, pair, count, 1e-12) for g, pair in zip(slope, means, strict=True)]
+        self.memory = [list(each) for each in zip(*(pair for _, pair in found), strict=True)]
+        return [-step * direction for direction, _ in found]
 
 
 class _Recorder:
