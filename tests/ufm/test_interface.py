@@ -12,6 +12,7 @@ import pytest
 
 import ufm
 from ufm.deq.fixed_point import FixedPointStatus
+from ufm.errors import InputError
 from ufm.solvers import Gradient
 
 DECAY = ufm.WeightDecay(5e-4, 5e-4)
@@ -276,3 +277,22 @@ def test_a_solution_is_drawn_in_a_new_figure(objects, tmp_path):
         ufm.plot.solution(STEP.counts)
     with pytest.raises(ufm.InputError, match="K=2001"):
         ufm.plot.solution(ufm.solve(ufm.Problem("9*2001", regularizer=DECAY)))
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, np.True_, "3", [1], float("nan"), 10**9 + 1])
+def test_whole_numbers_are_refused_with_the_argument_and_its_limits(value):
+    with pytest.raises(InputError, match=r"^dim is .*; give a whole number from 1 to 1000000000$"):
+        ufm.Problem("10*3", regularizer=ufm.WeightDecay(1e-2, 1e-2), dim=value)
+
+
+@pytest.mark.parametrize("value", [1, np.int8(3), np.uint64(10**9)])
+def test_numpy_integers_are_whole_numbers(value):
+    found = ufm.Problem("10*3", regularizer=ufm.WeightDecay(1e-2, 1e-2), dim=value).dim
+    assert type(found) is int
+    assert found == int(value)
+
+
+def test_a_class_size_has_a_limit_that_is_named():
+    assert ufm.ClassCounts.of([2**53, 1]).total == 2**53 + 1
+    with pytest.raises(InputError, match=r"^a class size is 9007199254740993; give a whole number from 1 to 2\*\*53$"):
+        ufm.ClassCounts.of([2**53 + 1, 1])
