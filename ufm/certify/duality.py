@@ -241,7 +241,7 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
     """
     shift = np.zeros(program.groups) if moved is None else moved
     column = program.share / program.scale
-    warm, m = program.loss.temperature, program.multiplicity
+    temperature, m = program.loss.temperature, program.multiplicity
     # Smoothed probabilities are rounded in units of the floor.
     size = np.abs(slopes[:-1]) + 2.0 * program.loss.floor
     # Entries of classes that are not there have errors, too, but nothing below reads them.
@@ -270,7 +270,7 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
             + 4 * UNIT * (program.contrast_counts * np.abs(within) + np.abs(own))
         )
     spread = own - within
-    scale = warm[:, None] * column
+    scale = temperature[:, None] * column
     core = root[:, None] * slopes[:-1] * root
     np.fill_diagonal(core, block)
     core_error = root[:, None] * error * root
@@ -282,7 +282,7 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
     moves = sqrt(float(core_error.ravel() @ core_error.ravel())) + program.groups * ROOT_TINY
     sigma = sigma + (rounding - 1.0) * sigma[0] + moves
     spread_error = own_error + np.diag(error) + 2 * UNIT * (np.abs(own) + np.abs(within))
-    contrasts = np.where(program.contrast_counts > 0, (np.abs(spread) + spread_error) * warm * column, 0.0)
+    contrasts = np.where(program.contrast_counts > 0, (np.abs(spread) + spread_error) * temperature * column, 0.0)
     return np.concatenate([contrasts, sigma]) * wide, np.concatenate([program.contrast_counts, np.ones(len(sigma))])
 
 
@@ -313,14 +313,14 @@ def repelling(program: LogitProgram, slopes: Floats) -> bool:
 
 def bias_residual(program: LogitProgram, slopes: Floats) -> tuple[Floats, Floats]:
     """(G,) ``Delta Y pi``, one entry per class of each group, and bounds on its rounding errors."""
-    weight, share, warm = program.mass, program.share, program.loss.temperature
+    weight, share, temperature = program.mass, program.share, program.loss.temperature
     received = slopes[:-1] @ weight - np.diag(slopes[:-1]) * share
     size = np.abs(slopes[:-1]) @ weight + (np.abs(np.diag(slopes[:-1])) + np.abs(slopes[-1])) * share
     if program.loss.shift_invariant:
         size = size + (program.logit_counts[:-1] * np.abs(slopes[:-1])).sum(axis=0) * share
     size = size + 2.0 * program.loss.floor * (float(weight.sum()) + program.classes * share)
-    error = gamma(2 * program.groups + 3 * PARAMETERS) * warm * size
-    return warm * (received + slopes[-1] * share), error
+    error = gamma(2 * program.groups + 3 * PARAMETERS) * temperature * size
+    return temperature * (received + slopes[-1] * share), error
 
 
 def balanced_slopes(program: LogitProgram, slopes: Floats, residual: Floats) -> Floats | None:

@@ -124,9 +124,9 @@ class Optimum:
                 # Here own and other are logits; the loss is strongly convex in them, with twice the radius.
                 lower, upper = (own - other).lower().max(ZERO), (own - other).upper().max(ZERO)
             else:
-                warm = self.problem.warm_ball[groups[0]]
-                lower = ((own.lower() / other.upper()).log() / warm).lower() if own > other else ZERO
-                upper = ((own.upper() / other.lower()).log() / warm).upper().max(ZERO) if other > 0 else INFINITE
+                temperature = self.problem.temperature_ball[groups[0]]
+                lower = ((own.lower() / other.upper()).log() / temperature).lower() if own > other else ZERO
+                upper = ((own.upper() / other.lower()).log() / temperature).upper().max(ZERO) if other > 0 else INFINITE
             return lower, upper.min(self._slackness(groups))
 
     def _slackness(self, groups: list[int]) -> arb:
@@ -138,7 +138,7 @@ class Optimum:
         within = sum((m[g] * m[h] - (m[g] if g == h else 0)) * low.other[g][h] for g in groups for h in groups)
         scale = arb(problem.scale_squared[first]).sqrt()
         reached = arb(within) / (classes * (classes - 1)) - own
-        reached *= problem.warm_ball[first] * problem.share_ball[first] / (low.denominator * scale)
+        reached *= problem.temperature_ball[first] * problem.share_ball[first] / (low.denominator * scale)
         slack = low.allowed - low.shrink * reached
         if not slack > 0:
             return INFINITE

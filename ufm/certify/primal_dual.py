@@ -142,7 +142,7 @@ def loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: 
     float, in nats
     """
     terms = len(factors.right) + RECOVERED
-    warm = program.loss.temperature
+    temperature = program.loss.temperature
     bias = np.abs(factors.bias)[:, None]
     contrast = np.abs(factors.contrast)
     radius = np.empty_like(logits)
@@ -150,8 +150,8 @@ def loss_above(program: LogitProgram, factors: Factors, logits: Floats, values: 
     others += bias
     diagonal = np.einsum("ii->i", others)
     diagonal += contrast
-    others *= warm[:, None]
-    radius[-1] = diagonal + warm * contrast
+    others *= temperature[:, None]
+    radius[-1] = diagonal + temperature * contrast
     radius *= gamma(terms)
     if program.loss.encloses:
         above = program.loss.above(logits, radius, program.logit_counts)

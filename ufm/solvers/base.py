@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.solution import Solution
 
@@ -29,3 +30,16 @@ class Solver(Protocol):
             The problem does not fit (`unfit` says why).
         """
         ...
+
+
+def check_fit(solver: Solver, problem: Problem) -> None:
+    """Refuse a problem that a solver cannot take.
+
+    Raises
+    ------
+    InputError
+        With the reason that `Solver.unfit` gives.
+    """
+    reason = solver.unfit(problem)
+    if reason is not None:
+        raise InputError(f"method {solver.name!r} does not fit: {reason}; use method='auto'")

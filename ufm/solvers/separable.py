@@ -18,8 +18,8 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.certify.primal_dual import bounds
-from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.base import check_fit
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.penalties import Penalty
@@ -74,9 +74,7 @@ class Separable:
             The problem does not split.
         """
         start = perf_counter()
-        reason = self.unfit(problem)
-        if reason is not None:
-            raise InputError(f"method 'separable' does not fit: {reason}")
+        check_fit(self, problem)
         program = problem.program()
         factors = _columns(program) if program.penalty.columns else _singular(program)
         found = bounds(program, factors)

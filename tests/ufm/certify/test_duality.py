@@ -731,9 +731,13 @@ def test_logits_that_parameters_may_have_are_below_the_upper_bound(name, alone):
             columns = program.loss.columns(logits, program.logit_counts)
             above = loss_above(program, factors, logits, columns.values, columns.gradient)
             # All terms of a logit at their largest: its own size times the relative error.
-            warm = program.loss.temperature
+            temperature = program.loss.temperature
             terms = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
-            reach = RECOVERED * UNIT * np.vstack([warm[:, None] * terms, warm * (np.diag(terms) + np.abs(factors.contrast))])
+            reach = (
+                RECOVERED
+                * UNIT
+                * np.vstack([temperature[:, None] * terms, temperature * (np.diag(terms) + np.abs(factors.contrast))])
+            )
             signs = np.ones_like(reach)
             signs[-1] = -1.0
             if not program.loss.shift_invariant:
@@ -749,7 +753,7 @@ def widened(program: LogitProgram, slopes: Any) -> Any:
     singular value 4 G + 32, and differences of two slopes 2 (block sums 4) of their sizes.
     """
     G, m, others = program.groups, program.multiplicity, program.logit_counts[:-1]
-    invariant, warm, column = program.loss.shift_invariant, program.loss.temperature, program.share / program.scale
+    invariant, temperature, column = program.loss.shift_invariant, program.loss.temperature, program.share / program.scale
     own, other, within = slopes[-1], slopes[:-1], np.diag(slopes[:-1])
     size = np.abs(other) + 2 * float(getattr(program.loss, "floor", 0.0))
     own_error = (others * (G + 16) * size).sum(axis=0) if invariant else 8 * np.abs(own)
@@ -765,9 +769,9 @@ def widened(program: LogitProgram, slopes: Any) -> Any:
     if not invariant:
         block = 12 * ((m - 1) * np.abs(within) + np.abs(own))
     np.fill_diagonal(error, block)
-    scale = warm[:, None] * column
+    scale = temperature[:, None] * column
     largest = np.linalg.norm(scale * core, 2)
-    contrast = np.where(m > 1, np.abs(own - within) * warm * column, 0.0)
+    contrast = np.where(m > 1, np.abs(own - within) * temperature * column, 0.0)
     h = int(contrast.argmax())
     if contrast[h] > largest:
         there = own_error[h] + 8 * size[h, h] + 2 * (np.abs(own) + np.abs(within))[h]

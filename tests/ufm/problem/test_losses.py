@@ -43,8 +43,8 @@ def formula(loss, logits, counts):
 
     weights = each(loss.weights, lambda n, a: n**-a)
     offsets = each(loss.adjustment, lambda n, t: t * np.log(n / counts.sum()))
-    warm = each(loss.temperatures, lambda n, g: (n / max(sizes)) ** g)
-    u = warm[:, None] * logits + offsets[:, None]
+    temperature = each(loss.temperatures, lambda n, g: (n / max(sizes)) ** g)
+    u = temperature[:, None] * logits + offsets[:, None]
     k = len(counts)
     targets = (1 - loss.smoothing) * np.eye(k) + loss.smoothing / k
     columns = logsumexp(u, axis=0) - np.sum(targets * u, axis=0)

@@ -264,7 +264,7 @@ def _residual(problem: ExactProblem, slopes: _Slopes) -> list[Fraction]:
     rows = []
     for g in range(groups):
         received = sum(m[h] * share[h] * slopes.other[g][h] for h in range(groups)) - share[g] * slopes.other[g][g]
-        rows.append(problem.warm[g] * Fraction(received + share[g] * slopes.own[g], common * slopes.denominator))
+        rows.append(problem.temperature[g] * Fraction(received + share[g] * slopes.own[g], common * slopes.denominator))
     return rows
 
 
@@ -311,19 +311,19 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     m, groups = problem.m, len(problem.m)
     own, other = slopes.own, slopes.other
     weight, weight_denominator = _weights(problem)
-    warm_denominator = common_denominator(problem.warm)
-    warm = [int(w * warm_denominator) for w in problem.warm]
-    shared = gcd(*warm)
-    denominator = arb(slopes.denominator * warm_denominator) / shared * arb(weight_denominator).sqrt()
-    warm = [w // shared for w in warm]
+    temperature_denominator = common_denominator(problem.temperature)
+    temperature = [int(w * temperature_denominator) for w in problem.temperature]
+    shared = gcd(*temperature)
+    denominator = arb(slopes.denominator * temperature_denominator) / shared * arb(weight_denominator).sqrt()
+    temperature = [w // shared for w in temperature]
     largest = ZERO
     for g in range(groups):
         if m[g] > 1:
-            largest = largest.max(arb((warm[g] * (other[g][g] - own[g])) ** 2 * weight[g]))
+            largest = largest.max(arb((temperature[g] * (other[g][g] - own[g])) ** 2 * weight[g]))
 
-    masses = [[m[g] * warm[g] * other[g][h] for h in range(groups)] for g in range(groups)]
+    masses = [[m[g] * temperature[g] * other[g][h] for h in range(groups)] for g in range(groups)]
     for h in range(groups):
-        masses[h][h] = warm[h] * ((m[h] - 1) * other[h][h] + own[h])
+        masses[h][h] = temperature[h] * ((m[h] - 1) * other[h][h] + own[h])
     scaled = [[masses[g][h] * m[h] * weight[h] for h in range(groups)] for g in range(groups)]
     affordable(groups**3, (v for row in masses for v in row), (v for row in scaled for v in row))
     core, weighted = fmpz_mat(masses), fmpz_mat(scaled)

@@ -26,7 +26,7 @@ class ExactProblem:
     ----------
     m, n : classes and samples per class of each group
     share : exact weight of the loss of one class of each group; they sum (with m) to one
-    warm, offset : temperature and offset of each group's logits (1 and 0 but for cross-entropy)
+    temperature, offset : temperature and offset of each group's logits (1 and 0 but for cross-entropy)
     scale_squared : square of the column scale of each group: n for decay per sample, else 1
     floor : smallest target probability, ``smoothing / K``
     bias : decay of the bias, 0 for a free bias, None for no bias
@@ -64,7 +64,7 @@ class ExactProblem:
 
     def _read_loss(self, loss: Any) -> None:
         groups = len(self.m)
-        self.warm, self.offset, self.smoothing = [Fraction(1)] * groups, [Fraction(0)] * groups, Fraction(0)
+        self.temperature, self.offset, self.smoothing = [Fraction(1)] * groups, [Fraction(0)] * groups, Fraction(0)
         weights = [Fraction(1)] * groups
         self.squared = kind(loss) == "mse"
         if self.squared:
@@ -74,21 +74,21 @@ class ExactProblem:
             _, smoothing, *lists = fields(loss, "loss", "kind", "smoothing", *names)
             read = [listed(values, names[i], groups) for i, values in enumerate(lists)]
             weights = [within(v, *WEIGHTS, "class weight") for v in read[0]]
-            self.warm = [within(v, *TEMPERATURES, "temperature") for v in read[1]]
+            self.temperature = [within(v, *TEMPERATURES, "temperature") for v in read[1]]
             self.offset = [within(v, *OFFSETS, "offset") for v in read[2]]
             self.smoothing = rational(smoothing)
             if not 0 <= self.smoothing < 1:
                 raise InputError(f"certificate has the smoothing {shown(smoothing)}, which must lie in [0, 1)")
         else:
             raise InputError(f"certificate has an unknown loss {shown(kind(loss))}; save it again")
-        for values in (weights, self.warm, self.offset):
+        for values in (weights, self.temperature, self.offset):
             common_denominator(values)
         mass = sum(self.m[g] * self.n[g] * w for g, w in enumerate(weights))
         self.share = [self.n[g] * w / mass for g, w in enumerate(weights)]
         self.floor = self.smoothing / self.classes
-        self.warm_ball, self.offset_ball = [ball(v) for v in self.warm], [ball(v) for v in self.offset]
+        self.temperature_ball, self.offset_ball = [ball(v) for v in self.temperature], [ball(v) for v in self.offset]
         self.share_ball = [ball(v) for v in self.share]
-        neutral = set(weights) == {1} and set(self.warm) == {1} and set(self.offset) == {0}
+        neutral = set(weights) == {1} and set(self.temperature) == {1} and set(self.offset) == {0}
         self.plain = neutral and not self.squared and not self.smoothing
 
     def _read_decay(self, regularizer: dict[str, Any]) -> None:

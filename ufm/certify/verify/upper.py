@@ -150,7 +150,7 @@ def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list
 
 def _entropy(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], list[list[arb]]]:
     m, groups = problem.m, len(problem.m)
-    tempered = set(problem.warm) != {1}
+    tempered = set(problem.temperature) != {1}
     loss = ZERO
     own: list[arb] = []
     other: list[list[arb]] = [[ZERO] * groups for _ in range(groups)]
@@ -161,9 +161,9 @@ def _entropy(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], li
             if not copies:
                 continue
             if tempered and g != h:
-                margin = problem.warm_ball[g] * logits.other(g, h) - problem.warm_ball[h] * logits.own(h)
+                margin = problem.temperature_ball[g] * logits.other(g, h) - problem.temperature_ball[h] * logits.own(h)
             else:
-                margin = problem.warm_ball[h] * logits.margin(g, h)
+                margin = problem.temperature_ball[h] * logits.margin(g, h)
             if g != h:
                 margin += problem.offset_ball[g] - problem.offset_ball[h]
             other[g][h] = margin.exp()

@@ -19,6 +19,7 @@ import numpy as np
 
 from ufm.errors import ConvergenceError, InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.base import check_fit
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.loss import BoundLoss
 from ufm.spectral.program import Factors, LogitProgram, Point
@@ -89,9 +90,7 @@ class Convex:
             The conic solver failed, or returned no point at all.
         """
         start = perf_counter()
-        reason = self.unfit(problem)
-        if reason is not None:
-            raise InputError(f"method 'convex' does not fit: {reason}; use method='auto'")
+        check_fit(self, problem)
         program = problem.program().split()
         point, iterations = self._conic(program)
         # Small singular values of a conic solver are errors; the optimum needs no more dimensions than these.

@@ -23,8 +23,8 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.certify.primal_dual import Bounds, bounds
-from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.base import check_fit
 from ufm.solvers.convex.newton_cg import Frame, newton_step
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
@@ -77,9 +77,7 @@ class Factored:
             The problem does not fit.
         """
         start = perf_counter()
-        reason = self.unfit(problem)
-        if reason is not None:
-            raise InputError(f"method 'factored' does not fit: {reason}; use method='auto'")
+        check_fit(self, problem)
         program = problem.program().split()
         work = _Descent(program, problem.width, problem.wide)
         best = work.run(work.structured(), self.tolerance, self.max_iterations)

@@ -13,8 +13,8 @@ from time import perf_counter
 import numpy as np
 
 from ufm.certify.primal_dual import Bounds, bounds
-from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.base import check_fit
 from ufm.solvers.convex.proximal_steps import ProximalSteps
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
@@ -67,9 +67,7 @@ class Proximal:
             The problem does not fit.
         """
         start = perf_counter()
-        reason = self.unfit(problem)
-        if reason is not None:
-            raise InputError(f"method 'proximal' does not fit: {reason}; use method='auto'")
+        check_fit(self, problem)
         program = problem.program()
         factors, found, iterations, evaluations = self._minimise(program)
         stats = Stats(iterations, evaluations, perf_counter() - start)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ufm._arrays import Floats
 from ufm.certify.primal_dual import Bounds, bounds
-from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.base import check_fit
 from ufm.solvers.convex.proximal_steps import Iterate, ProximalSteps
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors, LogitProgram, Point
@@ -72,9 +72,7 @@ class Symmetric:
             The problem does not fit.
         """
         start = perf_counter()
-        reason = self.unfit(problem)
-        if reason is not None:
-            raise InputError(f"method 'symmetric' does not fit: {reason}; use method='auto'")
+        check_fit(self, problem)
         program = problem.program()
         factors, found, iterations, evaluations = minimise(program, 0.01 * self.tolerance, self.max_iterations)
         stats = Stats(iterations, evaluations, perf_counter() - start)

@@ -26,6 +26,7 @@ from ufm.errors import ConvergenceError, InputError
 from ufm.metrics.network import measure
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget
+from ufm.solvers.base import check_fit
 from ufm.solvers.dynamics.samples import SampleModel, State
 from ufm.solvers.solution import Path, Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors, Point
@@ -108,9 +109,7 @@ class Gradient:
             The step is so large that the parameters diverge.
         """
         start = perf_counter()
-        reason = self.unfit(problem)
-        if reason is not None:
-            raise InputError(f"method 'gradient' does not fit: {reason}")
+        check_fit(self, problem)
         model = SampleModel(problem)
         rng = np.random.default_rng(self.random_state)
         state = model.project(model.initial(rng, self.scale))

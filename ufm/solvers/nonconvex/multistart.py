@@ -21,6 +21,7 @@ from ufm.certify.low_rank import balanced_bound
 from ufm.certify.primal_dual import Bounds, bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
+from ufm.solvers.base import check_fit
 from ufm.solvers.convex.symmetric import MAX_GROUPS, minimise
 from ufm.solvers.nonconvex.codes import best_scale, names
 from ufm.solvers.nonconvex.descent import VANISHING, Descent, Found
@@ -89,9 +90,7 @@ class Multistart:
         from threadpoolctl import threadpool_limits
 
         start = perf_counter()
-        reason = self.unfit(problem)
-        if reason is not None:
-            raise InputError(f"method 'multistart' does not fit: {reason}")
+        check_fit(self, problem)
         import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
 
         with threadpool_limits(limits=1):
