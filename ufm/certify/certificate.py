@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm._files import write_text
-from ufm._text import classes
+from ufm.certify.table_witness import table_document
 from ufm.certify.witness import document
 from ufm.errors import InputError
 from ufm.spectral.program import Factors, LogitProgram
@@ -79,7 +79,7 @@ class Certificate:
 
     def __repr__(self) -> str:
         bounds = f"{float(self.lower)!r} <= optimum <= {float(self.upper)!r}, gap={self.gap:.2g}, level={self.level!r}"
-        return f"Certificate({bounds}, {classes(self.problem.counts)})"
+        return f"Certificate({bounds}, {self.problem.shape})"
 
     def rigorous(self) -> Certificate:
         """The same witness with bounds proved in exact and ball arithmetic.
@@ -119,7 +119,8 @@ class Certificate:
 
     def document(self) -> dict[str, object]:
         """The problem and the witness in exact numbers, as saved (without the claim)."""
-        return document(self.problem, self.program, self.factors, self.slopes)
+        make = table_document if self.problem.tabular else document
+        return make(self.problem, self.program, self.factors, self.slopes)  # type: ignore[arg-type]
 
 
 def check_verified(problem: Problem) -> None:

@@ -197,6 +197,14 @@ def fall_by_moving(program: LogitProgram, slopes: Floats, moved: Floats) -> Floa
     if loss.quadratic:
         rows = np.append(moved, moved.max())[:, None]
         return 2.0 * (others * rows * (np.abs(slopes) + rows + 1.0)).sum(axis=0)
+    if loss.unit_slopes:
+        rows = np.append(moved, 0.0)[:, None] + np.zeros_like(slopes)
+        rows[-1] = moved
+        wrong = np.where(others > 0, np.abs(slopes), 0.5)
+        least = np.minimum(wrong, 1.0 - wrong)
+        inside = ((least > 4.0 * rows) | (others == 0)).all(axis=0)
+        steep = 2.0 - np.log(np.where(least > 4.0 * rows, least - 2.0 * rows, 1.0))
+        return np.where(inside, 2.0 * (others * rows * steep).sum(axis=0), np.inf)
     if not loss.has_probabilities:
         return np.full(program.groups, np.inf)
     rows = 2.0 * moved[:, None]
@@ -343,7 +351,7 @@ def balanced_slopes(program: LogitProgram, slopes: Floats, residual: Floats) -> 
     shifted[:-1] -= np.where(program.logit_counts[:-1] > 0, shift[:, None], 0.0)
     if not program.loss.shift_invariant:
         shifted[-1] -= shift
-        return shifted
+        return _within_unit(program, shifted) if program.loss.unit_slopes else shifted
     # Columns of P - T sum to zero, so the own entry follows.
     shifted[-1] = -(program.logit_counts[:-1] * shifted[:-1]).sum(axis=0)
     if not program.loss.has_probabilities:
@@ -353,3 +361,23 @@ def balanced_slopes(program: LogitProgram, slopes: Floats, residual: Floats) -> 
     if np.where(program.logit_counts[:-1] > 0, shares, 0.0).min() < 0 or rest.max() > 1:
         return None
     return shifted
+
+
+def _within_unit(program: LogitProgram, slopes: Floats) -> Floats:
+    """Slopes without residual, mixed with those of the mean target, which have none either, until each lies in its domain.
+
+    Mixed in a little further than needed, so that rounding of the residual cannot leave the domain.
+    """
+    others, share = program.logit_counts, program.share
+    mean = np.vstack([np.broadcast_to(share[:, None], (program.groups, program.groups)), share])
+    sign = np.ones_like(slopes)
+    sign[-1] = -1.0
+    centre = mean.copy()
+    centre[-1] -= 1.0
+    wrong, middle = np.where(others > 0, sign * slopes, sign * centre), sign * centre
+    residual, error = bias_residual(program, slopes)
+    room = 16.0 * float((np.abs(residual) + error).max()) / float(program.mass.sum())
+    low = np.where(wrong < room, (room - wrong) / np.maximum(middle - wrong, 1e-300), 0.0)
+    high = np.where(wrong > 1.0 - room, (wrong - 1.0 + room) / np.maximum(wrong - middle, 1e-300), 0.0)
+    part = min(1.0, max(float(low.max()), float(high.max())) * (1.0 + 1e-9))
+    return (1.0 - part) * slopes + part * centre

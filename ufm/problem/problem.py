@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ufm._arrays import check_whole
-from ufm._text import classes, options
+from ufm._text import classes, options, sizes
 from ufm.errors import InputError
 from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
@@ -19,6 +19,7 @@ from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
 from ufm.targets.counts import ClassCounts
+from ufm.targets.table import TargetTable
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -27,9 +28,12 @@ class Problem:
 
     Parameters
     ----------
-    counts : ClassCounts, list of int, or text such as ``"100*5,10*5"``
+    counts : ClassCounts, list of int, text such as ``"100*5,10*5"``, or TargetTable
+        A table whose columns are the one-hot labels of all its rows is turned into `ClassCounts`; any other makes a
+        `TableProblem`.
     regularizer : WeightDecay or NormBudget
-    loss : CrossEntropy (default; in nats) or SquaredError, *mean* over samples, or text such as ``"ce:weights=1"``
+    loss : CrossEntropy (default; in nats), BinaryCrossEntropy or SquaredError, *mean* over samples, or text such as
+        ``"ce:weights=1"``
     head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, or text such as ``"deq:rho=0.3"``
     dim : int or None
         Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error)
@@ -55,9 +59,16 @@ class Problem:
     head: Head
     dim: int | None
 
+    def __new__(cls, counts: ClassCounts | TargetTable | Iterable[int] | str = (), **_: object) -> Problem:
+        if cls is Problem and isinstance(counts, TargetTable) and counts.counts() is None:
+            from ufm.problem.table_problem import TableProblem
+
+            return object.__new__(TableProblem)
+        return object.__new__(cls)
+
     def __init__(
         self,
-        counts: ClassCounts | Iterable[int] | str,
+        counts: ClassCounts | TargetTable | Iterable[int] | str,
         *,
         regularizer: WeightDecay | NormBudget,
         loss: Loss | str | None = None,
@@ -67,8 +78,9 @@ class Problem:
         if not isinstance(regularizer, WeightDecay | NormBudget):
             raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
         dim = None if dim is None else check_whole("dim", dim, 1, 10**9)
+        given = (counts.counts() or ()) if isinstance(counts, TargetTable) else counts
         values = {
-            "counts": ClassCounts.parse(counts) if isinstance(counts, str) else ClassCounts.of(counts),
+            "counts": ClassCounts.parse(given) if isinstance(given, str) else ClassCounts.of(given),
             "regularizer": regularizer,
             "loss": CrossEntropy() if loss is None else parse_loss(loss) if isinstance(loss, str) else check_loss(loss),
             "head": as_head(head),
@@ -81,6 +93,22 @@ class Problem:
         reason = self.head.refuses(self.counts, self.loss, self.regularizer, self.dim)
         if reason is not None:
             raise InputError(reason)
+
+    @property
+    def tabular(self) -> bool:
+        """Whether the targets are a table, so that only solvers for tables fit."""
+        return False
+
+    @property
+    def shape(self) -> str:
+        """The targets in a few words."""
+        return classes(self.counts)
+
+    @property
+    def title(self) -> str:
+        """The problem in one line, abbreviated where there are many class sizes."""
+        dim = "" if self.dim is None else f", dim {self.dim}"
+        return f"counts {sizes(self.counts)}, {self.loss}, head {self.head}, {self.regularizer}{dim}"
 
     @property
     def width(self) -> int:

@@ -17,6 +17,7 @@ class Spelling:
     required, optional : mapping from the name of an option to the name of the class's parameter
     flags : tuple of str, options without a value, each a parameter that is then True
     positional : str or None, a parameter whose value, a whole number, is all that follows the colon
+    several : bool, whether the positional parameter is several whole numbers, ``a,b,...``, read as a tuple
     listed : bool, whether a value may be several numbers, ``a/b/...``, read as a tuple
     """
 
@@ -26,6 +27,7 @@ class Spelling:
     optional: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     positional: str | None = None
+    several: bool = False
     listed: bool = False
 
     def takes(self, names: set[str]) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 from ufm.errors import InputError, brief
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Head, LinearDEQ, ReLU
 from ufm.problem.heads.base import check_head
-from ufm.problem.losses import CrossEntropy, Loss, SquaredError
+from ufm.problem.losses import BinaryCrossEntropy, CrossEntropy, Loss, MultiTask, PickAllLabels, SquaredError
 from ufm.problem.spelling import Spelling
 
 HEADS: tuple[type[Head], ...] = (Explicit, LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF)
-LOSSES: tuple[type[Loss], ...] = (CrossEntropy, SquaredError)
+LOSSES: tuple[type[Loss], ...] = (CrossEntropy, BinaryCrossEntropy, PickAllLabels, MultiTask, SquaredError)
 
 
 def parse_head(text: str, *, heads: Sequence[type[Head]] = HEADS) -> Head:
@@ -96,8 +96,10 @@ def _parsed(option: str, text: str, classes: Sequence[type[Any]]) -> Any:
     of_kind = [(cls, form) for cls, form in forms if form.kind == kind]
     for cls, form in of_kind:
         if form.positional and "=" not in rest:
-            if not rest:
+            if not rest and not form.several:
                 return cls()
+            if form.several:
+                return cls(**{form.positional: tuple(_whole(option, text, part) for part in rest.split(","))})
             value = _number(option, text, rest)
             return cls(**{form.positional: int(value) if value.is_integer() else value})
     flags = tuple(flag for _, form in of_kind for flag in form.flags)
@@ -133,6 +135,13 @@ def _options(option: str, text: str, rest: str, flags: tuple[str, ...] = ()) -> 
             raise InputError(f"--{option} has {brief(item)} in {brief(text)}; write each option once, {brief(name)} as {shape}")
         found[name] = value
     return found
+
+
+def _whole(option: str, text: str, value: str) -> int:
+    number = _number(option, text, value)
+    if not number.is_integer():
+        raise InputError(f"--{option} has {brief(value)} in {brief(text)} where a whole number belongs")
+    return int(number)
 
 
 def _number(option: str, text: str, value: str) -> float:

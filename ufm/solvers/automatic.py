@@ -12,8 +12,8 @@ from ufm.certify.certificate import check_verified
 from ufm.certify.primal_dual import within
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
-from ufm.solvers.base import Solver
-from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric
+from ufm.solvers.base import Solver, refusal
+from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric, Table
 from ufm.solvers.dynamics import Gradient
 from ufm.solvers.nonconvex import Multistart
 from ufm.solvers.separable import Separable
@@ -29,8 +29,9 @@ METHODS: dict[str, type[Solver]] = {
     "multistart": Multistart,
     "gradient": Gradient,
     "convex": Convex,
+    "table": Table,
 }
-AUTOMATIC = ("separable", "symmetric", "factored", "proximal", "multistart")
+AUTOMATIC = ("separable", "symmetric", "factored", "proximal", "multistart", "table")
 """Methods that ``auto`` tries, fastest first; the last for convex penalties is `proximal`, for others `multistart`."""
 
 
@@ -61,7 +62,8 @@ def solve(
     Parameters
     ----------
     problem : Problem
-    method : {"auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex"} or a solver object
+    method : {"auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex", "table"} or a solver
+        object
         A name runs the solver with its defaults; for options pass the object, such as
         ``ufm.solvers.Gradient(rule="adam", random_state=3)``. ``auto`` tries the applicable solvers in order while the status
         is ``OPEN``, returns the smallest certified gap, and says what it chose in ``solution.choice``.
@@ -135,7 +137,7 @@ def _with(method: Solver, tolerance: float | None) -> Solver:
 
 def _run(method: Solver, problem: Problem, say: Callable[[str], None]) -> Solution:
     """Solve, and report the method, its status, gap and time through ``say``."""
-    say(f"{method.name} runs on {problem.counts.classes} classes")
+    say(f"{method.name} runs on {problem.shape}")
     found = method(problem)
     summary = f"certified relative gap {found.relative_gap:.1e}, {found.stats.seconds:.2f} s"
     say(f"{found.method} ended: {found.status}, {summary}")
@@ -147,10 +149,10 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
     refusals: list[tuple[str, str]] = []
     best: Solution | None = None
     for name in AUTOMATIC:
-        if name == "proximal" and problem.program().penalty.nuclear:
+        if name == "proximal" and not problem.tabular and problem.program().penalty.nuclear:
             continue  # `symmetric` and `factored` are second-order methods for nuclear penalties
         candidate = METHODS[name]()
-        reason = candidate.unfit(problem)
+        reason = refusal(candidate, problem)
         if reason is not None:
             refusals.append((name, reason))
             continue

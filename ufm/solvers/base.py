@@ -10,7 +10,7 @@ from ufm.solvers.solution import Solution
 
 
 class Solver(Protocol):
-    """A frozen object with options; calling it solves a problem."""
+    """A frozen object with options; calling it solves a problem. One for tables of targets has an attribute ``tables``, True."""
 
     @property
     def name(self) -> str:
@@ -32,6 +32,13 @@ class Solver(Protocol):
         ...
 
 
+def refusal(solver: Solver, problem: Problem) -> str | None:
+    """Why a solver cannot take a problem, or None: it is for other targets, or `Solver.unfit` says why."""
+    if problem.tabular != getattr(solver, "tables", False):
+        return "it takes class sizes, and the targets are a table" if problem.tabular else "it takes tables of targets only"
+    return solver.unfit(problem)
+
+
 def check_fit(solver: Solver, problem: Problem) -> None:
     """Refuse a problem that a solver cannot take.
 
@@ -40,6 +47,6 @@ def check_fit(solver: Solver, problem: Problem) -> None:
     InputError
         With the reason that `Solver.unfit` gives.
     """
-    reason = solver.unfit(problem)
+    reason = refusal(solver, problem)
     if reason is not None:
         raise InputError(f"method {solver.name!r} does not fit: {reason}; use method='auto'")

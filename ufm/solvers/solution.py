@@ -15,7 +15,6 @@ from ufm._arrays import Floats, check_whole
 from ufm._rounding import UNIT
 from ufm._status import Ending
 from ufm._tables import html_table, plain_table, rich_table
-from ufm._text import classes, sizes
 from ufm.certify.certificate import Certificate
 from ufm.certify.primal_dual import RECOVERED, Bounds, bounds, inside
 from ufm.errors import ConvergenceError, InputError
@@ -221,9 +220,7 @@ class Solution:
     @property
     def title(self) -> str:
         """The problem in one line, abbreviated where there are many class sizes."""
-        problem = self.problem
-        dim = "" if problem.dim is None else f", dim {problem.dim}"
-        return f"counts {sizes(problem.counts)}, {problem.loss}, head {problem.head}, {problem.regularizer}{dim}"
+        return self.problem.title
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -262,7 +259,7 @@ class Solution:
 
     def __repr__(self) -> str:
         found = f"value={self.value:.14g}, gap={self.gap:.2g} ({self.certificate.level}), method={self.method!r}"
-        return f"Solution({self.status}, {found}, {classes(self.problem.counts)})"
+        return f"Solution({self.status}, {found}, {self.problem.shape})"
 
     @cached_property
     def logits(self) -> BlockMatrix:

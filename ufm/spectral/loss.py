@@ -48,7 +48,8 @@ class BoundLoss(ABC):
     encloses : bool
         Whether `above` and `below` bound its rounding errors. For a loss that does not, `ufm.certify` assumes that `columns`
         and `dual` are computed by sums of about ten operations on terms no larger than their gradients and logits say.
-    has_probabilities : bool, whether slopes are probabilities minus targets (`probabilities`)
+    has_probabilities : bool, whether slopes are probabilities minus targets (`probabilities`) that sum to one in each column
+    unit_slopes : bool, whether each slope by itself is a number in [0, 1] minus its one-hot target
     """
 
     share: Floats
@@ -60,6 +61,7 @@ class BoundLoss(ABC):
     smoothing = 0.0
     encloses = False
     has_probabilities = False
+    unit_slopes = False
 
     @property
     def offsets(self) -> Floats:

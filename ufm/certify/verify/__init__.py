@@ -15,6 +15,7 @@ The theory that it applies, for a mean loss over samples with column losses ``l_
   there the chord lies below the charge; squared error without bias splits into scalar problems;
 * non-negative features: if distinct columns of Y have non-positive inner products, the largest column norm of G takes the
   place of ``||G||_2``;
+* tables of targets: the same with slopes Y' = Q - Y against exact targets Y (`ufm.certify.verify.table`);
 * the optimum is at most the objective at explicit factors; under budgets, factors outside the ball are scaled into it.
 
 Proofs: docs/theory, Propositions 2.3 to 2.14.
@@ -32,6 +33,7 @@ from ufm.certify.verify.document import AmbiguousError, fields, read
 from ufm.certify.verify.lower import Lower, lower_bound
 from ufm.certify.verify.penalty import Linear
 from ufm.certify.verify.problem import ExactProblem
+from ufm.certify.verify.table import ExactTable, table_lower, table_upper
 from ufm.certify.verify.upper import Upper, upper_bound
 from ufm.errors import InputError
 
@@ -126,11 +128,19 @@ def _prove(document: dict[str, Any]) -> Proof:
     version, stated, primal, dual, *_ = fields(document, "document", "format", "problem", "primal", "dual", *claimed)
     if version != FORMAT:
         raise InputError(f"certificate has format {shown(version)}; this version reads {FORMAT!r}")
+    if isinstance(stated, dict) and "table" in stated:
+        table = ExactTable(stated)
+        above, width = table_upper(table, primal)
+        return _ordered(table_lower(table, dual), above, width)
     problem = ExactProblem(stated)
     upper = upper_bound(problem, primal)
-    lower = lower_bound(problem, dual, upper.value)
-    if not (upper.value - lower.value).is_finite():
+    return _ordered(lower_bound(problem, dual, upper.value).value, upper.value, upper.width)
+
+
+def _ordered(lower: arb, upper: arb, width: int) -> Proof:
+    """The proof, if its bounds are finite and in order."""
+    if not (upper - lower).is_finite():
         raise InputError("certificate's bounds are not finite, so it proves nothing")
-    if lower.value > upper.value:
+    if lower > upper:
         raise InputError("certificate's lower bound exceeds its upper bound, so its problem or its witness is inconsistent")
-    return Proof(lower.value, upper.value, upper.width)
+    return Proof(lower, upper, width)

@@ -232,13 +232,13 @@ class NuclearMinusFrobenius:
         return self.strength * (1 - self.e)
 
 
-def charge(head: Any, regularizer: Any, classes: int) -> Charge:
+def charge(head: Any, regularizer: Any, classes: Any) -> Charge:
     """The charge of a saved head under a saved regulariser.
 
     Parameters
     ----------
     head, regularizer : dict, from a certificate document
-    classes : int, K
+    classes : int, K; for a table of K rows and M contexts an arb, ``sqrt(K M)``, which only linear heads take
 
     Returns
     -------

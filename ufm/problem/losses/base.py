@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from ufm.errors import InputError, brief
 from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss
+from ufm.spectral.table_loss import TableLoss
 from ufm.targets.counts import ClassCounts
+from ufm.targets.table import TargetTable
 
 
 class Loss(ABC):
@@ -36,8 +38,22 @@ class Loss(ABC):
         """The loss on the class groups (`ClassCounts.groups`) of these counts."""
         ...
 
+    def bind_table(self, table: TargetTable) -> TableLoss:
+        """The loss on a table of targets.
+
+        Raises
+        ------
+        InputError
+            The loss is defined for class sizes only, or the table's columns are no targets of this loss.
+        """
+        raise InputError(f"loss {self} is defined for class sizes, not for a table of targets; choose ce, bce, pal or mse")
+
     def certificate(self, counts: ClassCounts) -> dict[str, object]:
         """The loss's entry in a saved certificate: plain JSON values, numbers as exact rationals in text."""
+        return {"kind": self.name}
+
+    def table_certificate(self, table: TargetTable) -> dict[str, object]:
+        """The loss's entry in the saved certificate of a table."""
         return {"kind": self.name}
 
 

@@ -26,7 +26,9 @@ from ufm.errors import InputError
 from ufm.problem.losses.base import Loss
 from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss, ColumnLoss
+from ufm.spectral.table_loss import SoftmaxLoss
 from ufm.targets.counts import ClassCounts
+from ufm.targets.table import TargetTable, check_probabilities
 
 PerSize = float | tuple[float, ...]
 LOWEST = -1e4
@@ -106,6 +108,15 @@ class CrossEntropy(Loss):
             share = np.array([n / counts.total for _, n in counts.groups])
         tables = (np.array(temperatures), np.array(offsets))
         return BoundCrossEntropy(share, *tables, self.smoothing / counts.classes, self.smoothing)
+
+    def bind_table(self, table: TargetTable) -> SoftmaxLoss:
+        if not self.plain_cross_entropy:
+            raise InputError(
+                f"loss {self} has options by class size, which a table of targets does not have; use ce and put smoothing or "
+                "weights into the columns and sizes"
+            )
+        check_probabilities(table.columns)
+        return SoftmaxLoss(table.columns / table.columns.sum(axis=0), np.ones(table.contexts), ((0, table.rows),))
 
     def _by_group(self, counts: ClassCounts) -> tuple[list[float], list[float], list[float]]:
         sizes = [n for _, n in counts.groups]

@@ -18,7 +18,9 @@ from ufm._rounding import UNIT, gamma
 from ufm.problem.losses.base import Loss
 from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss, ColumnLoss
+from ufm.spectral.table_loss import QuadraticLoss
 from ufm.targets.counts import ClassCounts
+from ufm.targets.table import TargetTable
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class SquaredError(Loss):
     def bind(self, counts: ClassCounts) -> BoundSquaredError:
         share = np.array([n / counts.total for _, n in counts.groups])
         return BoundSquaredError(share, np.ones(len(share)))
+
+    def bind_table(self, table: TargetTable) -> QuadraticLoss:
+        return QuadraticLoss(table.columns, np.ones(table.contexts))
 
     def certificate(self, counts: ClassCounts) -> dict[str, object]:
         """The loss's entry in a saved certificate."""

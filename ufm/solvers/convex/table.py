@@ -1,0 +1,222 @@
+r"""Tables of targets: accelerated proximal gradient, then Newton steps on balanced factors of ``X = Z S``.
+
+The proximal phase finds the rank; between two Newton steps (`ufm.solvers.convex.table_newton`) a proximal step adds or drops
+singular values. The certificate decides when to stop. Squared error at equal curvature is a closed form: the singular values of
+the (centred) targets are thresholded (Andriopoulos et al., arXiv 2409.04180, Theorem 4.1; docs/theory, Proposition 9.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from ufm._arrays import Floats
+from ufm.certify.certificate import Certificate
+from ufm.certify.table_bounds import TableBounds, table_bounds, table_inside
+from ufm.problem.problem import Problem
+from ufm.solvers.base import check_fit
+from ufm.solvers.convex.table_newton import TableFrame, newton_step
+from ufm.solvers.solution import Solution, Stats, Status, check_options
+from ufm.spectral.table_program import TableFactors, TableProgram
+
+FIRST = 40
+"""Proximal steps before the first Newton step."""
+ONE_THREAD = 65_536
+"""Entries of a table up to which linear algebra runs on one thread, where more would be slower."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Proximal gradient and Newton-CG on a table of targets.
+
+    Parameters
+    ----------
+    tolerance : float
+        Certified relative gap that counts as solved.
+    max_iterations : int
+        Largest number of Newton steps.
+    """
+
+    tolerance: float = 1e-10
+    max_iterations: int = 60
+    name = "table"
+    tables = True
+
+    def __post_init__(self) -> None:
+        check_options(self.tolerance, max_iterations=self.max_iterations)
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem, or None."""
+        return None
+
+    def __call__(self, problem: Problem) -> Solution:
+        """Solve.
+
+        Raises
+        ------
+        InputError
+            The targets are no table.
+        """
+        import scipy.linalg  # noqa: F401  (its threads must exist before they can be limited)
+        from threadpoolctl import threadpool_limits
+
+        start = perf_counter()
+        check_fit(self, problem)
+        program: TableProgram = problem.program()  # type: ignore[assignment]
+        work = _Search(program, problem.width, problem.wide)
+        small = program.rows * program.contexts <= ONE_THREAD
+        with threadpool_limits(limits=1 if small else None):
+            factors, found = work.run(self.tolerance, self.max_iterations)
+        stats = Stats(work.iterations, work.evaluations, perf_counter() - start)
+        return _concluded(problem, program, factors, found, stats, self.tolerance)
+
+
+def _concluded(
+    problem: Problem, program: TableProgram, factors: TableFactors, found: TableBounds, stats: Stats, tolerance: float
+) -> Solution:
+    """A solution with its certificate, and the status that it proves."""
+    factors = table_inside(program, factors)
+    certificate = Certificate(found.lower, found.upper, "float", problem, program, factors, found.slopes)  # type: ignore[arg-type]
+    scale = max(found.upper, _unit(program)) if program.loss.quadratic else found.upper
+    if not found.upper - found.lower <= tolerance * scale:
+        status = Status.OPEN if problem.wide else Status.LOOSE
+    else:
+        status = Status.OPTIMAL if factors.left.any() else Status.ZERO
+    return Solution(status, Table.name, found.value, certificate, stats, problem, program, factors)  # type: ignore[arg-type]
+
+
+def _unit(program: TableProgram) -> float:
+    """Squared error may vanish at the optimum, so that its gap is also measured against the value of zero logits."""
+    return float(program.share @ program.loss.values(np.zeros_like(program.loss.target)))
+
+
+class _Search:
+    """The two phases on one program; counts iterations and evaluations."""
+
+    def __init__(self, program: TableProgram, width: int, wide: bool) -> None:
+        self.program, self.wide = program, wide
+        self.width = min(width, max(program.rank, 1))
+        self.biased = program.bias_decay is not None
+        self.iterations = self.evaluations = 0
+
+    def run(self, tolerance: float, max_iterations: int) -> tuple[TableFactors, TableBounds]:
+        """Factors and bounds of the smallest certified gap."""
+        program = self.program
+        scaled, bias = self.closed() or self.first_order(tolerance)
+        frame = self.framed(scaled, bias)
+        best = self.certified(frame)
+        idle = 0
+        for _ in range(max_iterations):
+            if best[1].upper - best[1].lower <= 0.5 * tolerance * best[1].upper or idle >= 6:
+                break
+            step = newton_step(program, frame)
+            self.iterations += 1
+            self.evaluations += step.evaluations
+            frame = self.regrouped(step.left @ step.right, step.bias)
+            found = self.certified(frame)
+            gap, previous = found[1].upper - found[1].lower, best[1].upper - best[1].lower
+            idle = 0 if gap < 0.7 * previous else idle + 1
+            if gap < previous:
+                best = found
+            if not step.moved and idle > 1:
+                break
+        return best
+
+    def certified(self, frame: TableFrame) -> tuple[TableFactors, TableBounds]:
+        """A frame's factors with their bounds."""
+        factors = TableFactors(frame.left, frame.right / self.program.scale, frame.bias)
+        return factors, table_bounds(self.program, factors)
+
+    def start_bias(self) -> Floats:
+        """The bias of zero logits: log-odds of the mean target, or the mean target itself."""
+        program = self.program
+        if not self.biased:
+            return np.zeros(program.rows)
+        mean = program.loss.target @ program.share / program.share.sum()
+        if program.loss.quadratic:
+            return mean
+        safe = np.clip(mean, 1e-6, 1.0 - 1e-6)
+        return program.centred(np.log(safe)) if program.loss.blocks else np.log(safe / (1.0 - safe))
+
+    def closed(self) -> tuple[Floats, Floats] | None:
+        """Squared error at equal curvature, without or with a free bias: thresholded singular values of the targets."""
+        program = self.program
+        curvature = program.share / program.scale**2
+        equal = np.all(np.abs(curvature - curvature[0]) <= 1e-12 * curvature[0])
+        if not program.loss.quadratic or program.penalty.ball or program.bias_decay or not equal or not self.wide:
+            return None
+        scale = program.scale
+        matrix, bias = program.loss.target * scale, np.zeros(program.rows)
+        if self.biased:
+            bias = matrix @ scale / float(scale @ scale)
+            matrix = matrix - bias[:, None] * scale
+        u, sigma, vt = np.linalg.svd(matrix, full_matrices=False)
+        kept, _ = program.penalty.prox(sigma, np.ones(len(sigma)), np.full(len(sigma), 1.0 / curvature[0]))
+        self.iterations = self.evaluations = 1
+        return (u * kept) @ vt, bias
+
+    def proximal(self, scaled: Floats, bias: Floats, step: float) -> tuple[Floats, Floats, Floats, Floats]:
+        """A proximal-gradient step from X and the bias: u, singular values, v' and the bias."""
+        program = self.program
+        at = program.smooth(scaled, bias)
+        self.evaluations += 1
+        u, shadow, vt = np.linalg.svd(program.centred(scaled - step * at.gradient), full_matrices=False)
+        kept, _ = program.penalty.prox(shadow, np.ones(len(shadow)), np.full(len(shadow), step))
+        if self.biased:
+            steep = program.loss.lipschitz * float(program.share.sum()) + (program.bias_decay or 0.0)
+            bias = program.centred(bias - 0.5 * at.bias_gradient / steep)
+        return u, kept, vt, bias
+
+    def first_order(self, tolerance: float) -> tuple[Floats, Floats]:
+        """FISTA with restarts, from zero logits."""
+        program = self.program
+        step = (0.5 if self.biased else 1.0) / program.curvature()
+        scaled, bias = np.zeros((program.rows, program.contexts)), self.start_bias()
+        ahead, ahead_bias, momentum, before = scaled, bias, 1.0, np.inf
+        for _ in range(FIRST):
+            u, kept, vt, new_bias = self.proximal(ahead, ahead_bias, step)
+            self.iterations += 1
+            new = (u * kept) @ vt
+            price = 0.0 if program.penalty.ball else program.penalty.value(kept, np.ones(len(kept)))
+            value = program.value(new, new_bias) + price
+            if value > before:
+                momentum, ahead, ahead_bias, before = 1.0, scaled, bias, np.inf
+                continue
+            faster = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
+            pace = (momentum - 1.0) / faster
+            ahead, ahead_bias = new + pace * (new - scaled), new_bias + pace * (new_bias - bias)
+            small = before - value <= 1e-3 * tolerance * abs(value)
+            scaled, bias, momentum, before = new, new_bias, faster, value
+            if small:
+                break
+        return scaled, bias
+
+    def framed(self, scaled: Floats, bias: Floats) -> TableFrame:
+        """Balanced factors of X, cut to the width."""
+        u, sigma, vt = np.linalg.svd(scaled, full_matrices=False)
+        return self._cut(u, sigma, vt, bias)
+
+    def regrouped(self, scaled: Floats, bias: Floats) -> TableFrame:
+        """Balanced factors; in wide models after a proximal step, which chooses the singular values to keep."""
+        if not self.wide:
+            return self.framed(scaled, bias)
+        program = self.program
+        at = program.smooth(scaled, bias)
+        local = float((program.loss.diagonal(at.probabilities).max(axis=0) * 2.0 * program.share / program.scale**2).max())
+        size = max(float(np.abs(scaled).max()), float(program.scale.max()))
+        pull = 0.0 if program.penalty.ball else program.penalty.strength / size  # type: ignore[attr-defined]
+        step = (0.5 if self.biased else 1.0) / max(min(local, program.curvature()), pull, 1e-300)
+        u, kept, vt, new_bias = self.proximal(scaled, bias, step)
+        # The bias has its own Newton step; here it stays where that left it.
+        return self._cut(u, kept, vt, bias if self.biased else new_bias)
+
+    def _cut(self, u: Floats, sigma: Floats, vt: Floats, bias: Floats) -> TableFrame:
+        rank = min(self.width, int(np.count_nonzero(sigma > 1e-14 * sigma[0]))) if sigma[0] > 0 else 0
+        kept = sigma[:rank]
+        penalty = self.program.penalty
+        if penalty.ball and kept.sum() > 0:
+            radius = penalty.radius  # type: ignore[attr-defined]
+            kept = kept * min(1.0, radius / kept.sum())
+        return TableFrame(u, kept, vt, bias)
