@@ -187,17 +187,24 @@ def _without_residual(program: TableProgram, slopes: Floats) -> Floats:
     mean = (loss.target @ weight)[:, None]
     inner = mean - loss.target
     q, centre = found + loss.target, np.broadcast_to(mean, found.shape)
-    # The least mixture that brings q into [0, 1], with a little room for rounding.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.where(q < 0, -q / (centre - q), 0.0)
-        high = np.where(q > 1, (q - 1.0) / (q - centre), 0.0)
-    part = min(1.0, float(max(np.nan_to_num(low, nan=1.0).max(), np.nan_to_num(high, nan=1.0).max())) * (1 + 1e-9))
-    # What rounding will leave of the residual must not leave the domain either (`fall_by_moving`).
+    # The least mixture that brings q into [0, 1], as far from its ends as rounding of the residual may move it.
     _, error = bias_residual(program, found)
-    total = max(float(error[start:stop].sum()) for start, stop in loss.blocks) if loss.blocks else float(error.max())
-    room = mean if loss.blocks else np.minimum(mean, 1.0 - mean)
-    part = min(1.0, max(part, 32.0 * total / (float(share.sum()) * float(room.min()))))
+    room = 16.0 * reach_of(program, error / float(share.sum())) + 16.0 * (target_error(loss) + UNIT) * loss.target
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low = np.where(q < room, (room - q) / (centre - q), 0.0)
+        high = np.zeros_like(q) if loss.blocks else np.where(q > 1.0 - room, (q - 1.0 + room) / (q - centre), 0.0)
+    needed = [float(np.where(part >= 0, part, 1.0).max()) for part in (low, high)]
+    part = min(1.0, max(needed) * (1 + 1e-9))
     return (1.0 - part) * found + part * inner
+
+
+def reach_of(program: TableProgram, moved: Floats) -> Floats:
+    """(K, M) how far each slope may move if those of row k move by at most ``moved[k]``; pivots by what their block moves."""
+    found = np.broadcast_to(moved[:, None], program.loss.target.shape).copy()
+    columns = np.arange(program.contexts)
+    for (start, stop), pivot in zip(program.loss.blocks, program.loss.pivots(), strict=True):
+        found[pivot, columns] = moved[start:stop].sum()
+    return found
 
 
 def fall_by_moving(program: TableProgram, slopes: Floats, moved: Floats) -> float:
@@ -220,17 +227,7 @@ def fall_by_moving(program: TableProgram, slopes: Floats, moved: Floats) -> floa
         change = rows * (np.abs(slopes) + rows + np.abs(loss.target))
         return float(change.sum(axis=0) @ program.share) * 1.01
     q = slopes + loss.target
-    if loss.blocks:
-        # The pivot takes what the rest of its block gives.
-        total = np.zeros(slopes.shape)
-        for start, stop in loss.blocks:
-            total[start:stop] = moved[start:stop].sum()
-        reach = np.maximum(moved[:, None], 0.0) + np.zeros(slopes.shape)
-        columns = np.arange(slopes.shape[1])
-        for (start, _), pivot in zip(loss.blocks, loss.pivots(), strict=True):
-            reach[pivot, columns] = total[start]
-    else:
-        reach = np.broadcast_to(moved[:, None], slopes.shape)
+    reach = reach_of(program, moved)
     least = q if loss.blocks else np.minimum(q, 1.0 - q)
     inside = least > 4.0 * reach + 4.0 * (target_error(loss) + UNIT) * loss.target
     fixed = (reach == 0) | inside

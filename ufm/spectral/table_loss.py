@@ -113,6 +113,11 @@ class TableLoss(ABC):
         """
         ...
 
+    @abstractmethod
+    def minimiser(self) -> Floats | None:
+        """(K, M) logits at which every context's loss is least; None where the least value is only approached."""
+        ...
+
     def pivots(self) -> NDArray[np.intp]:
         """(number of blocks, M) int, the row of each block whose target is largest: it takes what the others leave."""
         return np.array([start + np.argmax(self.target[start:stop], axis=0) for start, stop in self.blocks], dtype=np.intp)
@@ -139,6 +144,18 @@ def least_product(low: Floats, high: Floats) -> Floats:
     return np.minimum(at_low, at_high) * (1.0 - 2 * ELEMENTARY * UNIT)
 
 
+def one_hot(target: Floats) -> NDArray[np.bool_]:
+    """(M,) whether a column of a block of targets has one entry only, which is then exactly 1."""
+    return np.count_nonzero(target, axis=0) == 1
+
+
+def _others(margin: Floats, exponent: Floats | None = None) -> Floats:
+    """(M,) sums of ``e^exponent`` (``e^margin``) over all rows but the first with margin 0."""
+    mass = np.exp(margin if exponent is None else exponent)
+    mass[np.argmax(margin, axis=0), np.arange(margin.shape[1])] = 0.0
+    return mass.sum(axis=0)
+
+
 class SoftmaxLoss(TableLoss):
     """Cross-entropy with soft targets, summed over blocks of rows; see the module."""
 
@@ -146,10 +163,9 @@ class SoftmaxLoss(TableLoss):
         found = np.zeros(logits.shape[1])
         for start, stop in self.blocks:
             part, target = logits[start:stop], self.target[start:stop]
-            top = part.max(axis=0)
-            # Relative to the largest logit: sums of differences, without cancellation where a target is one-hot.
-            margin = part - top
-            found += np.log(np.exp(margin).sum(axis=0)) - (target * margin).sum(axis=0)
+            # Relative to the largest logit: sums of positive terms, without cancellation where a target is one-hot.
+            margin = part - part.max(axis=0)
+            found += np.log1p(_others(margin)) - (target * margin).sum(axis=0)
         return found
 
     def probabilities(self, logits: Floats) -> Floats:
@@ -207,7 +223,7 @@ class SoftmaxLoss(TableLoss):
             high[pivot, columns] = np.minimum(q[pivot, columns] + rest, 1.0)
             terms = least_product(low[start:stop], high[start:stop])
             # One minus what the others take is more accurate than the pivot's own difference where it is nearly one.
-            whole = self.target[pivot, columns] == 1.0
+            whole = one_hot(self.target[start:stop])
             if whole.any():
                 taken = -slopes[pivot, columns]
                 ends = [np.clip(taken * (1.0 + sign * gamma(stop - start + 8)), 0.0, 1.0) for sign in (-1.0, 1.0)]
@@ -224,24 +240,41 @@ class SoftmaxLoss(TableLoss):
             part, target = logits[start:stop], self.target[start:stop]
             top = part.max(axis=0)
             margin = part - top
-            error = radius[start:stop] + 2 * UNIT * (np.abs(part) + np.abs(top))
+            error = radius[start:stop] + 6 * UNIT * (np.abs(part) + np.abs(top))
             rows = stop - start
-            mass = np.exp(margin).sum(axis=0)
-            logarithm = np.log(mass)
             linear = target * margin
+            room = gamma(rows + 2 * ELEMENTARY + 8)
+            logarithm = np.log1p(_others(margin)) * (1.0 + 2.0 * room)
             # log-sum-exp is 1-Lipschitz in the largest change of a logit, and so is the mean over targets.
             moved = 2.0 * error.max(axis=0)
-            rounding = (gamma(rows + 2 * ELEMENTARY + 8) + 2.0 * target_error(self)) * np.abs(linear).sum(axis=0)
-            rounding += gamma(rows + 2 * ELEMENTARY + 8) * (1.0 + logarithm) + 2 * UNIT * np.abs(margin).max(axis=0)
-            found += logarithm - linear.sum(axis=0) + moved + rounding
+            rounding = (room + 2.0 * target_error(self)) * np.abs(linear).sum(axis=0) + 2 * UNIT * np.abs(margin).max(axis=0)
+            bound = logarithm - linear.sum(axis=0) + moved + rounding
+            # One-hot targets on the largest logit: log(1 + sum of odds), every one at its largest.
+            columns = np.arange(part.shape[1])
+            best = np.argmax(part, axis=0)
+            hot = one_hot(target) & (target[best, columns] > 0)
+            if hot.any():
+                highest = margin + error + error[best, columns]
+                bound = np.where(hot, np.log1p(_others(margin, highest)) * (1.0 + 2.0 * room), bound)
+            found += bound
         return found * (1.0 + gamma(2 * len(self.blocks) + 4))
+
+    def minimiser(self) -> Floats | None:
+        if not (self.target > 0).all():
+            return None
+        found = np.log(self.target)
+        for start, stop in self.blocks:
+            found[start:stop] -= found[start:stop].mean(axis=0)
+        return found
 
 
 class LogisticLoss(TableLoss):
     """One logistic loss for each row, with targets in [0, 1]; see the module."""
 
     def values(self, logits: Floats) -> Floats:
-        return (np.logaddexp(0.0, logits) - self.target * logits).sum(axis=0)
+        # Both parts are positive: no cancellation where a target is 0 or 1.
+        size = np.abs(logits)
+        return (np.log1p(np.exp(-size)) + np.where(logits >= 0, 1.0 - self.target, self.target) * size).sum(axis=0)
 
     def probabilities(self, logits: Floats) -> Floats:
         small = np.exp(-np.abs(logits))
@@ -284,6 +317,11 @@ class LogisticLoss(TableLoss):
         terms = (linear + soft) * (1.0 + 4 * ELEMENTARY * UNIT) + slope * radius * (1.0 + 16 * UNIT)
         return terms.sum(axis=0) * (1.0 + gamma(logits.shape[0] + 8))
 
+    def minimiser(self) -> Floats | None:
+        if not ((self.target > 0) & (self.target < 1)).all():
+            return None
+        return np.log(self.target) - np.log1p(-self.target)
+
 
 class QuadraticLoss(TableLoss):
     """Half the squared distance to real targets; see the module."""
@@ -317,3 +355,6 @@ class QuadraticLoss(TableLoss):
     def above(self, logits: Floats, radius: Floats) -> Floats:
         largest = np.abs(logits - self.target) + radius + 2 * UNIT * (np.abs(logits) + np.abs(self.target))
         return 0.5 * (largest**2).sum(axis=0) * (1.0 + gamma(logits.shape[0] + 8))
+
+    def minimiser(self) -> Floats | None:
+        return self.target

@@ -99,25 +99,37 @@ class _Search:
         self.program, self.wide = program, wide
         self.width = min(width, max(program.rank, 1))
         self.biased = program.bias_decay is not None
+        self.on_sphere = False
         self.iterations = self.evaluations = 0
 
     def run(self, tolerance: float, max_iterations: int) -> tuple[TableFactors, TableBounds]:
         """Factors and bounds of the smallest certified gap."""
         program = self.program
-        scaled, bias = self.closed() or self.first_order(tolerance)
-        frame = self.framed(scaled, bias)
+        interior = self.inside()
+        # Where the loss is not least inside the ball of a wide model, the optimum is on the sphere.
+        self.on_sphere = program.penalty.ball and self.wide and interior is None
+        closed = interior or self.closed()
+        frame = self.framed(*closed) if closed else self.first_order(tolerance)
         best = self.certified(frame)
-        idle = 0
-        for _ in range(max_iterations):
-            if best[1].upper - best[1].lower <= 0.5 * tolerance * best[1].upper or idle >= 6:
+        lowest, idle = best[1].value, 0
+        unit = _unit(program) if program.loss.quadratic else 0.0
+        for iteration in range(max_iterations):
+            if best[1].upper - best[1].lower <= 0.5 * tolerance * max(best[1].upper, unit) or idle >= 6:
                 break
+            if iteration % 6 == 5 and len(frame.sigma):
+                # Small singular values that must grow do so slowly in Newton steps on their square roots.
+                frame = self.quasi_newton(frame)
             step = newton_step(program, frame)
             self.iterations += 1
             self.evaluations += step.evaluations
-            frame = self.regrouped(step.left @ step.right, step.bias)
+            # A proximal step chooses the rank, and leaves the valley that Newton steps follow: one in three is enough.
+            frame = (self.regrouped if iteration % 3 == 0 else self.framed)(step.left @ step.right, step.bias)
             found = self.certified(frame)
             gap, previous = found[1].upper - found[1].lower, best[1].upper - best[1].lower
-            idle = 0 if gap < 0.7 * previous else idle + 1
+            # A certificate may come late: as long as the objective falls, or the gap does, the search goes on.
+            falls = found[1].value < lowest - 1e-14 * abs(lowest)
+            idle = 0 if falls or gap < 0.7 * previous else idle + 1
+            lowest = min(lowest, found[1].value)
             if gap < previous:
                 best = found
             if not step.moved and idle > 1:
@@ -139,6 +151,17 @@ class _Search:
             return mean
         safe = np.clip(mean, 1e-6, 1.0 - 1e-6)
         return program.centred(np.log(safe)) if program.loss.blocks else np.log(safe / (1.0 - safe))
+
+    def inside(self) -> tuple[Floats, Floats] | None:
+        """Under budgets, the logits at which the loss itself is least, if the budgets allow them."""
+        program = self.program
+        free = program.loss.minimiser() if program.penalty.ball and self.wide else None
+        if free is None:
+            return None
+        scaled = free * program.scale
+        sigma = np.linalg.svd(scaled, compute_uv=False)
+        within = program.penalty.gauge(sigma, np.ones(len(sigma))) <= 1.0
+        return (scaled, np.zeros(program.rows)) if within else None
 
     def closed(self) -> tuple[Floats, Floats] | None:
         """Squared error at equal curvature, without or with a free bias: thresholded singular values of the targets."""
@@ -169,7 +192,53 @@ class _Search:
             bias = program.centred(bias - 0.5 * at.bias_gradient / steep)
         return u, kept, vt, bias
 
-    def first_order(self, tolerance: float) -> tuple[Floats, Floats]:
+    def first_order(self, tolerance: float) -> TableFrame:
+        """FISTA, which finds a rank, then L-BFGS on the factors."""
+        scaled, bias = self.accelerated(tolerance)
+        frame = self.framed(scaled, bias)
+        return self.quasi_newton(frame) if len(frame.sigma) else frame
+
+    def quasi_newton(self, frame: TableFrame) -> TableFrame:
+        """L-BFGS on the factors, on the objective over its first value (its stopping rules are not scale-free)."""
+        from scipy.optimize import minimize
+
+        program, rank = self.program, len(frame.sigma)
+        split, end = program.rows * rank, (program.rows + program.contexts) * rank
+        radius = program.penalty.radius if program.penalty.ball else None  # type: ignore[attr-defined]
+        mu = 0.0 if radius is not None else program.penalty.strength  # type: ignore[attr-defined]
+
+        def parts(theta: Floats) -> tuple[Floats, Floats, Floats]:
+            bias = theta[end:] if self.biased else np.zeros(program.rows)
+            return theta[:split].reshape(-1, rank), theta[split:end].reshape(rank, -1), bias
+
+        def objective(theta: Floats) -> tuple[float, Floats]:
+            factors = theta[:end]
+            size = float(factors @ factors)
+            # Under a budget points outside of the sphere are scaled onto it.
+            outside = radius is not None and size > 2.0 * radius
+            ratio = np.sqrt(2.0 * radius / size) if outside else 1.0  # type: ignore[operator]
+            left, right, bias = parts(theta)
+            left, right = ratio * left, ratio * right
+            at = program.smooth(left @ right, bias)
+            self.evaluations += 1
+            slope = np.concatenate([(at.gradient @ right.T).ravel(), (left.T @ at.gradient).ravel()])
+            if outside:
+                slope -= factors * (float(factors @ slope) / size)
+            slope = ratio * slope + mu * factors
+            found = np.concatenate([slope, at.bias_gradient]) if self.biased else slope
+            return (at.value + 0.5 * mu * size) / unit, found / unit
+
+        start = [frame.left.ravel(), frame.right.ravel(), *([frame.bias] if self.biased else [])]
+        unit = 1.0
+        unit = max(abs(objective(np.concatenate(start))[0]), 1e-250)
+        options = {"maxiter": 300, "maxfun": 400, "maxcor": 12, "ftol": 1e-10, "gtol": 0.0}
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = minimize(objective, np.concatenate(start), jac=True, method="L-BFGS-B", options=options)
+        self.iterations += int(found.nit)
+        left, right, bias = parts(found.x)
+        return self.framed(left @ right, bias)
+
+    def accelerated(self, tolerance: float) -> tuple[Floats, Floats]:
         """FISTA with restarts, from zero logits."""
         program = self.program
         step = (0.5 if self.biased else 1.0) / program.curvature()
@@ -218,5 +287,5 @@ class _Search:
         penalty = self.program.penalty
         if penalty.ball and kept.sum() > 0:
             radius = penalty.radius  # type: ignore[attr-defined]
-            kept = kept * min(1.0, radius / kept.sum())
+            kept = kept * (radius / kept.sum() if self.on_sphere else min(1.0, radius / kept.sum()))
         return TableFrame(u, kept, vt, bias)

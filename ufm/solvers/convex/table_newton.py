@@ -2,7 +2,8 @@ r"""Newton steps by preconditioned conjugate gradients on balanced factors ``X =
 
 With ``X = U_r Sigma V_r'``, ``L = U_r sqrt(Sigma)`` and ``R = sqrt(Sigma) V_r'``. The preconditioner is that of
 `ufm.solvers.convex.newton_cg`: the loss's curvature replaced by its diagonal in the singular basis, where the Hessian splits into
-2 x 2 systems; parts of a direction outside both singular bases see their own entry's curvature.
+2 x 2 systems; parts of a direction outside both singular bases see their own entry's curvature. Where the gradient is longer
+than at an optimum, the Hessian is replaced by a positive semidefinite one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from ufm._arrays import Floats
 from ufm.spectral.table_program import TableProgram
 
 MAX_CG = 400
+DENSE = 400
+"""Number of unknowns up to which the Newton system is written out: soft targets bend the loss weakly in directions that no
+diagonal sees."""
 
 
 class TableFrame(NamedTuple):
@@ -77,7 +81,8 @@ def newton_step(program: TableProgram, frame: TableFrame) -> TableStep:
     if not size or (len(frame.sigma) and size <= 1e-15 * reference):
         return TableStep(frame.left, frame.right, frame.bias, False, 1)
     forcing = min(0.05, 10.0 * size / reference) if reference else 1e-8
-    return system.search(system.solve(max(forcing, 1e-8)))
+    unknowns = system.left.size + system.right.size + len(frame.bias)
+    return system.damped() if unknowns <= DENSE else system.search(system.solve(max(forcing, 1e-8)))
 
 
 class _System:
@@ -103,6 +108,10 @@ class _System:
             self.mu = max(-smooth.dot(self.position) / (2.0 * self.radius), 1e-150)
         self.sphere = self.radius is not None and not inside
         self.slope = smooth.plus(self.mu, self.position)
+        # The Hessian of the factors is positive semidefinite where the gradient's norm is at most mu, as at the optimum; on
+        # the way there the term that couples the factors through the gradient is damped to that norm.
+        largest = float(np.linalg.svd(gradient, compute_uv=False)[0])
+        self.coupling = gradient * min(1.0, self.mu / largest) if largest > 0 else gradient
         self._prepare()
 
     def _prepare(self) -> None:
@@ -114,7 +123,7 @@ class _System:
         basis = np.maximum(0.5 * (basis + basis.T), floor)
         sigma = frame.sigma
         self.root, self.total, self.inner = np.sqrt(sigma), sigma[:, None] + sigma, basis[:rank, :rank]
-        turned = np.einsum("ki,km,im->i", frame.u[:, rank:], self.at.gradient, frame.vt[rank:])
+        turned = np.einsum("ki,km,im->i", frame.u[:, rank:], self.coupling, frame.vt[rank:])
         gamma = np.clip(-turned, 0.0, (1.0 - 1e-6) * self.mu)[:, None]
         stiff = basis[rank:, :rank] * sigma
         self.outer_plus, self.outer_minus = stiff + self.mu - gamma, stiff + self.mu + gamma
@@ -132,7 +141,7 @@ class _System:
     def apply(self, move: _Move) -> _Move:
         """Hessian of the Lagrangian along a direction."""
         image, along = self.program.hessian(self.at, move.a @ self.right + self.left @ move.b, move.bias)
-        gradient = self.at.gradient
+        gradient = self.coupling
         a = image @ self.right.T + gradient @ move.b.T + self.mu * move.a
         b = self.left.T @ image + move.a.T @ gradient + self.mu * move.b
         return _Move(a, b, along)
@@ -166,6 +175,41 @@ class _System:
         bias = residual.bias * self.bias_inverse
         return _Move(found_a, found_b, self.program.centred(bias) if self.program.bias_decay is not None else bias)
 
+    def damped(self) -> TableStep:
+        """A Newton step from the eigenvalues of the whole Hessian, damped (Levenberg-Marquardt) until the objective agrees.
+
+        Directions without curvature are left out.
+        """
+        sizes = self.left.size, self.right.size, len(self.frame.bias) * (self.program.bias_decay is not None)
+        count = sum(sizes)
+        matrix = np.empty((count, count))
+        for i in range(count):
+            matrix[i] = self._flat(self.apply(self._shaped(np.arange(count) == i, sizes)), sizes)
+        values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
+        bent = values > 1e-15 * max(float(values[-1]), 1e-300)
+        force, normal = vectors.T @ -self._flat(self.slope, sizes), vectors.T @ self._flat(self.position, sizes)
+        evaluations = 1
+        for damping in (0.0, *(float(values[-1]) * 10.0**power for power in range(-13, 2))):
+            inverse = np.where(bent, 1.0 / np.where(bent, values + damping, 1.0), 0.0)
+            found = inverse * force
+            if self.sphere:
+                size = float(normal @ (inverse * normal))
+                found -= inverse * normal * (float(normal @ found) / size if size > 0 else 0.0)
+            step = self.search(self._shaped(vectors @ found, sizes), shortest=1.0)
+            evaluations += step.evaluations
+            if step.moved:
+                return step._replace(evaluations=evaluations)
+        return TableStep(self.left, self.right, self.frame.bias, False, evaluations)
+
+    def _flat(self, move: _Move, sizes: tuple[int, int, int]) -> Floats:
+        return np.concatenate([move.a.ravel(), move.b.ravel(), move.bias[: sizes[2]]])
+
+    def _shaped(self, vector: Floats, sizes: tuple[int, int, int]) -> _Move:
+        left, right, biases = sizes
+        bias = vector[left + right :] if biases else np.zeros(self.program.rows)
+        a = vector[:left].reshape(self.left.shape).astype(np.float64)
+        return _Move(a, vector[left : left + right].reshape(self.right.shape).astype(np.float64), bias.astype(np.float64))
+
     def solve(self, forcing: float) -> _Move:
         """Conjugate gradients; stops with the current iterate at a direction whose curvature is not positive."""
         residual = _Move(-self.slope.a, -self.slope.b, -self.slope.bias)
@@ -183,14 +227,14 @@ class _System:
             residual = residual.plus(-length, applied)
             image = self.precondition(residual)
             previous, product = product, residual.dot(image)
-            if not product > forcing**2 * first:
+            if not product > forcing**2 * first or not previous > 0:
                 break
             direction = image.plus(product / previous, direction)
         assert solution is not None
         return solution
 
-    def search(self, move: _Move) -> TableStep:
-        """Backtracking on the objective; under a budget the factors are scaled back into the ball."""
+    def search(self, move: _Move, shortest: float = 1e-10) -> TableStep:
+        """Backtracking on the objective, down to a shortest step; under a budget the factors are scaled back into the ball."""
         program, frame = self.program, self.frame
         linear, quadratic = move.a @ self.right + self.left @ move.b, move.a @ move.b
         across = self.position.dot(move)
@@ -201,14 +245,14 @@ class _System:
         descent = self.slope.dot(move)
         noise = 4e-16 * (4.0 + float(np.abs(self.scaled / program.scale).max(initial=0.0))) * abs(value)
         step, evaluations = 1.0, 1
-        while step > 1e-10:
+        while step >= shortest:
             size = start + 2.0 * step * across + step**2 * square
             scale = 1.0 if self.radius is None else min(1.0, 2.0 * self.radius / size) if size > 0 else 1.0
             scaled = scale * (self.scaled + step * linear + step**2 * quadratic)
             bias = frame.bias + step * move.bias
             reached = program.value(scaled, bias) + price * size
             evaluations += 1
-            if reached <= value + 1e-4 * step * descent + noise:
+            if reached <= value + (0.1 if shortest == 1.0 else 1e-4) * step * descent + noise:
                 root = np.sqrt(scale)
                 return TableStep(root * (self.left + step * move.a), root * (self.right + step * move.b), bias, True, evaluations)
             step *= 0.5
