@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from ufm import deq
 from ufm.analysis import Collapse, Prediction, Report, collapse, geometry, predict, report
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
+from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError, RunError
 from ufm.metrics import measure, orthogonal_frame, seli, simplex_etf
 from ufm.problem import (
+    BinaryCrossEntropy,
     ClassCounts,
     CrossEntropy,
     DecayedDEQ,
@@ -19,8 +21,10 @@ from ufm.problem import (
     FixedETF,
     FrobeniusDEQ,
     LinearDEQ,
+    MultiTask,
     NormBudget,
     Parameters,
+    PickAllLabels,
     Problem,
     ReLU,
     SquaredError,
@@ -31,6 +35,7 @@ from ufm.problem import (
 )
 from ufm.solvers import Solution, Status
 from ufm.solvers.automatic import solve
+from ufm.targets import TargetTable
 
 if TYPE_CHECKING:
     from ufm import conventions as conventions
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BinaryCrossEntropy",
     "Certificate",
     "ClassCounts",
     "Collapse",
@@ -54,8 +60,10 @@ __all__ = [
     "InputError",
     "Landscape",
     "LinearDEQ",
+    "MultiTask",
     "NormBudget",
     "Parameters",
+    "PickAllLabels",
     "Prediction",
     "Problem",
     "ReLU",
@@ -65,6 +73,7 @@ __all__ = [
     "Solution",
     "SquaredError",
     "Status",
+    "TargetTable",
     "Threshold",
     "WeightDecay",
     "balanced",
@@ -86,6 +95,7 @@ __all__ = [
     "simplex_etf",
     "solve",
     "step_imbalanced",
+    "table_geometry",
     "threshold",
 ]
 

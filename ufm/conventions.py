@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from ufm.errors import InputError, brief
 from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.targets.counts import ClassCounts
+from ufm.targets.table import TargetTable
 
 if TYPE_CHECKING:
     from ufm.problem.problem import Problem
@@ -41,7 +42,7 @@ def from_convention(
     features: float,
     bias: float | None = None,
     *,
-    counts: ClassCounts | Iterable[int] | None = None,
+    counts: ClassCounts | TargetTable | Iterable[int] | None = None,
 ) -> WeightDecay:
     """This package's decay for parameters given in another convention.
 
@@ -49,7 +50,7 @@ def from_convention(
     ----------
     convention : one of `CONVENTIONS`
     weight, features, bias : float, the paper's ``lw, lh, lb``; bias None is no bias
-    counts : class sizes; needed where the convention depends on N or K
+    counts : class sizes or a table of targets; needed where the convention depends on N or K
 
     Returns
     -------
@@ -168,7 +169,7 @@ def _gain(problem: Problem) -> float:
     return problem.head.gain
 
 
-def _factor(convention: str, counts: ClassCounts | Iterable[int] | None) -> float:
+def _factor(convention: str, counts: ClassCounts | TargetTable | Iterable[int] | None) -> float:
     if convention not in CONVENTIONS:
         raise InputError(f"convention is {brief(convention)}; choose one of {', '.join(CONVENTIONS)}")
     factor = 1.0 if convention.endswith("half") else 2.0
@@ -176,5 +177,9 @@ def _factor(convention: str, counts: ClassCounts | Iterable[int] | None) -> floa
         return factor
     if counts is None:
         raise InputError(f"convention {brief(convention)} depends on the class sizes; give counts")
+    if isinstance(counts, TargetTable):
+        if convention == "fang":
+            raise InputError("convention 'fang' is defined for class sizes, not for a table of targets; choose another")
+        return factor / counts.total
     sizes = ClassCounts.of(counts)
     return factor / (sizes.classes if convention == "fang" else sizes.total)

@@ -5,6 +5,7 @@ from ufm.analysis.group_collapse import Collapse, GroupCollapse, collapse
 from ufm.analysis.prediction import Prediction, predict
 from ufm.analysis.reporting import Report, report
 from ufm.analysis.solution_geometry import geometry
+from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "pair_depth",
     "predict",
     "report",
+    "table_geometry",
     "threshold",
 ]

@@ -10,6 +10,7 @@ from ufm._tables import html_table, plain_table, rich_table
 from ufm._text import finite
 from ufm.analysis.group_collapse import Collapse, collapse
 from ufm.analysis.solution_geometry import geometry
+from ufm.analysis.tables import table_geometry
 from ufm.solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ class Report:
     Attributes
     ----------
     solution : Solution
-    collapse : Collapse, verdicts on every group of equal classes
-    metrics : dict of float or None, as from `ufm.geometry`
+    collapse : Collapse, verdicts on every group of equal classes; a table of targets has none
+    metrics : dict of float or None, as from `ufm.geometry` or, for tables, `ufm.analysis.tables`
     """
 
     solution: Solution
@@ -37,12 +38,15 @@ class Report:
     @cached_property
     def metrics(self) -> dict[str, float | None]:
         """Neural-collapse metrics, as from `ufm.geometry`."""
-        return geometry(self.solution)
+        return table_geometry(self.solution) if self.solution.problem.tabular else geometry(self.solution)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: what ``ufm solve --json`` prints; `seconds` are those of the solver."""
         facts = self.solution.to_dict()
         seconds, candidates = facts.pop("seconds"), facts.pop("candidates", None)
+        metrics = {name: finite(value) for name, value in self.metrics.items()}
+        if self.solution.problem.tabular:
+            return facts | {"collapsed": None, "groups": [], "metrics": metrics, "seconds": seconds}
         facts |= {
             "collapsed": self.collapse.verdict,
             "groups": [
@@ -54,7 +58,7 @@ class Report:
                 }
                 for group in self.collapse.groups
             ],
-            "metrics": {name: finite(value) for name, value in self.metrics.items()},
+            "metrics": metrics,
             "seconds": seconds,
         }
         return facts if candidates is None else facts | {"candidates": candidates}
@@ -63,9 +67,11 @@ class Report:
     def rows(self) -> list[tuple[str, str]]:
         """Names and values of the table, each as text."""
         *facts, seconds = self.solution.rows
+        tabular = self.solution.problem.tabular
+        verdicts = [] if tabular else [("smallest classes collapsed", f"{self.collapse.verdict}: {self.collapse.reason}")]
         return [
             *facts,
-            ("smallest classes collapsed", f"{self.collapse.verdict}: {self.collapse.reason}"),
+            *verdicts,
             *((name, "undefined" if value is None else f"{value:.10g}") for name, value in self.metrics.items()),
             seconds,
         ]
@@ -74,7 +80,8 @@ class Report:
         return plain_table(self.solution.title, self.rows)
 
     def __repr__(self) -> str:
-        return f"Report(collapsed={self.collapse.verdict!r}, {self.solution!r})"
+        verdict = "" if self.solution.problem.tabular else f"collapsed={self.collapse.verdict!r}, "
+        return f"Report({verdict}{self.solution!r})"
 
     def _repr_html_(self) -> str:
         return html_table(self.solution.title, self.rows)

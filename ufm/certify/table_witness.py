@@ -1,6 +1,6 @@
 """From a table's factors and slopes to a document of exact rationals for `ufm.certify.verify`.
 
-Slopes are balanced exactly where a free bias needs it (docs/theory, Proposition 9.4).
+Slopes are balanced exactly where a free bias needs it (docs/theory, Proposition 11.4).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ufm.certify.witness import FORMAT, dyadic
 from ufm.spectral.table_program import TableFactors, TableProgram
 
 if TYPE_CHECKING:
-    from ufm.problem.table_problem import TableProblem
+    from ufm.problem.problem import TableProblem
 
 BITS = 96
 """Binary digits of the slopes of losses with probabilities; their errors are far below float64's."""
@@ -30,7 +30,7 @@ def table_document(problem: TableProblem, program: TableProgram, factors: TableF
     problem : TableProblem
     program : TableProgram, of this problem
     factors : TableFactors, witness of the upper bound
-    slopes : (K, M) float64, witness of the lower bound, as in `ufm.certify.table_bounds.TableBounds`
+    slopes : (K, M) float64, witness of the lower bound, as in `ufm.certify.tables.TableBounds`
 
     Returns
     -------
@@ -125,4 +125,5 @@ def _balanced(
 def _inside(problem: TableProblem, program: TableProgram, rows: list[list[int]], denominator: int) -> bool:
     """Whether all probabilities ``slope + target`` lie in [0, 1]."""
     exact = targets(problem, program)
-    return all(0 <= v + t * denominator <= denominator for row, line in zip(rows, exact, strict=True) for v, t in zip(row, line, strict=True))
+    pairs = ((v, t) for row, line in zip(rows, exact, strict=True) for v, t in zip(row, line, strict=True))
+    return all(0 <= v + t * denominator <= denominator for v, t in pairs)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ufm.problem import ClassCounts, NormBudget, Problem, WeightDecay
+    from ufm.targets import TargetTable
 
 NOTICED = 1.0
 """Seconds after which a command that is still running says what it does."""
@@ -159,7 +160,9 @@ def whole_pair(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def regularizer(decay: str | None, budget: str | None, convention: str, counts: ClassCounts | None) -> WeightDecay | NormBudget:
+def regularizer(
+    decay: str | None, budget: str | None, convention: str, counts: ClassCounts | TargetTable | None
+) -> WeightDecay | NormBudget:
     """Weight decay or norm budgets from the options of a command.
 
     Parameters
@@ -167,7 +170,7 @@ def regularizer(decay: str | None, budget: str | None, convention: str, counts: 
     decay : str or None, LW,LH or LW,LH,LB as numbers
     budget : str or None, EW,EH as numbers
     convention : str, one of `ufm.conventions.CONVENTIONS`, for the decay
-    counts : ClassCounts or None, class sizes, on which some conventions depend
+    counts : ClassCounts, TargetTable or None, on whose sizes some conventions depend
 
     Returns
     -------
@@ -207,7 +210,8 @@ def solving(problem: Problem, method: str = "auto") -> AbstractContextManager[No
 
     seconds = seconds_for(problem, method)
     longer = f", which takes about {about(seconds)}" if seconds > 2 * NOTICED else ""
-    return working(f"solving for K={problem.counts.classes} classes, head {problem.head}, method {method}{longer}")
+    what = f"a table of {problem.shape}" if problem.tabular else f"K={problem.counts.classes} classes"
+    return working(f"solving for {what}, head {problem.head}, method {method}{longer}")
 
 
 @contextmanager

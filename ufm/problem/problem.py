@@ -10,14 +10,16 @@ import numpy as np
 
 from ufm._arrays import check_whole
 from ufm._text import classes, options, sizes
-from ufm.errors import InputError
+from ufm.errors import InputError, brief
 from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.losses.base import check_loss
 from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.table_model import make_parameters, make_program, table_objective
 from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
+from ufm.spectral.table_program import TableFactors, TableProgram
 from ufm.targets.counts import ClassCounts
 from ufm.targets.table import TargetTable
 
@@ -61,8 +63,6 @@ class Problem:
 
     def __new__(cls, counts: ClassCounts | TargetTable | Iterable[int] | str = (), **_: object) -> Problem:
         if cls is Problem and isinstance(counts, TargetTable) and counts.counts() is None:
-            from ufm.problem.table_problem import TableProblem
-
             return object.__new__(TableProblem)
         return object.__new__(cls)
 
@@ -267,3 +267,166 @@ class Problem:
     def __str__(self) -> str:
         dim = "" if self.dim is None else f", dim {self.dim}"
         return f"counts {self.counts}, {self.loss}, head {self.head}, {self.regularizer}{dim}"
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class TableProblem(Problem):
+    """A layer-peeled model whose targets are a `TargetTable`: ``ufm.Problem(table, ...)`` makes one.
+
+    Parameters
+    ----------
+    targets : TargetTable, K rows and M contexts
+    regularizer : WeightDecay or NormBudget
+        Features are penalised sample by sample (``per_class``: context by context). Budgets are means over the K rows of W and
+        the M contexts: ``|W|^2 <= K E_W`` and ``sum_m |h_m|^2 <= M E_H``.
+    loss : Loss or text: ``ce`` (soft targets), ``bce``, ``pal``, ``multitask:2,2`` or ``mse`` (real targets); mean over samples
+    head : Explicit (one layer) or LinearDEQ, or text
+    dim : int or None, feature dimension; None means wide enough
+
+    Raises
+    ------
+    InputError
+        A loss that is not defined on these targets, a head without a nuclear-norm penalty, or a row that a free bias would
+        send to infinity.
+
+    Examples
+    --------
+    >>> table = TargetTable.soft([[0.9, 0.2], [0.1, 0.8]], [10, 5])
+    >>> Problem(table, regularizer=WeightDecay(1e-2, 1e-2)).title
+    'table of 2 rows, 2 contexts, 15 samples, ce, head explicit, decay 0.01,0.01'
+    """
+
+    targets: TargetTable
+
+    def __init__(
+        self,
+        targets: TargetTable,
+        *,
+        regularizer: WeightDecay | NormBudget,
+        loss: Loss | str | None = None,
+        head: Head | str | None = None,
+        dim: int | None = None,
+    ) -> None:
+        if not isinstance(targets, TargetTable):
+            raise InputError(f"targets is {brief(targets)}; give a ufm.TargetTable")
+        if not isinstance(regularizer, WeightDecay | NormBudget):
+            raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
+        values = {
+            "targets": targets,
+            "regularizer": regularizer,
+            "loss": CrossEntropy() if loss is None else parse_loss(loss) if isinstance(loss, str) else check_loss(loss),
+            "head": as_head(head),
+            "dim": None if dim is None else check_whole("dim", dim, 1, 10**9),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_table_program", make_program(targets, self.loss, self.head, regularizer))
+
+    @property
+    def tabular(self) -> bool:
+        """True: only solvers for tables fit."""
+        return True
+
+    @property
+    def counts(self) -> ClassCounts:  # type: ignore[override]
+        """A table has no class sizes.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError("this problem has a table of targets, and what was asked for is defined for class sizes")
+
+    def program(self) -> TableProgram:  # type: ignore[override]
+        """The program over K x M logits (docs/theory, Proposition 11.1)."""
+        found: TableProgram = self.__dict__["_table_program"]
+        return found
+
+    @property
+    def needed(self) -> int:
+        """Feature dimension that suffices for every optimum: the largest rank of the logits."""
+        return max(self.program().rank, 1)
+
+    @property
+    def width(self) -> int:
+        """The feature dimension d: ``dim``, or `needed` where ``dim`` is None."""
+        return self.needed if self.dim is None else self.dim
+
+    def fits(self, rank: int) -> bool:
+        """Whether logits of this rank have parameters with feature dimension ``dim``."""
+        return self.dim is None or rank <= self.dim
+
+    def parameters(self, program: TableProgram, factors: TableFactors) -> Parameters:  # type: ignore[override]
+        """Explicit W (K, d), A, features of the contexts (d, M) and b whose logits are those of the factors.
+
+        Parameters
+        ----------
+        program : TableProgram, of this problem
+        factors : TableFactors
+
+        Returns
+        -------
+        Parameters
+
+        Raises
+        ------
+        InputError
+            The factors need more than ``dim`` dimensions.
+        """
+        rank = factors.left.shape[1]
+        if not self.fits(rank):
+            raise InputError(f"dim={self.dim} is too small for these logits: they need {rank} dimensions")
+        return make_parameters(program, factors, self.head, self.regularizer, self.dim)
+
+    def objective(self, parameters: Parameters) -> float:
+        """The model's own objective at explicit parameters (features equal within contexts).
+
+        Parameters
+        ----------
+        parameters : Parameters, with features (d, M)
+
+        Returns
+        -------
+        float
+            In the unit of the loss; infinite where a budget or a constraint of the head is exceeded by more than a relative
+            1e-9.
+
+        Raises
+        ------
+        InputError
+            The parameters have a bias or head arrays that the problem does not have, or lack some that it has.
+        """
+        if (parameters.bias is None) != (self.regularizer.bias_decay() is None):
+            raise InputError("parameters and problem must both have a bias, or neither")
+        if not self.head.admits(parameters, self.regularizer):
+            return np.inf
+        return table_objective(self.program(), parameters, self.regularizer)
+
+    @property
+    def shape(self) -> str:
+        """The targets in a few words."""
+        return str(self.targets)
+
+    def loss_certificate(self) -> dict[str, object]:
+        """The loss's entry in a saved certificate."""
+        return self.loss.table_certificate(self.targets)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        dim = "" if self.dim is None else f", dim={self.dim}"
+        parts = f"{options(self.regularizer)}, loss={options(self.loss)}, head={options(self.head)}"
+        return f"Problem({self.targets!r}, {parts}{dim})"
+
+    def __str__(self) -> str:
+        dim = "" if self.dim is None else f", dim {self.dim}"
+        return f"table of {self.targets}, {self.loss}, head {self.head}, {self.regularizer}{dim}"
+
+    @property
+    def title(self) -> str:
+        """The problem in one line."""
+        return str(self)

@@ -157,7 +157,7 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
             refusals.append((name, reason))
             continue
         # Closed forms are the exception, so `choice` does not mention that there is none.
-        passed = [f"{other} does not fit: {why}; " for other, why in refusals if other != "separable"]
+        passed = [f"{other} does not fit: {why}; " for other, why in refusals if other != "separable" and not problem.tabular]
         found = _run(_with(candidate, tolerance), problem, say)
         if best is None:
             best = replace(found, choice=f"{''.join(passed[:1])}{name} fits")

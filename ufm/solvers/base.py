@@ -10,7 +10,7 @@ from ufm.solvers.solution import Solution
 
 
 class Solver(Protocol):
-    """A frozen object with options; calling it solves a problem. One for tables of targets has an attribute ``tables``, True."""
+    """A frozen object with options; calling it solves a problem. One for tables of targets has ``tables = True``."""
 
     @property
     def name(self) -> str:

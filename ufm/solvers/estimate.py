@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DENSE_CLASSES = 1000
 """K up to which the K x K program is solved: some 6 minutes and 0.8 GB (time grows with K^3, memory with K^2)."""
+TABLE_ENTRIES = 5e6
+"""Entries of a table of targets up to which it is solved: some 1 GB, and hours where both sides are long."""
 CLOSED_SIZES = 3000
 """Distinct class sizes up to which closed forms are evaluated: some 50 s and 1.2 GB."""
 
@@ -35,6 +37,8 @@ def seconds_for(problem: Problem, method: str = "auto") -> float:
     InputError
         The method that would run takes more time or memory than the limits above allow.
     """
+    if problem.tabular:
+        return table_seconds(problem)
     from ufm.solvers import solver
     from ufm.solvers.automatic import AUTOMATIC
 
@@ -61,6 +65,25 @@ def seconds_for(problem: Problem, method: str = "auto") -> float:
     if route == "gradient":
         return 1e-5 * classes * min(problem.counts.total, 10**9)
     return 0.1
+
+
+def table_seconds(problem: Problem) -> float:
+    """Rough time of a solution on a table of targets, in seconds.
+
+    Raises
+    ------
+    InputError
+        It takes more memory than `TABLE_ENTRIES` allows.
+    """
+    program = problem.program()
+    rows, contexts = program.rows, program.contexts  # type: ignore[attr-defined]
+    entries = rows * contexts
+    if entries > TABLE_ENTRIES:
+        raise InputError(
+            f"table has {rows} x {contexts} entries and would take some {2e-7 * entries:.0f} GB; at most {TABLE_ENTRIES:g} "
+            "are supported here: merge rare rows, or contexts"
+        )
+    return 0.02 + 4e-7 * entries * min(rows, contexts)
 
 
 def about(seconds: float) -> str:

@@ -7,8 +7,8 @@ Three forms cover all of them. With targets ``Y`` (K x M) and logits ``z`` of on
 * `LogisticLoss`: :math:`\sum_k [\log (1 + e^{z_k}) - y_k z_k]`, one-vs-rest;
 * `QuadraticLoss`: :math:`|z - y|^2 / 2`.
 
-The slope of one context is ``s = q - y`` with ``q`` the probabilities (the logits for the last), and minus the conjugate at s is
-the entropy of q, ``-|s|^2 / 2 - <s, y>`` for the last (docs/theory, Proposition 9.2). Slopes here do not include the weight
+The slope of one context is ``s = q - y`` with ``q`` the probabilities (the logits for the last), and minus the conjugate at s
+is the entropy of q, ``-|s|^2 / 2 - <s, y>`` for the last (docs/theory, Proposition 11.2). Slopes here do not include the weight
 ``w_m``, which is part of the program's `share`.
 """
 
@@ -92,9 +92,9 @@ class TableLoss(ABC):
 
     @abstractmethod
     def below(self, slopes: Floats) -> Floats:
-        """(M,) lower bounds on minus the conjugate of each context (without its weight) at `feasible` slopes, rounding included.
+        """(M,) lower bounds on minus the conjugate of each context (without its weight) at `feasible` slopes, with rounding.
 
-        See docs/theory, Proposition 9.3.
+        See docs/theory, Proposition 11.3.
         """
         ...
 
@@ -138,7 +138,16 @@ def target_error(loss: TableLoss) -> float:
 
 
 def least_product(low: Floats, high: Floats) -> Floats:
-    """Lower bounds on ``-q log q`` for q in intervals [low, high] within [0, 1]: it is concave, so least at an end."""
+    """Lower bounds on ``-q log q`` for q in intervals within [0, 1]: it is concave, so least at an end.
+
+    Parameters
+    ----------
+    low, high : arrays of one shape, float64, the ends
+
+    Returns
+    -------
+    array of that shape, float64
+    """
     at_low = np.where(low > 0, -low * np.log(np.where(low > 0, low, 1.0)), 0.0)
     at_high = -high * np.log(np.where(high > 0, high, 1.0))
     return np.minimum(at_low, at_high) * (1.0 - 2 * ELEMENTARY * UNIT)

@@ -4,7 +4,7 @@ For K rows and M contexts it reads
 
 .. math:: \min_{Z, b}\ \sum_m \pi_m \ell_m(z_m + b) + \phi(Z S) + \tfrac{\lambda_b}{2} |b|^2, \qquad Z \in R^{K \times M},
 
-with shares ``pi_m = w_m n_m / N``, column scales ``s_m`` and a penalty on singular values (docs/theory, Proposition 9.1). The
+with shares ``pi_m = w_m n_m / N``, column scales ``s_m`` and a penalty on singular values (docs/theory, Proposition 11.1). The
 matrix of unknowns is ``X = Z S``, so that the penalty acts on X itself.
 """
 
@@ -126,7 +126,18 @@ class TableProgram:
         return value + (0.5 * self.bias_decay * float(bias @ bias) if self.bias_decay else 0.0)
 
     def hessian(self, at: TableEvaluation, direction: Floats, bias: Floats) -> tuple[Floats, Floats]:
-        """Second derivative along a direction of X (K, M) and of the bias (K,): the same two shapes."""
+        """Second derivative along a direction.
+
+        Parameters
+        ----------
+        at : TableEvaluation
+        direction : (K, M) float64, of X
+        bias : (K,) float64, of the bias
+
+        Returns
+        -------
+        (K, M) float64, (K,) float64
+        """
         moved = direction / self.scale
         if self.bias_decay is not None:
             moved += bias[:, None]

@@ -2,7 +2,7 @@
 
 A context is a set of samples with one and the same target. Samples of one class have a one-hot column; soft labels, several
 labels, next-token distributions and real targets have other columns. Contexts with equal columns are merged, since they have
-equal logits at every optimum (docs/theory, Proposition 9.1).
+equal logits at every optimum (docs/theory, Proposition 11.1).
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class TargetTable:
 
     @classmethod
     def mixup(cls, counts: ClassCounts | Iterable[int], weight: float, *, samples: int = 1) -> TargetTable:
-        """All pairs of distinct classes mixed with one weight, ``weight e_j + (1 - weight) e_k``, beside the classes themselves.
+        """All pairs of distinct classes mixed, ``weight e_j + (1 - weight) e_k``, beside the classes themselves.
 
         Parameters
         ----------
@@ -295,7 +295,7 @@ def check_probabilities(columns: Floats, what: str = "columns") -> None:
 
 
 def check_labels(columns: Floats) -> None:
-    """Refuse columns that are no sets of labels: entries other than 0 and 1, or only zeros.
+    """Refuse columns (K, M) that are no sets of labels: entries other than 0 and 1, or only zeros.
 
     Raises
     ------
@@ -320,7 +320,9 @@ def _table(columns: ArrayLike) -> Floats:
         raise InputError(f"columns has the shape {array.shape}; give K >= 2 rows and a column for each context")
     if array.size > LARGEST:
         need = 20 * 8 * array.size / 1e9
-        raise InputError(f"columns has {array.size:g} entries and would take some {need:.0f} GB; at most {LARGEST:g} are solved")
+        raise InputError(
+            f"columns has {array.size:g} entries and would take some {need:.0f} GB; at most {LARGEST:g} are solved"
+        )
     if not np.isfinite(array).all():
         k, m = np.argwhere(~np.isfinite(array))[0]
         raise InputError(f"columns has {array[k, m]} in row {k} of column {m}; give finite numbers")

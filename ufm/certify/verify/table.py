@@ -1,7 +1,7 @@
 """Certificates of tables of targets: the problem, and both bounds, in exact and ball arithmetic.
 
 For slopes ``Y'`` with exact probabilities ``Q = Y' + Y`` the optimum is at least ``sum_m pi_m d_m(y'_m)``, scaled into
-``||Y' diag(pi) S^{-1}||_2 <= mu`` (docs/theory, Propositions 9.2 and 9.3), where d is the entropy of q for probabilities, and
+``||Y' diag(pi) S^{-1}||_2 <= mu`` (docs/theory, Propositions 11.2 and 11.3), where d is the entropy of q for probabilities, and
 ``-|y'|^2 / 2 - <y', y>`` for squared error.
 """
 
@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq, fmpz_mat
 
-from ufm.certify.verify.arithmetic import ZERO, affordable, ball, common_denominator, dyadic, integer, power_of_two, shown, total
+from ufm.certify.verify.arithmetic import (
+    ZERO,
+    affordable,
+    ball,
+    dyadic,
+    integer,
+    power_of_two,
+    shown,
+    total,
+)
 from ufm.certify.verify.document import fields, kind, listed
 from ufm.certify.verify.penalty import Linear, charge
 from ufm.certify.verify.problem import MAX_DIM, MAX_SIZE, ExactProblem
@@ -61,9 +70,10 @@ class ExactTable(ExactProblem):
             self._read_decay(regularizer)
         self.scale_squared = list(self.n) if self.per_sample else [1] * contexts
         area = arb(len(rows) * contexts).sqrt()
-        self.charge = charge(head, regularizer, area)
-        if not isinstance(self.charge, Linear) or self.charge.columns:
+        found = charge(head, regularizer, area)
+        if not isinstance(found, Linear) or found.columns:
             raise InputError("certificate has a head that does not go with a table; save it again")
+        self.linear = found
         self.dim = None if dim is None else integer(dim)
         if self.dim is not None and not 1 <= self.dim <= MAX_DIM:
             raise InputError(f"certificate has dim={self.dim}, which must lie between 1 and {MAX_DIM}")
@@ -150,7 +160,7 @@ def table_lower(problem: ExactTable, dual: Any) -> arb:
         for m in range(contexts):
             column = _logistic(problem, y, unit, m) if problem.loss == "bce" else _softmax(problem, y, unit, m)
             value += ball(problem.share[m]) * column
-    norm, charge = _norm(problem, y, unit), problem.charge
+    norm, charge = _norm(problem, y, unit), problem.linear
     limit, support = arb(1), ZERO
     if charge.ball:
         support = charge.strength * norm
@@ -229,9 +239,7 @@ def _norm(problem: ExactTable, y: list[list[int]], unit: int) -> arb:
     fine, coarse = 1 << max(power, 0), 1 << max(-power, 0)
     residual = 0
     for k in range(rows):
-        line = (
-            (tau * (k == j) - int(products[k * rows + j])) * coarse - entries[k * rows + j] * fine for j in range(rows)
-        )
+        line = ((tau * (k == j) - int(products[k * rows + j])) * coarse - entries[k * rows + j] * fine for j in range(rows))
         residual = max(residual, sum(abs(v) for v in line))
     return (arb(tau * coarse + residual) / fine).sqrt() / scale
 
@@ -270,7 +278,7 @@ def table_upper(problem: ExactTable, primal: Any) -> tuple[arb, int]:
     product = (fmpz_mat(left) * fmpz_mat(right)).tolist() if rank else [[0] * contexts for _ in range(rows)]
     unit = power_of_two(left_power + right_power)
     b = [arb(v) * power_of_two(bias_power) for v in bias]
-    charge = problem.charge
+    charge = problem.linear
     size = power_of_two(2 * (left_power + right_power))
     lengths = []
     for i in range(rank):

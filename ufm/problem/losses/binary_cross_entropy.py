@@ -2,7 +2,7 @@ r"""Binary cross-entropy: one logistic loss for each class or label (one-vs-rest
 
 .. math:: \ell(z, y) = \sum_k \big[\log (1 + e^{z_k}) - y_k z_k\big]
 
-Convex; minus its conjugate at the slopes ``y' = q - y`` is the sum of binary entropies of q (docs/theory, Propositions 2.2, 9.2).
+Convex; minus its conjugate at the slopes ``q - y`` is the sum of binary entropies of q (docs/theory, Propositions 2.2, 11.2).
 A sum over the K logits, not their mean: a mean (as torch's ``BCEWithLogitsLoss`` takes by default) is this over K.
 """
 

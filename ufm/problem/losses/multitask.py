@@ -51,6 +51,13 @@ class MultiTask(Loss):
         object.__setattr__(self, "rows", tuple(check_whole("rows of a task", k, 2) for k in self.rows))
 
     def bind(self, counts: ClassCounts) -> BoundLoss:
+        """Class sizes give one label to a sample.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
         raise InputError(f"loss {self} needs a table of targets, with one label for each task; give TargetTable or --table")
 
     def bind_table(self, table: TargetTable) -> SoftmaxLoss:

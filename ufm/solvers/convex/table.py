@@ -2,7 +2,7 @@ r"""Tables of targets: accelerated proximal gradient, then Newton steps on balan
 
 The proximal phase finds the rank; between two Newton steps (`ufm.solvers.convex.table_newton`) a proximal step adds or drops
 singular values. The certificate decides when to stop. Squared error at equal curvature is a closed form: the singular values of
-the (centred) targets are thresholded (Andriopoulos et al., arXiv 2409.04180, Theorem 4.1; docs/theory, Proposition 9.5).
+the (centred) targets are thresholded (Andriopoulos et al., arXiv 2409.04180, Theorem 4.1; docs/theory, Proposition 11.5).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.certify.certificate import Certificate
-from ufm.certify.table_bounds import TableBounds, table_bounds, table_inside
+from ufm.certify.tables import TableBounds, table_bounds, table_inside
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
 from ufm.solvers.convex.table_newton import TableFrame, newton_step
@@ -40,7 +40,7 @@ class Table:
     """
 
     tolerance: float = 1e-10
-    max_iterations: int = 60
+    max_iterations: int = 300
     name = "table"
     tables = True
 
@@ -159,7 +159,7 @@ class _Search:
         if free is None:
             return None
         scaled = free * program.scale
-        sigma = np.linalg.svd(scaled, compute_uv=False)
+        sigma = np.asarray(np.linalg.svd(scaled, compute_uv=False), dtype=np.float64)
         within = program.penalty.gauge(sigma, np.ones(len(sigma))) <= 1.0
         return (scaled, np.zeros(program.rows)) if within else None
 

@@ -1,9 +1,9 @@
 r"""Newton steps by preconditioned conjugate gradients on balanced factors ``X = L R`` of a table's program.
 
 With ``X = U_r Sigma V_r'``, ``L = U_r sqrt(Sigma)`` and ``R = sqrt(Sigma) V_r'``. The preconditioner is that of
-`ufm.solvers.convex.newton_cg`: the loss's curvature replaced by its diagonal in the singular basis, where the Hessian splits into
-2 x 2 systems; parts of a direction outside both singular bases see their own entry's curvature. Where the gradient is longer
-than at an optimum, the Hessian is replaced by a positive semidefinite one.
+`ufm.solvers.convex.newton_cg`: the loss's curvature replaced by its diagonal in the singular basis, where the Hessian splits
+into 2 x 2 systems; parts of a direction outside both singular bases see their own entry's curvature. Where the gradient is
+longer than at an optimum, the Hessian is replaced by a positive semidefinite one. Small systems are solved by eigenvalues.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ diagonal sees."""
 
 
 class TableFrame(NamedTuple):
-    """Balanced factors: ``X = u[:, :r] diag(sigma) vt[:r]``, u (K, q) and vt (q, M) with q = min(K, M) orthonormal columns and rows."""
+    """Balanced factors: ``X = u[:, :r] diag(sigma) vt[:r]``.
+
+    u : (K, q) float64, orthonormal columns, q = min(K, M)
+    sigma : (r,) float64, positive
+    vt : (q, M) float64, orthonormal rows
+    bias : (K,) float64
+    """
 
     u: Floats
     sigma: Floats
@@ -254,6 +260,8 @@ class _System:
             evaluations += 1
             if reached <= value + (0.1 if shortest == 1.0 else 1e-4) * step * descent + noise:
                 root = np.sqrt(scale)
-                return TableStep(root * (self.left + step * move.a), root * (self.right + step * move.b), bias, True, evaluations)
+                return TableStep(
+                    root * (self.left + step * move.a), root * (self.right + step * move.b), bias, True, evaluations
+                )
             step *= 0.5
         return TableStep(self.left, self.right, frame.bias, False, evaluations)

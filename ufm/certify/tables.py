@@ -1,6 +1,6 @@
 """Both bounds of a table's program from one set of factors, in float64 with rounding errors added.
 
-Lower bound: weak duality at the slopes of these logits, scaled into the domain (docs/theory, Propositions 9.2 and 9.3). Upper
+Lower bound: weak duality at the slopes of these logits, scaled into the domain (docs/theory, Propositions 11.2 and 11.3). Upper
 bound: the objective at the factors, under budgets scaled inside.
 """
 
@@ -150,13 +150,8 @@ def program_norm(program: TableProgram, slopes: Floats) -> float:
         residual, rest = bias_residual(program, slopes)
         moved = (np.abs(residual) + rest) / program.share.sum() * (1 + 8 * UNIT)
         moves += float(np.linalg.norm(moved) * np.linalg.norm(column)) * (1.0 + gamma(sum(slopes.shape) + 8))
-    sigma = float(spectral_norm(matrix))
+    sigma = float(np.linalg.svd(matrix, compute_uv=False)[0])
     return sigma * (1.0 + (4.0 * max(slopes.shape) + 32.0) * UNIT) + moves
-
-
-def spectral_norm(matrix: Floats) -> float:
-    """Largest singular value."""
-    return float(np.linalg.svd(matrix, compute_uv=False)[0])
 
 
 def bias_residual(program: TableProgram, slopes: Floats) -> tuple[Floats, Floats]:
@@ -174,7 +169,7 @@ def _pivot_sizes(program: TableProgram, slopes: Floats) -> Floats:
 
 
 def _without_residual(program: TableProgram, slopes: Floats) -> Floats:
-    """Slopes with ``slopes @ pi = 0`` up to rounding, in the domain of the conjugate (docs/theory, Proposition 9.4).
+    """Slopes with ``slopes @ pi = 0`` up to rounding, in the domain of the conjugate (docs/theory, Proposition 11.4).
 
     Every row's mean is taken off it; where that leaves the domain, the slopes are mixed with those of the mean target, which
     have no residual and lie inside.
