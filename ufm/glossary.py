@@ -309,11 +309,24 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "The solver that ran, and why it was chosen. separable: closed forms; symmetric: exact reduction by equal class "
             "sizes, second order; factored: L-BFGS, then Newton-CG, on factors of the logits; proximal: accelerated proximal "
             "gradient; multistart: descent from structured codes and random starts; gradient: gradient descent on W and H, "
-            "sample by sample; convex: a convex program through cvxpy; step (in sweeps): a root in one angle.",
+            "sample by sample; convex: a convex program through cvxpy; table: proximal gradient, then Newton steps, on a table "
+            "of targets; step (in sweeps): a root in one angle.",
             "",
-            "auto, separable, symmetric, factored, proximal, multistart, gradient, convex",
+            "auto, separable, symmetric, factored, proximal, multistart, gradient, convex, table",
             "README.md, section What is solved",
-            ("route", "auto", "separable", "symmetric", "factored", "proximal", "multistart", "gradient", "convex", "step"),
+            (
+                "route",
+                "auto",
+                "separable",
+                "symmetric",
+                "factored",
+                "proximal",
+                "multistart",
+                "gradient",
+                "convex",
+                "table",
+                "step",
+            ),
         ),
         Term(
             "candidates",
@@ -324,7 +337,13 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "ufm/solvers",
             ("name", "candidate"),
         ),
-        Term("rank", "Rank of the logits of a candidate; the simplex ETF has rank K - 1.", "", "0 to K"),
+        Term(
+            "rank",
+            "Rank of the logits (without bias) of a candidate, or of the solution on a table of targets; the simplex ETF has "
+            "rank K - 1.",
+            "",
+            "0 to K",
+        ),
         Term(
             "etf code",
             "The candidate whose logits are a simplex ETF; it has the full rank K - 1.",
@@ -335,6 +354,42 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "The candidate that contrasts classes in pairs and nothing else; it has rank K/2 (for even K).",
             source="Garrod & Keating, deep linear unconstrained-feature models, 2025",
             also=("triple code", "half code"),
+        ),
+    ),
+    "Tables of targets": (
+        Term(
+            "floor",
+            "The least value that the loss itself can take on a table's targets, whatever the logits: their mean entropy (of "
+            "label sets: times the number of labels), 0 for squared error.",
+            "sum_m pi_m H(y_m)",
+            "0 or more, in nats",
+        ),
+        Term(
+            "cos_rows",
+            "Smallest and largest cosine between two rows of the classifier W; rows of zeros are left out.",
+            "w_j w_k / (|w_j| |w_k|)",
+            "-1 to 1; undefined with fewer than two rows that are not zero",
+            also=("cos_rows_min", "cos_rows_max"),
+        ),
+        Term(
+            "cos_contexts",
+            "Smallest and largest cosine between the features of two contexts; zero features are left out.",
+            "h_m h_l / (|h_m| |h_l|)",
+            "-1 to 1; undefined with fewer than two features that are not zero",
+            also=("cos_contexts_min", "cos_contexts_max"),
+        ),
+        Term(
+            "cos_tasks",
+            "Smallest and largest cosine between two tasks of two rows each; 1 where two tasks have become one.",
+            "cosine of w_1 - w_2 of one task with that of another",
+            "-1 to 1; undefined where a task's weights are zero",
+            also=("cos_tasks_min", "cos_tasks_max"),
+        ),
+        Term(
+            "directions",
+            "Number of distinct directions of the features of contexts, equal within a cosine distance of 1e-8.",
+            "",
+            "0 to M",
         ),
     ),
     "Collapse": (

@@ -10,7 +10,6 @@ from ufm._tables import html_table, plain_table, rich_table
 from ufm._text import finite
 from ufm.analysis.group_collapse import Collapse, collapse
 from ufm.analysis.solution_geometry import geometry
-from ufm.analysis.tables import table_geometry
 from ufm.solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Report:
     @cached_property
     def metrics(self) -> dict[str, float | None]:
         """Neural-collapse metrics, as from `ufm.geometry`."""
-        return table_geometry(self.solution) if self.solution.problem.tabular else geometry(self.solution)
+        return geometry(self.solution)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: what ``ufm solve --json`` prints; `seconds` are those of the solver."""

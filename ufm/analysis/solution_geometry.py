@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ufm.analysis.tables import table_geometry
 from ufm.metrics.gram import block_gram, centred_columns, duality, equinorm, pairs, to_simplex, written
 from ufm.solvers.solution import Solution
 from ufm.spectral.blocks import BlockMatrix
@@ -32,6 +33,8 @@ def geometry(solution: Solution) -> dict[str, float | None]:
     >>> round(ufm.geometry(s)["cos_majority"], 9)
     -0.333333333
     """
+    if solution.problem.tabular:
+        return table_geometry(solution)
     sizes = np.array([float(n) for n in solution.program.sizes])
     if solution.program.penalty.columns:
         weight, means, cross = _written_out(solution)

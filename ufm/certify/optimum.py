@@ -123,6 +123,10 @@ class Optimum:
             if self.problem.squared:
                 # Here own and other are logits; the loss is strongly convex in them, with twice the radius.
                 lower, upper = (own - other).lower().max(ZERO), (own - other).upper().max(ZERO)
+            elif self.problem.logistic:
+                least, most = _least_logit(own) - _largest_logit(other), _largest_logit(own) - _least_logit(other)
+                lower = least.lower().max(ZERO) if least.is_finite() else ZERO
+                upper = most.upper().max(ZERO) if most.is_finite() else INFINITE
             else:
                 temperature = self.problem.temperature_ball[groups[0]]
                 lower = ((own.lower() / other.upper()).log() / temperature).lower() if own > other else ZERO
@@ -161,9 +165,9 @@ class Optimum:
         Raises
         ------
         InputError
-            The loss is squared error.
+            The loss is squared error or binary cross-entropy.
         """
-        if self.problem.squared:
+        if self.problem.squared or self.problem.logistic:
             raise InputError("margins of single classes are enclosed for cross-entropy only")
         with working_precision():
             own, other = self.own([a]), self.other([b], [a])
@@ -175,3 +179,19 @@ class Optimum:
 def _ball(middle: arb, radius: arb) -> arb:
     """All numbers within ``radius`` of a ball."""
     return (middle - radius).union(middle + radius)
+
+
+def _least_logit(probability: arb) -> arb:
+    """Lower bound on ``log(p / (1 - p))``, the logit of one-vs-rest."""
+    low = probability.lower()
+    if not low > 0:
+        return -INFINITE
+    return (low / (1 - low)).log().lower() if low < 1 else INFINITE
+
+
+def _largest_logit(probability: arb) -> arb:
+    """Upper bound on ``log(p / (1 - p))``."""
+    high = probability.upper()
+    if not high < 1:
+        return INFINITE
+    return (high / (1 - high)).log().upper() if high > 0 else -INFINITE

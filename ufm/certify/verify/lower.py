@@ -67,6 +67,9 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
         # Any slopes will do: the conjugate of squared error is finite everywhere.
         slopes = _written(problem, dual)
         value, zero = _squared(problem, slopes), ZERO
+    elif problem.logistic:
+        slopes = _written(problem, dual)
+        value, zero = _logistic(problem, slopes), ZERO
     else:
         slopes, value = _probabilities(problem, dual)
         zero = ZERO
@@ -196,6 +199,22 @@ def _squared(problem: ExactProblem, slopes: _Slopes) -> arb:
         square = slopes.own[h] ** 2 + sum((m[g] - (g == h)) * slopes.other[g][h] ** 2 for g in range(groups))
         total -= m[h] * problem.share[h] * (square * unit / 2 + slopes.own[h]) * unit
     return ball(total)
+
+
+def _logistic(problem: ExactProblem, slopes: _Slopes) -> arb:
+    """The dual value of one-vs-rest, the binary entropies of the probabilities of being wrong, ``-y`` of the class itself."""
+    m, groups, whole = problem.m, len(problem.m), slopes.denominator
+    value = ZERO
+    for h in range(groups):
+        column = ZERO
+        for copies, wrong in ((1, -slopes.own[h]), *((m[g] - (g == h), slopes.other[g][h]) for g in range(groups))):
+            if not 0 <= wrong <= whole:
+                raise InputError("certificate has a probability outside [0, 1], so it proves nothing")
+            if copies and 0 < wrong < whole:
+                small = arb(fmpq(min(wrong, whole - wrong), whole))
+                column -= copies * (small * small.log() + (1 - small) * (-small).log1p())
+        value += m[h] * problem.share_ball[h] * column
+    return value
 
 
 def scalars_lower(problem: ExactProblem) -> Lower:

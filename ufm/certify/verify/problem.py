@@ -67,7 +67,8 @@ class ExactProblem:
         self.temperature, self.offset, self.smoothing = [Fraction(1)] * groups, [Fraction(0)] * groups, Fraction(0)
         weights = [Fraction(1)] * groups
         self.squared = kind(loss) == "mse"
-        if self.squared:
+        self.logistic = kind(loss) == "bce"
+        if self.squared or self.logistic:
             fields(loss, "loss", "kind")
         elif kind(loss) == "ce":
             names = ("weights", "temperatures", "offsets")
@@ -89,7 +90,7 @@ class ExactProblem:
         self.temperature_ball, self.offset_ball = [ball(v) for v in self.temperature], [ball(v) for v in self.offset]
         self.share_ball = [ball(v) for v in self.share]
         neutral = set(weights) == {1} and set(self.temperature) == {1} and set(self.offset) == {0}
-        self.plain = neutral and not self.squared and not self.smoothing
+        self.plain = neutral and not (self.squared or self.logistic or self.smoothing)
 
     def _read_decay(self, regularizer: dict[str, Any]) -> None:
         features, bias = regularizer.get("features"), regularizer.get("lambda_b")

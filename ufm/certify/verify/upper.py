@@ -88,7 +88,8 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
         gauge = charge.gauge(lengths)
         inside = arb(1) if gauge <= 1 else 1 / gauge
     logits = _Logits(product, unit, x, b, inside, m)
-    loss, own, other = _squared(problem, logits) if problem.squared else _entropy(problem, logits)
+    losses = _squared if problem.squared else _logistic if problem.logistic else _entropy
+    loss, own, other = losses(problem, logits)
     if charge.ball:
         return Upper(loss, width, own, other)
     upper = loss + charge.price(lengths)
@@ -189,3 +190,27 @@ def _squared(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], li
         square += total((m[g] - (g == h)) * other[g][h] ** 2 for g in range(groups))
         loss += m[h] * problem.share_ball[h] * square / 2
     return loss, own, other
+
+
+def _logistic(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], list[list[arb]]]:
+    """One-vs-rest: ``log(1 + e^-z)`` of the class itself and ``log(1 + e^z)`` of every other, with their probabilities."""
+    m, groups = problem.m, len(problem.m)
+    own, other = [ZERO] * groups, [[ZERO] * groups for _ in range(groups)]
+    loss = ZERO
+    for h in range(groups):
+        column, own[h] = _softplus(-logits.own(h)), _sigmoid(logits.own(h))
+        for g in range(groups):
+            if m[g] - (g == h):
+                column += (m[g] - (g == h)) * _softplus(logits.other(g, h))
+                other[g][h] = _sigmoid(logits.other(g, h))
+        loss += m[h] * problem.share_ball[h] * column
+    return loss, own, other
+
+
+def _softplus(z: arb) -> arb:
+    """``log(1 + e^z)``, from the exponential of a number that is not large."""
+    return z + (-z).exp().log1p() if z.mid() > 0 else z.exp().log1p()
+
+
+def _sigmoid(z: arb) -> arb:
+    return 1 / (1 + (-z).exp()) if z.mid() > 0 else z.exp() / (1 + z.exp())
