@@ -99,12 +99,13 @@ def _arrays(path: str | os.PathLike[str]) -> tuple[Floats, Floats]:
     name = f"table file {brief(str(path))}"
     try:
         with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in ("columns", "sizes") if key not in file.files]
-            if missing:
-                raise InputError(f"{name} has no array {missing[0]!r}; save columns (K x M) and sizes (M,)")
-            return np.asarray(file["columns"]), np.asarray(file["sizes"])
+            arrays = {key: np.asarray(file[key]) for key in ("columns", "sizes") if key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, MemoryError) as error:
         raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or brief(str(error))}") from None
+    missing = [key for key in ("columns", "sizes") if key not in arrays]
+    if missing:
+        raise InputError(f"{name} has no array {missing[0]!r}; save columns (K x M) and sizes (M,)")
+    return arrays["columns"], arrays["sizes"]
 
 
 def _lines(path: str | os.PathLike[str], what: str) -> list[tuple[int, str]]:

@@ -139,9 +139,7 @@ REAL = TargetTable([[2.0, -1], [0.5, 0]], [3, 4])
         (lambda: ufm.Problem(SOFT, regularizer=DECAY, dim=0), "dim is 0"),
         (lambda: ufm.Problem(SOFT, regularizer=5), "regularizer is 5"),
         (
-            lambda: ufm.Problem(
-                TargetTable([[0.5, 1], [0.5, 0], [0, 0]], [3, 4]), regularizer=ufm.WeightDecay(1e-2, 1e-2, 0)
-            ),
+            lambda: ufm.Problem(TargetTable([[0.5, 1], [0.5, 0], [0, 0]], [3, 4]), regularizer=ufm.WeightDecay(1e-2, 1e-2, 0)),
             "row 2 of the table has the same label in every context",
         ),
         (lambda: ufm.Problem([5, 5], regularizer=DECAY, loss="multitask:2,2"), "needs a table of targets"),
