@@ -27,7 +27,13 @@ def _draw(rng: np.random.Generator) -> ufm.Problem:
     counts = _counts(rng)
     kind = str(rng.choice(KINDS))
     head = _head(rng, kind)
-    loss = ufm.SquaredError() if rng.random() < 0.2 else _cross_entropy(rng, len(counts.groups), plain=kind in ("relu", "etf"))
+    drawn = rng.random()
+    if drawn < 0.2:
+        loss = ufm.SquaredError()
+    elif drawn < 0.3:
+        loss = ufm.BinaryCrossEntropy()
+    else:
+        loss = _cross_entropy(rng, len(counts.groups), plain=kind in ("relu", "etf"))
     regularizer = _regularizer(rng, counts, free=kind not in ("relu", "etf"), gain=_gain(head))
     return ufm.Problem(counts, regularizer=regularizer, loss=loss, head=head)
 

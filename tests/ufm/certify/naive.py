@@ -73,7 +73,7 @@ class Model:
         self.K = len(self.group)
         self.n = [int(groups[g]["size"]) for g in self.group]
         self.head, self.regularizer, loss = data["head"], data["regularizer"], data["loss"]
-        self.squared = loss["kind"] == "mse"
+        self.squared, self.logistic = loss["kind"] == "mse", loss["kind"] == "bce"
         one, zero = ["1"] * len(groups), ["0"] * len(groups)
         weights = [Fraction(loss.get("weights", one)[g]) for g in self.group]
         self.Delta = [Fraction(loss.get("temperatures", one)[g]) for g in self.group]
@@ -134,6 +134,8 @@ class Model:
         """Loss of logits z of a sample of class k."""
         if self.squared:
             return sum((v - (j == k)) ** 2 for j, v in enumerate(z)) / 2
+        if self.logistic:
+            return sum(mpmath.log1p(mpmath.exp(-v if j == k else v)) for j, v in enumerate(z))
         u = [number(self.Delta[j]) * v + number(self.iota[j]) for j, v in enumerate(z)]
         rest = sum(mpmath.exp(u[j] - u[k]) for j in range(self.K) if j != k)
         return mpmath.log1p(rest) - sum(number(self.T[j][k]) * (u[j] - u[k]) for j in range(self.K))
@@ -242,7 +244,7 @@ class Model:
             ]
             for j in range(K)
         ]
-        if self.squared:
+        if self.squared or self.logistic:
             return written
         if any(v < 0 for row in written for v in row) or any(sum(row[k] for row in written) != 1 for k in range(K)):
             raise WitnessError("no column-stochastic matrix")
@@ -254,6 +256,10 @@ class Model:
         if self.squared:
             return number(-y[k] - sum((v * v for v in y), Fraction(0)) / 2)
         p = [v + self.T[j][k] for j, v in enumerate(y)]
+        if self.logistic:
+            if min(p) < 0 or max(p) > 1:
+                raise WitnessError("no probabilities")
+            return -sum(number(v) * mpmath.log(number(v)) for q in p for v in (q, 1 - q) if v)
         entropy = -sum(number(v) * mpmath.log(number(v)) for v in p if v)
         return entropy + number(sum(v * i for v, i in zip(y, self.iota, strict=True)))
 

@@ -19,6 +19,7 @@ LOSSES = {
     "smoothing": ufm.CrossEntropy(smoothing=0.1),
     "all": ufm.CrossEntropy(weights=0.5, adjustment=-0.7, temperatures=(1.0, 0.6), smoothing=0.05),
     "mse": ufm.SquaredError(),
+    "bce": ufm.BinaryCrossEntropy(),
 }
 REGULARIZERS = {
     "decay": ufm.WeightDecay(4e-3, 1e-2),
@@ -35,6 +36,9 @@ def formula(loss, logits, counts):
     counts = np.array(counts, dtype=float)
     if isinstance(loss, ufm.SquaredError):
         return float(counts @ np.sum((logits - np.eye(len(counts))) ** 2, axis=0)) / (2 * counts.sum())
+    if isinstance(loss, ufm.BinaryCrossEntropy):
+        turned = logits * (1 - 2 * np.eye(len(counts)))
+        return float(counts @ np.logaddexp(0.0, turned).sum(axis=0)) / counts.sum()
     sizes = sorted(set(counts), reverse=True)
 
     def each(value, exponent):
@@ -113,7 +117,7 @@ def test_bent_certificates_are_rejected(loss, tmp_path):
     bent = json.loads(json.dumps(document))
     bent["dual"]["own"][0] = str(int(bent["dual"]["own"][0]) * 11 // 10)
     changed.append(bent)
-    if loss != "mse":
+    if loss not in ("mse", "bce"):
         bent = json.loads(json.dumps(document))
         bent["problem"]["loss"]["smoothing"] = "1/4"
         changed.append(bent)
