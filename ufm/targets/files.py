@@ -34,11 +34,11 @@ def read_counts(path: str | os.PathLike[str]) -> ClassCounts:
     """
     sizes = []
     for number, line in _lines(path, "counts file"):
-        text = line.rsplit(",", 1)[-1].strip()
+        parts = line.split(",")
         try:
-            value = float(text)
+            value = float(parts[-1]) if len(parts) <= 2 else np.nan
         except ValueError:
-            if not sizes and "," in line:
+            if not sizes and len(parts) == 2:
                 continue  # a header such as label,count
             value = np.nan
         if not (np.isfinite(value) and value == np.floor(value) and value >= 1):

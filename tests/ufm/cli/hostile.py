@@ -73,7 +73,8 @@ HEADS_SOUND = tuple(
     head for head in HEADS if head in ("explicit", "explicit:2", "deq:rho=0.3", "relu", "etf", "deq:frobenius=0.3")
 )
 LOSSES = (
-    "ce", "mse", "bce", "pal", "multitask:2,2", "multitask:1", "ce:weights=1", "ce:weights=-1", "ce:adjustment=1", "ce:temperatures=0.3", "ce:smoothing=0.1",
+    "ce", "mse", "bce", "pal", "multitask:2,2", "multitask:1",
+    "ce:weights=1", "ce:weights=-1", "ce:adjustment=1", "ce:temperatures=0.3", "ce:smoothing=0.1",
     "ce:smoothing=0.999",
     "ce:weights=1/2", "ce:weights=1e300/1e-300", "ce:temperatures=1e3", "ce:temperatures=1e-9/1", "ce:adjustment=-700",
     "ce:weights=700", "ce:smoothing=nan", "ce:weights=inf", "ce:x=1", "mse:weights=1", "ce:weights=" + "/".join(["1"] * 3000),
