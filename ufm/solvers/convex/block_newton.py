@@ -1,0 +1,291 @@
+r"""Newton directions in block form by preconditioned conjugate gradients, for any number of groups.
+
+Core directions are written in the singular basis of the core, ``dX = U D V'``. The penalty's curvature is diagonal there: on
+antisymmetric D it is large, on symmetric D it vanishes where both singular values are active, so that the loss alone decides.
+With the polar factor ``Q = U V'``, which is close to a projection, symmetric D are ``dX = (U D U') Q``, nearly symmetric
+matrices M over the groups. The loss couples an entry ``M_gh`` only with the own logits of groups g and h (and their biases), so
+that eliminating these entries leaves a system in 3 G unknowns. This solves symmetric directions almost exactly, and is the
+preconditioner: a handful of products per Newton step, whatever the class sizes.
+
+A probability far below the one at the optimum has too little curvature, and the Newton step would overshoot. Stationarity names
+the probability at the optimum, given Q; the logarithmic mean of both is the secant of the exponential, and equals its
+derivative at the optimum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ufm._arrays import Floats
+from ufm.solvers.convex.manifold import ManifoldNewton, curvatures
+from ufm.solvers.convex.proximal_steps import Iterate
+from ufm.spectral.program import Evaluation, Point
+
+MAX_CG = 400
+FORCING = 0.05
+"""Relative residual at which conjugate gradients stop, in the norm of the preconditioner."""
+DROP = 20.0
+"""Largest factor by which one step may want to lower a probability."""
+
+
+class Coordinates(NamedTuple):
+    """A direction.
+
+    contrast : (G,)
+    turned : (G, G) core in the singular basis, D = U' dX V
+    bias : (G,)
+    """
+
+    contrast: Floats
+    turned: Floats
+    bias: Floats
+
+    def dot(self, other: Coordinates) -> float:
+        """Euclidean inner product."""
+        return float(self.contrast @ other.contrast + np.vdot(self.turned, other.turned) + self.bias @ other.bias)
+
+    def plus(self, step: float, other: Coordinates) -> Coordinates:
+        """``self + step * other``."""
+        return Coordinates(*(mine + step * its for mine, its in zip(self, other, strict=True)))
+
+
+class BlockNewton(ManifoldNewton):
+    """Newton directions by conjugate gradients."""
+
+    least_damping = 1e-4
+
+    def start(self) -> Point:
+        """Contrasts and columns of their own heights: other classes' probabilities are then near those of the optimum."""
+        heights = self.heights()
+        return self.etf(heights, np.maximum(heights, 1e-3))
+
+    def direction(self, now: Iterate, damping: float, progress: float) -> Point:
+        """Approximate solution of the Newton system."""
+        system = _System(self, now, damping)
+        found = system.solve(min(FORCING, max(np.sqrt(abs(progress)), 1e-3)))
+        return Point(found.contrast, self.centred(now.u @ found.turned @ now.vt), self.centred(found.bias))
+
+
+class _System:
+    """The Newton system at one iterate."""
+
+    def __init__(self, newton: BlockNewton, now: Iterate, damping: float) -> None:
+        self.newton, self.now, self.program = newton, now, newton.program
+        program = self.program
+        self.rank = int(np.count_nonzero(now.sigma))
+        self.live = now.point.contrast > 0
+        self.step = newton.smallest / now.slope
+        self.symmetric, self.antisymmetric = curvatures(now, self.rank, self.step)
+        self.free = np.ones((newton.groups, newton.groups), dtype=bool)
+        self.free[self.rank :, self.rank :] = False
+        softmax = program.loss.has_probabilities and program.loss.shift_invariant and now.multiplier > 0
+        self.at = self._secant() if softmax else now.smooth
+        self.damping = Coordinates(
+            damping * now.slope * program.contrast_counts,
+            np.full((newton.groups, newton.groups), damping / self.step),
+            np.full(newton.groups, damping / newton.smallest),
+        )
+        active = np.zeros(newton.groups)
+        active[: self.rank] = 1.0
+        self.normal = Coordinates(np.where(self.live, program.contrast_counts, 0.0), np.diag(active), np.zeros(newton.groups))
+        self._prepare()
+        self.normal_image = None
+        if program.penalty.ball and now.multiplier > 0:
+            image = self._inverse(self.normal)
+            size = image.dot(self.normal)
+            if size > 0:
+                self.normal_image = image.plus(1.0 / size - 1.0, image)
+
+    def _secant(self) -> Evaluation:
+        """The evaluation with the second derivative of softmax at the logarithmic means of probabilities now and at the optimum.
+
+        At the optimum the gradient by the core is ``-mu Q``, and that by a live contrast ``-mu (m_g - 1)``.
+        """
+        program, now = self.program, self.now
+        at, loss, mu = now.smooth, program.loss, now.multiplier
+        counts = program.logit_counts[:-1]
+        present = counts > 0
+        copies = np.where(present, counts, 1.0)
+        share = np.minimum(now.shadow / (self.step * mu), 1.0)
+        share[: self.rank] = 1.0
+        polar = (now.u * share) @ now.vt
+        force = np.clip(-at.gradient.contrast / (mu * self.newton.copies), 0.0, 1.0)
+        force[self.live] = 1.0
+        there = -mu * polar / (program.mass * copies * program.core_to_logits) + loss.floor
+        np.fill_diagonal(
+            there, mu * program.scale / (program.mass * loss.temperature) * (force - polar.diagonal()) + loss.floor
+        )
+        here = np.where(present, np.maximum(at.rank_one[:-1] / (np.sqrt(program.mass) * copies), 1e-280), 1.0)
+        there = np.where(present, np.maximum(there, here / DROP), 1.0)
+        ratio = np.log(there / here)
+        near = np.abs(ratio) < 1e-4
+        mean = np.where(near, np.sqrt(here * there), here * np.expm1(ratio) / np.where(near, 1.0, ratio))
+        others = counts * np.where(present, mean, 0.0)
+        total = others.sum(axis=0)
+        shrink = np.minimum(1.0, (1.0 - 1e-3) / np.maximum(total, 1e-300))
+        shares = np.concatenate([others * shrink, (1.0 - total * shrink)[None]])
+        if not np.isfinite(shares).all():
+            return at
+        return at._replace(diagonal=program.mass * shares, rank_one=np.sqrt(program.mass) * shares)
+
+    def _prepare(self) -> None:
+        """Curvature of the loss, averaged in the singular basis, and the eliminated system where the loss has one."""
+        program, now, at = self.program, self.now, self.at
+        curvature = np.maximum(at.diagonal - at.rank_one**2, 1e-16 * at.diagonal)
+        own = curvature[-1]
+        square = program.core_to_logits**2
+        curvature = (curvature[:-1] + np.diag(own)) * square
+        average = (now.u**2).T @ curvature @ (now.vt**2).T
+        average = 0.5 * (average + average.T)
+        floor = 1e-12 * float(np.max(average, initial=0.0)) + 1e-300
+        smooth = np.maximum(average, floor) + self.damping.turned
+        self.symmetric_inverse = np.where(self.free, 1.0 / (smooth + self.symmetric), 0.0)
+        self.antisymmetric_inverse = np.where(self.free, 1.0 / (smooth + self.antisymmetric), 0.0)
+        within = program.contrast_to_logits
+        contrast = at.diagonal[:-1].diagonal() * within**2 + own * (within * program.contrast_counts) ** 2
+        self.contrast_inverse = np.where(self.live, 1.0 / np.maximum(contrast + self.damping.contrast, 1e-300), 0.0)
+        rows = (at.diagonal[:-1].sum(axis=1) + at.diagonal[-1]) * program.bias_to_logits**2
+        self.bias_inverse = 1.0 / (np.maximum(rows, 1e-300) + self.damping.bias + (program.bias_decay or 0.0))
+        self.arrow = _Arrow.of(self) if program.loss.shift_invariant and self.rank else None
+
+    def apply(self, direction: Coordinates) -> Coordinates:
+        """Hessian of the Lagrangian along a direction."""
+        now = self.now
+        image = self.program.hessian(self.at, Point(direction.contrast, now.u @ direction.turned @ now.vt, direction.bias))
+        d = direction.turned
+        even, odd = 0.5 * (d + d.T), 0.5 * (d - d.T)
+        turned = now.u.T @ image.core @ now.vt.T + self.symmetric * even + self.antisymmetric * odd + self.damping.turned * d
+        contrast = np.where(self.live, image.contrast + self.damping.contrast * direction.contrast, 0.0)
+        return Coordinates(contrast, np.where(self.free, turned, 0.0), image.bias + self.damping.bias * direction.bias)
+
+    def precondition(self, residual: Coordinates) -> Coordinates:
+        """Approximate inverse of `apply`; under a budget within the tangent space of its boundary."""
+        image = self._inverse(residual)
+        if self.normal_image is None:
+            return image
+        return image.plus(-image.dot(self.normal), self.normal_image)
+
+    def _inverse(self, residual: Coordinates) -> Coordinates:
+        d, r = residual.turned, self.rank
+        even, odd = 0.5 * (d + d.T), 0.5 * (d - d.T)
+        turned = even * self.symmetric_inverse + odd * self.antisymmetric_inverse
+        bias = self.newton.centred(residual.bias)
+        if self.arrow is None:
+            return Coordinates(
+                residual.contrast * self.contrast_inverse, turned, self.newton.centred(bias * self.bias_inverse)
+            )
+        left = self.now.u[:, :r]
+        contrast, matrix, bias = self.arrow.solve(residual.contrast, left @ even[:r, :r] @ left.T, bias)
+        turned[:r, :r] = left.T @ matrix @ left + odd[:r, :r] * self.antisymmetric_inverse[:r, :r]
+        return Coordinates(contrast, turned, self.newton.centred(bias))
+
+    def solve(self, forcing: float) -> Coordinates:
+        """Conjugate gradients; they stop at a direction whose curvature is not positive."""
+        now, newton = self.now, self.newton
+        slope = now.smooth.gradient
+        turned = np.where(self.free, now.u.T @ slope.core @ now.vt.T, 0.0)
+        bias = slope.bias if newton.biased else np.zeros(newton.groups)
+        force = Coordinates(np.where(self.live, slope.contrast, 0.0), turned, bias).plus(now.multiplier, self.normal)
+        residual = Coordinates(-force.contrast, -force.turned, -force.bias)
+        image = self.precondition(residual)
+        solution = image.plus(-1.0, image)
+        direction, product = image, residual.dot(image)
+        first = product
+        for _ in range(MAX_CG):
+            applied = self.apply(direction)
+            bend = direction.dot(applied)
+            if not (bend > 0 and product > 0):
+                break
+            length = product / bend
+            solution, residual = solution.plus(length, direction), residual.plus(-length, applied)
+            image = self.precondition(residual)
+            previous, product = product, residual.dot(image)
+            if not product > forcing**2 * first:
+                break
+            direction = image.plus(product / previous, direction)
+        return solution
+
+
+class _Arrow(NamedTuple):
+    """The loss's second derivative on symmetric core directions, contrasts and biases, with entries ``M_gh`` eliminated.
+
+    weight : (G, G) one over the curvature of an entry off the diagonal
+    pull : (G, G) second derivative by the entry and minus its column's own logit
+    own, within, bias : (G,) own logit per unit of ``M_hh``, of the contrast and of the bias
+    kept : (3 G,) bool, the unknowns (diagonal, contrasts, biases) that are free
+    unit : (n,) scale to unit diagonal
+    factor : (n, n) Cholesky factor
+    """
+
+    weight: Floats
+    pull: Floats
+    own: Floats
+    within: Floats
+    bias: Floats
+    kept: Floats
+    unit: Floats
+    factor: Floats
+
+    @staticmethod
+    def of(system: _System) -> _Arrow | None:
+        """The eliminated system of an iterate; None where it is not positive definite in float64."""
+        from scipy.linalg import cho_factor
+
+        program, damping, at = system.program, system.damping, system.at
+        g = program.groups
+        c, b = program.core_to_logits, program.bias_to_logits if system.newton.biased else np.zeros(g)
+        across = at.diagonal[:-1] - np.diag(at.diagonal[:-1].diagonal())
+        pull = across * c
+        curvature = pull * c + damping.turned
+        curvature = curvature + curvature.T
+        weight = 1.0 / np.maximum(curvature, 1e-12 * float(curvature.max()) + 1e-300)
+        np.fill_diagonal(weight, 0.0)
+        # Unknowns: the own logits (seen from other groups), and the biases as other classes see them.
+        columns, square, swapped = across.sum(axis=0), pull**2 * weight, pull * pull.T * weight
+        own = np.diag(columns - square.sum(axis=0)) - swapped
+        rows = np.diag(across.sum(axis=1) - square.sum(axis=1)) - swapped
+        mixed = square - across + np.diag(swapped.sum(axis=1))  # (bias of row g, own logit of column h)
+        within = program.contrast_to_logits * program.contrast_counts
+        parts = (c.diagonal(), within, b)
+        whole = np.block([[one[:, None] * own * two for two in parts] for one in parts])
+        cross = np.concatenate([b[:, None] * mixed * part for part in parts], axis=1)
+        whole[2 * g :] += cross
+        whole[:, 2 * g :] += cross.T
+        whole[2 * g :, 2 * g :] += b[:, None] * rows * b
+        spread = at.diagonal[:-1].diagonal() * (program.loss.temperature / program.scale) ** 2
+        extra = [damping.turned.diagonal(), spread + damping.contrast, damping.bias + (program.bias_decay or 0.0)]
+        whole.flat[:: 3 * g + 1] += np.concatenate(extra)
+        kept = np.concatenate([np.ones(g, dtype=bool), system.live, np.full(g, system.newton.biased)])
+        whole = whole[np.ix_(kept, kept)]
+        size = whole.diagonal()
+        if not (np.isfinite(whole).all() and size.max() > 0):
+            return None
+        unit = 1.0 / np.sqrt(np.maximum(size, 1e-200 * size.max()))
+        whole = whole * unit[:, None] * unit
+        whole.flat[:: len(whole) + 1] += 1e-10
+        try:
+            factor = cho_factor(whole, overwrite_a=True, check_finite=False)[0]
+        except np.linalg.LinAlgError:
+            return None
+        return _Arrow(weight, pull, c.diagonal(), within, b, kept, unit, factor)
+
+    def solve(self, contrast: Floats, matrix: Floats, bias: Floats) -> tuple[Floats, Floats, Floats]:
+        """Contrast (G,), symmetric matrix (G, G) and bias (G,) of the solution for such a right-hand side."""
+        from scipy.linalg import cho_solve
+
+        g = len(contrast)
+        entries = 2.0 * matrix * self.weight
+        pulled = self.pull * entries
+        to_own, to_rows = pulled.sum(axis=0), -pulled.sum(axis=1)
+        right = np.concatenate(
+            [matrix.diagonal() + self.own * to_own, contrast + self.within * to_own, bias + self.bias * (to_own + to_rows)]
+        )
+        found = np.zeros(3 * g)
+        found[self.kept] = self.unit * cho_solve((self.factor, False), self.unit * right[self.kept], check_finite=False)
+        diagonal, contrast, bias = found[:g], found[g : 2 * g], found[2 * g :]
+        moved = self.pull * (self.own * diagonal + self.within * contrast + self.bias * bias - (self.bias * bias)[:, None])
+        entries += self.weight * (moved + moved.T)
+        np.fill_diagonal(entries, diagonal)
+        return contrast, entries, bias
