@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ufm._arrays import Floats
 from ufm.solvers.convex.manifold import ManifoldNewton, curvatures
@@ -209,14 +210,17 @@ class _System:
 
 
 class _Arrow(NamedTuple):
-    """The loss's second derivative on symmetric core directions, contrasts and biases, with entries ``M_gh`` eliminated.
+    """The loss's second derivative on symmetric core directions M with M q = 0, contrasts and biases; entries eliminated.
+
+    The unknowns that are left are the diagonal of M, the contrasts, the biases, and multipliers of ``M q = 0``.
 
     weight : (G, G) one over the curvature of an entry off the diagonal
-    pull : (G, G) second derivative by the entry and minus its column's own logit
+    pull : (G, G) minus the second derivative by the entry and its column's own logit
     own, within, bias : (G,) own logit per unit of ``M_hh``, of the contrast and of the bias
-    kept : (3 G,) bool, the unknowns (diagonal, contrasts, biases) that are free
+    q : (G,) the shift of a column that changes nothing
+    kept : (4 G,) bool, the unknowns that are free
     unit : (n,) scale to unit diagonal
-    factor : (n, n) Cholesky factor
+    factor, pivots : (n, n) and (n,), LU factors
     """
 
     weight: Floats
@@ -224,68 +228,87 @@ class _Arrow(NamedTuple):
     own: Floats
     within: Floats
     bias: Floats
-    kept: Floats
+    q: Floats
+    kept: NDArray[np.bool_]
     unit: Floats
     factor: Floats
+    pivots: NDArray[np.intp]
 
     @staticmethod
     def of(system: _System) -> _Arrow | None:
-        """The eliminated system of an iterate; None where it is not positive definite in float64."""
-        from scipy.linalg import cho_factor
+        """The eliminated system of an iterate; None where it has no inverse in float64."""
+        from scipy.linalg.lapack import dgetrf
 
-        program, damping, at = system.program, system.damping, system.at
-        g = program.groups
-        c, b = program.core_to_logits, program.bias_to_logits if system.newton.biased else np.zeros(g)
+        program, damping, at, q = system.program, system.damping, system.at, system.newton.q
+        g, biased = program.groups, system.newton.biased
+        c, b = program.core_to_logits, program.bias_to_logits if biased else np.zeros(g)
         across = at.diagonal[:-1] - np.diag(at.diagonal[:-1].diagonal())
         pull = across * c
         curvature = pull * c + damping.turned
         curvature = curvature + curvature.T
         weight = 1.0 / np.maximum(curvature, 1e-12 * float(curvature.max()) + 1e-300)
         np.fill_diagonal(weight, 0.0)
-        # Unknowns: the own logits (seen from other groups), and the biases as other classes see them.
-        columns, square, swapped = across.sum(axis=0), pull**2 * weight, pull * pull.T * weight
-        own = np.diag(columns - square.sum(axis=0)) - swapped
+        # Seen from an entry: the own logit of its column, the bias of its row, the multiplier of its row.
+        square, swapped = pull**2 * weight, pull * pull.T * weight
+        held, turned = q * pull * weight, q * pull.T * weight
+        own = np.diag(across.sum(axis=0) - square.sum(axis=0)) - swapped
         rows = np.diag(across.sum(axis=1) - square.sum(axis=1)) - swapped
-        mixed = square - across + np.diag(swapped.sum(axis=1))  # (bias of row g, own logit of column h)
-        within = program.contrast_to_logits * program.contrast_counts
-        parts = (c.diagonal(), within, b)
-        whole = np.block([[one[:, None] * own * two for two in parts] for one in parts])
-        cross = np.concatenate([b[:, None] * mixed * part for part in parts], axis=1)
-        whole[2 * g :] += cross
-        whole[:, 2 * g :] += cross.T
-        whole[2 * g :, 2 * g :] += b[:, None] * rows * b
+        mixed = square - across + np.diag(swapped.sum(axis=1))
+        held_own, held_rows = held + np.diag(turned.sum(axis=1)), -np.diag(held.sum(axis=1)) - turned
+        held_held = -np.diag(weight @ q**2) - q[:, None] * q * weight
+        parts = (c.diagonal(), program.contrast_to_logits * program.contrast_counts, b)
+        whole = np.zeros((4 * g, 4 * g))
+        places = [slice(i * g, (i + 1) * g) for i in range(4)]
+        for i, one in enumerate(parts):
+            for j, two in enumerate(parts):
+                whole[places[i], places[j]] = one[:, None] * own * two
+        for j, part in enumerate(parts):
+            whole[places[2], places[j]] += b[:, None] * mixed * part
+            whole[places[j], places[2]] += (b[:, None] * mixed * part).T
+            whole[places[3], places[j]] = held_own * part
+        whole[places[2], places[2]] += b[:, None] * rows * b
+        whole[places[3], places[2]] += held_rows * b
+        whole[places[3], places[0]] += np.diag(q)
+        whole[: 3 * g, places[3]] = whole[places[3], : 3 * g].T
+        whole[places[3], places[3]] = held_held
         spread = at.diagonal[:-1].diagonal() * (program.loss.temperature / program.scale) ** 2
         extra = [damping.turned.diagonal(), spread + damping.contrast, damping.bias + (program.bias_decay or 0.0)]
-        whole.flat[:: 3 * g + 1] += np.concatenate(extra)
-        kept = np.concatenate([np.ones(g, dtype=bool), system.live, np.full(g, system.newton.biased)])
+        whole.flat[: 3 * g * 4 * g : 4 * g + 1] += np.concatenate(extra)
+        if biased:
+            corner = whole[places[2], places[2]]
+            corner += (np.trace(corner) / g) * np.outer(q, q)
+        each = np.ones(g, dtype=bool)
+        kept = np.concatenate([each, system.live, each & biased, each])
         whole = whole[np.ix_(kept, kept)]
-        size = whole.diagonal()
+        size = np.abs(whole.diagonal())
         if not (np.isfinite(whole).all() and size.max() > 0):
             return None
         unit = 1.0 / np.sqrt(np.maximum(size, 1e-200 * size.max()))
-        whole = whole * unit[:, None] * unit
-        whole.flat[:: len(whole) + 1] += 1e-10
-        try:
-            factor = cho_factor(whole, overwrite_a=True, check_finite=False)[0]
-        except np.linalg.LinAlgError:
-            return None
-        return _Arrow(weight, pull, c.diagonal(), within, b, kept, unit, factor)
+        whole *= unit[:, None] * unit
+        factor, pivots, failed = dgetrf(whole, overwrite_a=True)
+        return None if failed else _Arrow(weight, pull, *parts, q, kept, unit, factor, pivots)
 
     def solve(self, contrast: Floats, matrix: Floats, bias: Floats) -> tuple[Floats, Floats, Floats]:
         """Contrast (G,), symmetric matrix (G, G) and bias (G,) of the solution for such a right-hand side."""
-        from scipy.linalg import cho_solve
+        from scipy.linalg.lapack import dgetrs
 
         g = len(contrast)
         entries = 2.0 * matrix * self.weight
         pulled = self.pull * entries
         to_own, to_rows = pulled.sum(axis=0), -pulled.sum(axis=1)
         right = np.concatenate(
-            [matrix.diagonal() + self.own * to_own, contrast + self.within * to_own, bias + self.bias * (to_own + to_rows)]
+            [
+                matrix.diagonal() + self.own * to_own,
+                contrast + self.within * to_own,
+                bias + self.bias * (to_own + to_rows),
+                -(entries @ self.q),
+            ]
         )
-        found = np.zeros(3 * g)
-        found[self.kept] = self.unit * cho_solve((self.factor, False), self.unit * right[self.kept], check_finite=False)
-        diagonal, contrast, bias = found[:g], found[g : 2 * g], found[2 * g :]
-        moved = self.pull * (self.own * diagonal + self.within * contrast + self.bias * bias - (self.bias * bias)[:, None])
+        found = np.zeros(4 * g)
+        found[self.kept] = self.unit * dgetrs(self.factor, self.pivots, self.unit * right[self.kept])[0]
+        diagonal, contrast, bias, held = found[:g], found[g : 2 * g], found[2 * g : 3 * g], found[3 * g :]
+        own = self.own * diagonal + self.within * contrast + self.bias * bias
+        moved = self.pull * (own - (self.bias * bias)[:, None]) - held[:, None] * self.q
         entries += self.weight * (moved + moved.T)
         np.fill_diagonal(entries, diagonal)
         return contrast, entries, bias
