@@ -31,27 +31,6 @@ DROP = 20.0
 """Largest factor by which one step may want to lower a probability."""
 
 
-class Coordinates(NamedTuple):
-    """A direction.
-
-    contrast : (G,)
-    turned : (G, G) core in the singular basis, D = U' dX V
-    bias : (G,)
-    """
-
-    contrast: Floats
-    turned: Floats
-    bias: Floats
-
-    def dot(self, other: Coordinates) -> float:
-        """Euclidean inner product."""
-        return float(self.contrast @ other.contrast + np.vdot(self.turned, other.turned) + self.bias @ other.bias)
-
-    def plus(self, step: float, other: Coordinates) -> Coordinates:
-        """``self + step * other``."""
-        return Coordinates(*(mine + step * its for mine, its in zip(self, other, strict=True)))
-
-
 class BlockNewton(ManifoldNewton):
     """Newton directions by conjugate gradients."""
 
@@ -66,11 +45,15 @@ class BlockNewton(ManifoldNewton):
         """Approximate solution of the Newton system."""
         system = _System(self, now, damping)
         found = system.solve(min(FORCING, max(np.sqrt(abs(progress)), 1e-3)))
-        return Point(found.contrast, self.centred(now.u @ found.turned @ now.vt), self.centred(found.bias))
+        contrast, turned, bias = system.parts(found)
+        return Point(contrast, self.centred(now.u @ turned @ now.vt), self.centred(bias))
 
 
 class _System:
-    """The Newton system at one iterate."""
+    """The Newton system at one iterate.
+
+    A direction is a vector of the G contrasts, the G x G core in the singular basis, ``D = U' dX V``, and the G biases.
+    """
 
     def __init__(self, newton: BlockNewton, now: Iterate, damping: float) -> None:
         self.newton, self.now, self.program = newton, now, newton.program
@@ -78,26 +61,29 @@ class _System:
         self.rank = int(np.count_nonzero(now.sigma))
         self.live = now.point.contrast > 0
         self.step = newton.smallest / now.slope
-        self.symmetric, self.antisymmetric = curvatures(now, self.rank, self.step)
-        self.free = np.ones((newton.groups, newton.groups), dtype=bool)
-        self.free[self.rank :, self.rank :] = False
         softmax = program.loss.has_probabilities and program.loss.shift_invariant and now.multiplier > 0
         self.at = self._secant() if softmax else now.smooth
-        self.damping = Coordinates(
-            damping * now.slope * program.contrast_counts,
-            np.full((newton.groups, newton.groups), damping / self.step),
-            np.full(newton.groups, damping / newton.smallest),
-        )
-        active = np.zeros(newton.groups)
+        g = newton.groups
+        self.damping = damping * now.slope * program.contrast_counts, damping / self.step, damping / newton.smallest
+        active = np.zeros(g)
         active[: self.rank] = 1.0
-        self.normal = Coordinates(np.where(self.live, program.contrast_counts, 0.0), np.diag(active), np.zeros(newton.groups))
+        self.normal = self.whole(np.where(self.live, program.contrast_counts, 0.0), np.diag(active), np.zeros(g))
         self._prepare()
         self.normal_image = None
         if program.penalty.ball and now.multiplier > 0:
             image = self._inverse(self.normal)
-            size = image.dot(self.normal)
+            size = float(image @ self.normal)
             if size > 0:
-                self.normal_image = image.plus(1.0 / size - 1.0, image)
+                self.normal_image = image / size
+
+    def parts(self, vector: Floats) -> tuple[Floats, Floats, Floats]:
+        """Contrast (G,), core in the singular basis (G, G) and bias (G,) of a direction."""
+        g = self.newton.groups
+        return vector[:g], vector[g:-g].reshape(g, g), vector[-g:]
+
+    def whole(self, contrast: Floats, turned: Floats, bias: Floats) -> Floats:
+        """The direction with these parts."""
+        return np.concatenate([contrast, turned.ravel(), bias])
 
     def _secant(self) -> Evaluation:
         """The evaluation with the second derivative of softmax at the logarithmic means of probabilities now and at the optimum.
@@ -134,6 +120,7 @@ class _System:
     def _prepare(self) -> None:
         """Curvature of the loss, averaged in the singular basis, and the eliminated system where the loss has one."""
         program, now, at = self.program, self.now, self.at
+        symmetric, antisymmetric = curvatures(now, self.rank, self.step)
         curvature = np.maximum(at.diagonal - at.rank_one**2, 1e-16 * at.diagonal)
         own = curvature[-1]
         square = program.core_to_logits**2
@@ -141,71 +128,82 @@ class _System:
         average = (now.u**2).T @ curvature @ (now.vt**2).T
         average = 0.5 * (average + average.T)
         floor = 1e-12 * float(np.max(average, initial=0.0)) + 1e-300
-        smooth = np.maximum(average, floor) + self.damping.turned
-        self.symmetric_inverse = np.where(self.free, 1.0 / (smooth + self.symmetric), 0.0)
-        self.antisymmetric_inverse = np.where(self.free, 1.0 / (smooth + self.antisymmetric), 0.0)
+        by_contrast, by_core, by_bias = self.damping
+        smooth = np.maximum(average, floor) + by_core
+        free = np.ones((program.groups, program.groups), dtype=bool)
+        free[self.rank :, self.rank :] = False
+        even, odd = (np.where(free, 0.5 / (smooth + penalty), 0.0) for penalty in (symmetric, antisymmetric))
+        # As factors of D and of its transpose.
+        self.even, self.odd = 0.5 * (symmetric + antisymmetric), 0.5 * (symmetric - antisymmetric)
+        self.even_inverse, self.odd_inverse = even + odd, even - odd
+        self.active_inverse = odd[: self.rank, : self.rank]
         within = program.contrast_to_logits
         contrast = at.diagonal[:-1].diagonal() * within**2 + own * (within * program.contrast_counts) ** 2
-        self.contrast_inverse = np.where(self.live, 1.0 / np.maximum(contrast + self.damping.contrast, 1e-300), 0.0)
+        self.contrast_inverse = np.where(self.live, 1.0 / np.maximum(contrast + by_contrast, 1e-300), 0.0)
         rows = (at.diagonal[:-1].sum(axis=1) + at.diagonal[-1]) * program.bias_to_logits**2
-        self.bias_inverse = 1.0 / (np.maximum(rows, 1e-300) + self.damping.bias + (program.bias_decay or 0.0))
+        self.bias_inverse = 1.0 / (np.maximum(rows, 1e-300) + by_bias + (program.bias_decay or 0.0))
         self.arrow = _Arrow.of(self) if program.loss.shift_invariant and self.rank else None
 
-    def apply(self, direction: Coordinates) -> Coordinates:
+    def apply(self, direction: Floats) -> Floats:
         """Hessian of the Lagrangian along a direction."""
         now = self.now
-        image = self.program.hessian(self.at, Point(direction.contrast, now.u @ direction.turned @ now.vt, direction.bias))
-        d = direction.turned
-        even, odd = 0.5 * (d + d.T), 0.5 * (d - d.T)
-        turned = now.u.T @ image.core @ now.vt.T + self.symmetric * even + self.antisymmetric * odd + self.damping.turned * d
-        contrast = np.where(self.live, image.contrast + self.damping.contrast * direction.contrast, 0.0)
-        return Coordinates(contrast, np.where(self.free, turned, 0.0), image.bias + self.damping.bias * direction.bias)
+        contrast, d, bias = self.parts(direction)
+        by_contrast, by_core, by_bias = self.damping
+        image = self.program.hessian(self.at, Point(contrast, now.u @ d @ now.vt, bias))
+        turned = now.u.T @ image.core @ now.vt.T
+        turned += self.even * d
+        turned += self.odd * d.T
+        turned[self.rank :, self.rank :] = 0.0
+        if by_core:
+            turned += by_core * d
+        return self.whole(np.where(self.live, image.contrast + by_contrast * contrast, 0.0), turned, image.bias + by_bias * bias)
 
-    def precondition(self, residual: Coordinates) -> Coordinates:
+    def precondition(self, residual: Floats) -> Floats:
         """Approximate inverse of `apply`; under a budget within the tangent space of its boundary."""
         image = self._inverse(residual)
-        if self.normal_image is None:
-            return image
-        return image.plus(-image.dot(self.normal), self.normal_image)
+        if self.normal_image is not None:
+            image -= float(image @ self.normal) * self.normal_image
+        return image
 
-    def _inverse(self, residual: Coordinates) -> Coordinates:
-        d, r = residual.turned, self.rank
-        even, odd = 0.5 * (d + d.T), 0.5 * (d - d.T)
-        turned = even * self.symmetric_inverse + odd * self.antisymmetric_inverse
-        bias = self.newton.centred(residual.bias)
+    def _inverse(self, residual: Floats) -> Floats:
+        contrast, d, bias = self.parts(residual)
+        r, newton = self.rank, self.newton
+        turned = d * self.even_inverse + d.T * self.odd_inverse
+        if newton.biased:
+            bias = newton.centred(bias)
         if self.arrow is None:
-            return Coordinates(
-                residual.contrast * self.contrast_inverse, turned, self.newton.centred(bias * self.bias_inverse)
-            )
+            return self.whole(contrast * self.contrast_inverse, turned, newton.centred(bias * self.bias_inverse))
         left = self.now.u[:, :r]
-        contrast, matrix, bias = self.arrow.solve(residual.contrast, left @ even[:r, :r] @ left.T, bias)
-        turned[:r, :r] = left.T @ matrix @ left + odd[:r, :r] * self.antisymmetric_inverse[:r, :r]
-        return Coordinates(contrast, turned, self.newton.centred(bias))
+        d = d[:r, :r]
+        contrast, matrix, bias = self.arrow.solve(contrast, left @ (0.5 * (d + d.T)) @ left.T, bias)
+        turned[:r, :r] = left.T @ matrix @ left + (d - d.T) * self.active_inverse
+        return self.whole(contrast, turned, newton.centred(bias) if newton.biased else bias)
 
-    def solve(self, forcing: float) -> Coordinates:
+    def solve(self, forcing: float) -> Floats:
         """Conjugate gradients; they stop at a direction whose curvature is not positive."""
         now, newton = self.now, self.newton
         slope = now.smooth.gradient
-        turned = np.where(self.free, now.u.T @ slope.core @ now.vt.T, 0.0)
+        turned = now.u.T @ slope.core @ now.vt.T
+        turned[self.rank :, self.rank :] = 0.0
         bias = slope.bias if newton.biased else np.zeros(newton.groups)
-        force = Coordinates(np.where(self.live, slope.contrast, 0.0), turned, bias).plus(now.multiplier, self.normal)
-        residual = Coordinates(-force.contrast, -force.turned, -force.bias)
-        image = self.precondition(residual)
-        solution = image.plus(-1.0, image)
-        direction, product = image, residual.dot(image)
-        first = product
+        residual = -self.whole(np.where(self.live, slope.contrast, 0.0), turned, bias) - now.multiplier * self.normal
+        direction = self.precondition(residual)
+        solution = np.zeros_like(residual)
+        product = first = float(residual @ direction)
         for _ in range(MAX_CG):
             applied = self.apply(direction)
-            bend = direction.dot(applied)
+            bend = float(direction @ applied)
             if not (bend > 0 and product > 0):
                 break
             length = product / bend
-            solution, residual = solution.plus(length, direction), residual.plus(-length, applied)
+            solution += length * direction
+            residual -= length * applied
             image = self.precondition(residual)
-            previous, product = product, residual.dot(image)
+            previous, product = product, float(residual @ image)
             if not product > forcing**2 * first:
                 break
-            direction = image.plus(product / previous, direction)
+            direction *= product / previous
+            direction += image
         return solution
 
 
@@ -239,12 +237,13 @@ class _Arrow(NamedTuple):
         """The eliminated system of an iterate; None where it has no inverse in float64."""
         from scipy.linalg.lapack import dgetrf
 
-        program, damping, at, q = system.program, system.damping, system.at, system.newton.q
+        program, at, q = system.program, system.at, system.newton.q
+        by_contrast, by_core, by_bias = system.damping
         g, biased = program.groups, system.newton.biased
         c, b = program.core_to_logits, program.bias_to_logits if biased else np.zeros(g)
         across = at.diagonal[:-1] - np.diag(at.diagonal[:-1].diagonal())
         pull = across * c
-        curvature = pull * c + damping.turned
+        curvature = pull * c + by_core
         curvature = curvature + curvature.T
         weight = 1.0 / np.maximum(curvature, 1e-12 * float(curvature.max()) + 1e-300)
         np.fill_diagonal(weight, 0.0)
@@ -272,7 +271,7 @@ class _Arrow(NamedTuple):
         whole[: 3 * g, places[3]] = whole[places[3], : 3 * g].T
         whole[places[3], places[3]] = held_held
         spread = at.diagonal[:-1].diagonal() * (program.loss.temperature / program.scale) ** 2
-        extra = [damping.turned.diagonal(), spread + damping.contrast, damping.bias + (program.bias_decay or 0.0)]
+        extra = [np.full(g, by_core), spread + by_contrast, np.full(g, by_bias + (program.bias_decay or 0.0))]
         whole.flat[: 3 * g * 4 * g : 4 * g + 1] += np.concatenate(extra)
         if biased:
             corner = whole[places[2], places[2]]

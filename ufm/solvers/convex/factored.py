@@ -16,7 +16,9 @@ label smoothing or squared error lies inside a large budget, the search on the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +32,9 @@ from ufm.solvers.convex.newton_cg import Frame, newton_step
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 ONE_THREAD = 256
 """Largest size of matrices for which linear algebra runs on one thread, where more threads would be slower."""
@@ -79,15 +84,11 @@ class Factored:
         InputError
             The problem does not fit.
         """
-        import scipy.linalg
-        import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
-        from threadpoolctl import threadpool_limits
-
         start = perf_counter()
         check_fit(self, problem)
         program = problem.program()
         size = program.groups if problem.wide else program.classes
-        with threadpool_limits(limits=1 if size <= ONE_THREAD else None):
+        with _threads().limit(limits=1 if size <= ONE_THREAD else None):
             factors, found, iterations, evaluations = minimise(BlockNewton(program), self.tolerance, self.max_iterations)
             if not problem.wide:
                 slopes = split_slopes(program, found.slopes)
@@ -110,6 +111,16 @@ class Factored:
                 if other[1].upper < best[1].upper:
                     best = other
         return best
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The thread pools of linear algebra, found once: looking for them takes longer than a small problem."""
+    import scipy.linalg
+    import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def split_slopes(program: LogitProgram, slopes: Floats) -> Floats:
