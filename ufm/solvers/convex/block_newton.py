@@ -34,7 +34,7 @@ DROP = 20.0
 class BlockNewton(ManifoldNewton):
     """Newton directions by conjugate gradients."""
 
-    least_damping = 1e-4
+    least_damping = 1e-2
 
     def start(self) -> Point:
         """Contrasts and columns of their own heights: other classes' probabilities are then near those of the optimum."""

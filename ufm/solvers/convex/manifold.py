@@ -193,7 +193,7 @@ def _along(now: Iterate, direction: Point, step: float) -> Point:
     """The point moved along a direction; singular values and contrasts that would turn negative stop at zero."""
     point, rank = now.point, int(np.count_nonzero(now.sigma))
     u, vt = now.u[:, :rank], now.vt[:rank]
-    deficit = np.minimum(now.sigma[:rank] + step * np.einsum("ji,jk,ik->i", u, direction.core, vt), 0.0)
+    deficit = np.minimum(now.sigma[:rank] + step * ((u.T @ direction.core) * vt).sum(axis=1), 0.0)
     core = point.core + step * direction.core
     if deficit.any():
         core -= (u * deficit) @ vt
