@@ -37,9 +37,25 @@ class BlockNewton(ManifoldNewton):
     least_damping = 1e-2
 
     def start(self) -> Point:
-        """Contrasts and columns of their own heights: other classes' probabilities are then near those of the optimum."""
+        """Columns with the probabilities of stationary points whose core is a multiple of a projection.
+
+        Under plain cross-entropy these are simplex-ETF columns, each of its own height.
+        """
+        program, loss = self.program, self.program.loss
         heights = self.heights()
-        return self.etf(heights, np.maximum(heights, 1e-3))
+        if program.penalty.ball or not (loss.has_probabilities and loss.shift_invariant):
+            return self.etf(heights, np.maximum(heights, 1e-3))
+        force = program.scale * program.penalty.strength / program.share / program.classes
+        others = loss.floor + force / loss.temperature[:, None]
+        own = 1.0 - (program.logit_counts[:-1] * others).sum(axis=0)
+        # Classes that are too small for the decay keep a little, for the proximal step to decide on.
+        small = own < 1.001 * others.diagonal()
+        logits = np.log(np.where(small, 1.0 / program.classes, others)) - loss.offsets[:, None]
+        top = np.where(small, np.log(1.001 / program.classes), np.log(np.maximum(own, 1e-300))) - loss.offsets
+        logits, top = logits / loss.temperature[:, None], top / loss.temperature
+        contrast = np.where(self.alive, np.maximum(top - logits.diagonal(), 0.0) * program.scale, 0.0)
+        logits[np.diag_indices(self.groups)] += (top - logits.diagonal()) / program.multiplicity
+        return Point(contrast, self.centred(program.core(logits)), np.zeros(self.groups))
 
     def direction(self, now: Iterate, damping: float, progress: float) -> Point:
         """Approximate solution of the Newton system."""
