@@ -80,7 +80,9 @@ class _System:
         softmax = program.loss.has_probabilities and program.loss.shift_invariant and now.multiplier > 0
         self.at = self._secant() if softmax else now.smooth
         g = newton.groups
-        self.damping = damping * now.slope * program.contrast_counts, damping / self.step, damping / newton.smallest
+        # Second derivatives by the biases; their damping is in units of these, as row sums differ by orders of magnitude.
+        self.rows = (self.at.diagonal[:-1].sum(axis=1) + self.at.diagonal[-1]) * program.bias_to_logits**2
+        self.damping = damping * now.slope * program.contrast_counts, damping / self.step, damping * self.rows
         active = np.zeros(g)
         active[: self.rank] = 1.0
         self.normal = self.whole(np.where(self.live, program.contrast_counts, 0.0), np.diag(active), np.zeros(g))
@@ -156,8 +158,7 @@ class _System:
         within = program.contrast_to_logits
         contrast = at.diagonal[:-1].diagonal() * within**2 + own * (within * program.contrast_counts) ** 2
         self.contrast_inverse = np.where(self.live, 1.0 / np.maximum(contrast + by_contrast, 1e-300), 0.0)
-        rows = (at.diagonal[:-1].sum(axis=1) + at.diagonal[-1]) * program.bias_to_logits**2
-        self.bias_inverse = 1.0 / (np.maximum(rows, 1e-300) + by_bias + (program.bias_decay or 0.0))
+        self.bias_inverse = 1.0 / (np.maximum(self.rows, 1e-300) + by_bias + (program.bias_decay or 0.0))
         self.arrow = _Arrow.of(self) if program.loss.shift_invariant and self.rank else None
 
     def apply(self, direction: Floats) -> Floats:
@@ -287,7 +288,7 @@ class _Arrow(NamedTuple):
         whole[: 3 * g, places[3]] = whole[places[3], : 3 * g].T
         whole[places[3], places[3]] = held_held
         spread = at.diagonal[:-1].diagonal() * (program.loss.temperature / program.scale) ** 2
-        extra = [np.full(g, by_core), spread + by_contrast, np.full(g, by_bias + (program.bias_decay or 0.0))]
+        extra = [np.full(g, by_core), spread + by_contrast, by_bias + (program.bias_decay or 0.0)]
         whole.flat[: 3 * g * 4 * g : 4 * g + 1] += np.concatenate(extra)
         if biased:
             corner = whole[places[2], places[2]]

@@ -57,7 +57,7 @@ class Factored:
     """
 
     tolerance: float = 1e-10
-    max_iterations: int = 60
+    max_iterations: int = 200
     starts: int = 10
     random_state: int = 0
     name = "factored"
