@@ -104,7 +104,7 @@ class _System:
         return np.concatenate([contrast, turned.ravel(), bias])
 
     def _secant(self) -> Evaluation:
-        """The evaluation with the second derivative of softmax at the logarithmic means of probabilities now and at the optimum.
+        """The evaluation with softmax's second derivative at logarithmic means of the probabilities now and at the optimum.
 
         At the optimum the gradient by the core is ``-mu Q``, and that by a live contrast ``-mu (m_g - 1)``.
         """
@@ -173,7 +173,9 @@ class _System:
         turned[self.rank :, self.rank :] = 0.0
         if by_core:
             turned += by_core * d
-        return self.whole(np.where(self.live, image.contrast + by_contrast * contrast, 0.0), turned, image.bias + by_bias * bias)
+        return self.whole(
+            np.where(self.live, image.contrast + by_contrast * contrast, 0.0), turned, image.bias + by_bias * bias
+        )
 
     def precondition(self, residual: Floats) -> Floats:
         """Approximate inverse of `apply`; under a budget within the tangent space of its boundary."""
@@ -252,7 +254,7 @@ class _Arrow(NamedTuple):
     @staticmethod
     def of(system: _System) -> _Arrow | None:
         """The eliminated system of an iterate; None where it has no inverse in float64."""
-        from scipy.linalg.lapack import dgetrf
+        from scipy.linalg import get_lapack_funcs
 
         program, at, q = system.program, system.at, system.newton.q
         by_contrast, by_core, by_bias = system.damping
@@ -301,12 +303,13 @@ class _Arrow(NamedTuple):
             return None
         unit = 1.0 / np.sqrt(np.maximum(size, 1e-200 * size.max()))
         whole *= unit[:, None] * unit
-        factor, pivots, failed = dgetrf(whole, overwrite_a=True)
+        (split,) = get_lapack_funcs(("getrf",), (whole,))
+        factor, pivots, failed = split(whole, overwrite_a=True)
         return None if failed else _Arrow(weight, pull, *parts, q, kept, unit, factor, pivots)
 
     def solve(self, contrast: Floats, matrix: Floats, bias: Floats) -> tuple[Floats, Floats, Floats]:
         """Contrast (G,), symmetric matrix (G, G) and bias (G,) of the solution for such a right-hand side."""
-        from scipy.linalg.lapack import dgetrs
+        from scipy.linalg import get_lapack_funcs
 
         g = len(contrast)
         entries = 2.0 * matrix * self.weight
@@ -321,7 +324,8 @@ class _Arrow(NamedTuple):
             ]
         )
         found = np.zeros(4 * g)
-        found[self.kept] = self.unit * dgetrs(self.factor, self.pivots, self.unit * right[self.kept])[0]
+        (back,) = get_lapack_funcs(("getrs",), (self.factor,))
+        found[self.kept] = self.unit * back(self.factor, self.pivots, self.unit * right[self.kept])[0]
         diagonal, contrast, bias, held = found[:g], found[g : 2 * g], found[2 * g : 3 * g], found[3 * g :]
         own = self.own * diagonal + self.within * contrast + self.bias * bias
         moved = self.pull * (own - (self.bias * bias)[:, None]) - held[:, None] * self.q

@@ -16,7 +16,7 @@ import numpy as np
 from ufm._arrays import Floats
 from ufm.certify.primal_dual import Bounds, bounds
 from ufm.solvers.convex.proximal_steps import Iterate, ProximalSteps
-from ufm.spectral.program import Factors, LogitProgram, Point
+from ufm.spectral.program import Factors, Point
 
 
 class ManifoldNewton(ProximalSteps):
