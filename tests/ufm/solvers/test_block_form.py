@@ -32,6 +32,12 @@ PROBLEMS = {
     "squared, bias": ufm.Problem(SIZES, regularizer=ufm.WeightDecay(3e-4, 1e-3, 0.0), loss=ufm.SquaredError()),
 }
 
+QUANTILES = (1 - (np.arange(365) + 0.5) / 365) ** (-1 / 1.6)
+PLACES = ufm.Problem(
+    np.rint(5 + (QUANTILES - 1) * 4975 / (QUANTILES[-1] - 1)).astype(int), regularizer=ufm.WeightDecay(1e-5, 1e-5)
+)
+"""365 classes of 202 sizes from 5 to 4980."""
+
 
 def whole(problem, tolerance=1e-10):
     """Bounds of the K x K program."""
@@ -152,3 +158,13 @@ def test_step_after_step_descends():
         assert iterations == steps
         assert found.lower <= reference.upper
         assert reference.lower <= found.upper
+
+
+def test_proofs_of_two_hundred_groups():
+    """Places-like sizes: float and exact bounds enclose each other's."""
+    solution = Factored(tolerance=1e-9)(PLACES)
+    proved = solution.certificate.rigorous()
+    assert solution.program.groups == 202
+    assert proved.relative_gap < 1e-9
+    assert proved.lower >= solution.lower * (1 - 1e-15)
+    assert proved.upper <= solution.upper * (1 + 1e-15)

@@ -6,11 +6,11 @@ the number of distinct class sizes, not on the number of classes.
 
 For d < K - 1 it is not convex, and an optimum may break the symmetry among classes of equal size. The lower bound is still
 valid, and the status says what is certified. The search is a descent on the factors W and G = H S of the K x K logits
-(Proposition 1.3): the variables are W (K x d) and G (d x K) in balanced scaling, ``min f(W G) + mu/2 (|W|^2 + |G|^2)`` for
-decay and ``min f(W G)`` on the sphere ``|W|^2 + |G|^2 = 2 radius`` for budgets, where the same mu is the multiplier; L-BFGS from one
-structured start and from seeded random ones, then Newton steps by preconditioned conjugate gradients, matrix-free, with
-negative curvature followed where it is met. The certificate, not the gradient norm, decides when to stop. Where the minimum of
-label smoothing or squared error lies inside a large budget, the search on the sphere ends with status ``OPEN``.
+(Proposition 1.3). The variables are W (K x d) and G (d x K) in balanced scaling, ``min f(W G) + mu/2 (|W|^2 + |G|^2)`` for
+decay and ``min f(W G)`` on the sphere ``|W|^2 + |G|^2 = 2 radius`` for budgets, where the same mu is the multiplier: L-BFGS
+from one structured start and from seeded random ones, then Newton steps by preconditioned conjugate gradients, matrix-free,
+with negative curvature followed where it is met. The certificate, not the gradient norm, decides when to stop. Where the
+minimum of label smoothing or squared error lies inside a large budget, the search on the sphere ends with status ``OPEN``.
 """
 
 from __future__ import annotations

@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm._arrays import Floats
-from ufm.certify.primal_dual import Bounds
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
-from ufm.solvers.convex import manifold
-from ufm.solvers.convex.manifold import ManifoldNewton, curvatures
+from ufm.solvers.convex.manifold import ManifoldNewton, curvatures, minimise
 from ufm.solvers.convex.proximal_steps import Iterate
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
-from ufm.spectral.program import Factors, LogitProgram, Point
+from ufm.spectral.program import LogitProgram, Point
 
 MAX_GROUPS = 12
 """Largest number of distinct class sizes: above it the dense Newton system is large, and `Factored` is used."""
@@ -73,17 +71,12 @@ class Symmetric:
         start = perf_counter()
         check_fit(self, problem)
         program = problem.program()
-        factors, found, iterations, evaluations = minimise(program, 0.01 * self.tolerance, self.max_iterations)
+        factors, found, iterations, evaluations = minimise(DenseNewton(program), 0.01 * self.tolerance, self.max_iterations)
         stats = Stats(iterations, evaluations, perf_counter() - start)
         return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
 
 
-def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
-    """Minimise a convex program of few groups, with a nuclear penalty; see `manifold.minimise`."""
-    return manifold.minimise(_Newton(program), tolerance, max_iterations)
-
-
-class _Newton(ManifoldNewton):
+class DenseNewton(ManifoldNewton):
     """Newton directions by dense linear algebra; holds the arrays that do not change between steps."""
 
     def __init__(self, program: LogitProgram) -> None:
@@ -100,7 +93,7 @@ class _Newton(ManifoldNewton):
         common = float(self.program.multiplicity @ heights) / self.program.classes
         return self.etf(heights, np.full(self.groups, common))
 
-    def tangent(self, rank: int) -> tuple[NDArray[np.intp], Floats]:
+    def _tangent(self, rank: int) -> tuple[NDArray[np.intp], Floats]:
         """Indices of the entries of D that a rank-r manifold leaves free, and which of them are active singular values."""
         if rank not in self.tangents:
             row, column = np.divmod(np.arange(self.groups**2), self.groups)
@@ -113,7 +106,7 @@ class _Newton(ManifoldNewton):
         """Solution of the dense Newton system."""
         g, program = self.groups, self.program
         rank = int(np.count_nonzero(now.sigma))
-        kept, diagonal = self.tangent(rank)
+        kept, diagonal = self._tangent(rank)
         # vec(U D V') = rotate vec(D), row-major: the Kronecker product of U and V
         rotate = (now.u[:, None, :, None] * now.vt.T[None, :, None, :]).reshape(g * g, g * g)
         basis = rotate[:, kept]
