@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks.core import Row, certificates, processes, routes
+from benchmarks.core import Row, certificates, growth, processes, routes
 from benchmarks.equilibria import Job, all_jobs, training
 from benchmarks.nonconvex import Found, jumps, searches
 from benchmarks.sweeps import Swept, all_sweeps
@@ -24,7 +24,7 @@ OURS = ("symmetric", "factored", "factored 1e-9")
 
 @app.command(context_settings=CONTEXT, epilog=examples("python -m benchmarks --quick --only core"))
 def run(
-    quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K=500).")] = False,
+    quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K >= 500).")] = False,
     only: Annotated[str, typer.Option(metavar="NAME", help="Tables to print: all, core, equilibria or sweeps.")] = "all",
     version: Version = False,
 ) -> None:
@@ -45,12 +45,16 @@ def run(
         core = "core" in asked
         solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
         searched, jumped = (searches(report), jumps(report)) if core else ([], [])
+        grown, exponent = growth(report) if core and not quick else ([], 0.0)
     if jobs:
         console.print(_jobs(jobs))
     if points:
         console.print(_swept(points))
     if core:
         console.print(_routes(solved))
+        if grown:
+            console.print(_routes(grown))
+            console.print(f"time grows as (distinct sizes)^{exponent:.1f}")
         console.print(_searches(searched))
         _core(console, proved, jumped)
     if trained or started:

@@ -42,3 +42,16 @@ def cross_entropy(logits: np.ndarray, counts: np.ndarray) -> float:
     from scipy.special import logsumexp
 
     return float(counts @ (logsumexp(logits, axis=0) - np.diag(logits)) / counts.sum())
+
+
+def split(solution: ufm.Solution) -> ufm.Solution:
+    """The same point in the program whose groups are single classes."""
+    from ufm.solvers.solution import conclude
+    from ufm.spectral import Point
+
+    program, factors = solution.program, solution.factors
+    group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
+    whole, bias = program.split(), factors.bias[group]
+    core = (np.asarray(program.logits(factors)) - bias[:, None]) * whole.scale
+    point = Point(np.zeros(len(group)), core, bias)
+    return conclude(solution.problem, solution.method, whole, whole.factors(point), None, solution.stats, 1e-9)

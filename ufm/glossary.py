@@ -307,10 +307,10 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term(
             "method",
             "The solver that ran, and why it was chosen. separable: closed forms; symmetric: exact reduction by equal class "
-            "sizes, second order; factored: L-BFGS, then Newton-CG, on factors of the logits; proximal: accelerated proximal "
-            "gradient; multistart: descent from structured codes and random starts; gradient: gradient descent on W and H, "
-            "sample by sample; convex: a convex program through cvxpy; table: proximal gradient, then Newton steps, on a table "
-            "of targets; step (in sweeps): a root in one angle.",
+            "sizes, second order; factored: the same for many sizes, by conjugate gradients, and for narrow models descent on "
+            "factors of the logits; proximal: accelerated proximal gradient; multistart: descent from structured codes and "
+            "random starts; gradient: gradient descent on W and H, sample by sample; convex: a convex program through cvxpy; "
+            "table: proximal gradient, then Newton steps, on a table of targets; step (in sweeps): a root in one angle.",
             "",
             "auto, separable, symmetric, factored, proximal, multistart, gradient, convex, table",
             "README.md, section What is solved",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.core import PROBLEMS, measure
+from benchmarks.core import GROWTH, PROBLEMS, measure, objective, of_sizes
 from ufm.solvers import Factored, Symmetric
 
 
@@ -16,6 +16,41 @@ def test_symmetric_rows(name):
 @pytest.mark.parametrize("name", ["10 step decay", "50 long tail", "100 long tail"])
 def test_factored_rows(name):
     assert measure(name, "factored", Factored(), 1).gap < 1e-9
+
+
+def test_long_tails_have_the_sizes_that_their_names_say():
+    for name, classes, sizes, ends in (
+        ("365 Places 1e-5,1e-5", 365, 202, (4980, 5)),
+        ("500 distinct", 500, 500, (5000, 6)),
+        ("1000 of 350 sizes", 1000, 350, (1280, 5)),
+        ("8142 of 547 sizes", 8142, 547, (1000, 2)),
+    ):
+        counts = PROBLEMS[name]().counts
+        found = [n for _, n in counts.groups]
+        assert (counts.classes, len(found), (found[0], found[-1])) == (classes, sizes, ends)
+    for groups in GROWTH:
+        assert len(of_sizes(groups).counts.groups) == groups
+
+
+@pytest.mark.parametrize("name", ["365 Places 5e-4,1e-6", "365 Places 1e-5,1e-5"])
+def test_places_rows(name):
+    row = measure(name, "factored 1e-9", Factored(tolerance=1e-9), 1)
+    assert row.gap < 1e-9
+    assert row.iterations < 20
+
+
+def test_the_peer_of_the_long_tails_minimises_the_same_objective():
+    import numpy as np
+
+    import ufm
+
+    problem = ufm.Problem([9, 5, 5, 2], regularizer=ufm.WeightDecay(1e-2, 3e-2))
+    peer, theta = objective(problem), np.random.default_rng(0).standard_normal(32)
+    value, slope = peer(theta)
+    assert problem.objective(ufm.Parameters(*theta.reshape(2, 4, 4))) == pytest.approx(value, rel=1e-12)
+    direction = np.random.default_rng(1).standard_normal(32)
+    change = peer(theta + 1e-6 * direction)[0] - peer(theta - 1e-6 * direction)[0]
+    assert change / 2e-6 == pytest.approx(slope @ direction, rel=1e-6)
 
 
 def test_the_peers_minimise_the_same_objective():

@@ -21,6 +21,7 @@ def test_nothing_is_cut_where_stdout_is_no_terminal(monkeypatch, capsys):
         monkeypatch.setattr(benchmarks, name, lambda *_, found=found: found)
     for name in ("certificates", "processes", "searches", "jumps"):
         monkeypatch.setattr(benchmarks, name, lambda *_: [])
+    monkeypatch.setattr(benchmarks, "growth", lambda *_: (rows, 2.5))
     assert outcome(benchmarks.app, "benchmarks", ["--only", "sweeps"]) == 0
     assert outcome(benchmarks.app, "benchmarks", ["--only", "core"]) == 0
     said = capsys.readouterr().out

@@ -12,10 +12,12 @@ from ufm.errors import InputError
 if TYPE_CHECKING:
     from ufm.problem import Problem
 
-DENSE_CLASSES = 1000
-"""K up to which the K x K program is solved: some 6 minutes and 0.8 GB (time grows with K^3, memory with K^2)."""
 TABLE_ENTRIES = 5e6
 """Entries of a table of targets up to which it is solved: some 1 GB, and hours where both sides are long."""
+BLOCK_SIZES = 1500
+"""Distinct class sizes up to which a wide program is solved: some 8 min and 1.2 GB (time grows with G^3, memory with G^2)."""
+NARROW_CLASSES = 1000
+"""K up to which a narrow one is, where ``dim < K - 1``: some 30 min and 0.8 GB (time grows with K^3, memory with K^2)."""
 CLOSED_SIZES = 3000
 """Distinct class sizes up to which closed forms are evaluated: some 50 s and 1.2 GB."""
 
@@ -48,14 +50,20 @@ def seconds_for(problem: Problem, method: str = "auto") -> float:
     names = AUTOMATIC if method == "auto" else (method,)
     route = next((name for name in names if solver(name).unfit(problem) is None), None)
     if route == "factored":
-        if classes > DENSE_CLASSES:
-            hours = 4e-7 * classes**3 / 3600
-            remedy = "give at most 12 distinct class sizes" if problem.wide else "leave --dim out, or give fewer classes"
+        if not problem.wide:
+            if classes > NARROW_CLASSES:
+                raise InputError(
+                    f"counts has K={classes} classes, and dim < {problem.needed}: the K x K program would take about "
+                    f"{2e-6 * classes**3 / 3600:.1g} h and {800 * classes**2 / 1e9:.1g} GB; K <= {NARROW_CLASSES} is supported "
+                    "here, or leave --dim out, or give fewer classes"
+                )
+            return 2e-6 * classes**3
+        if sizes > BLOCK_SIZES:
             raise InputError(
-                f"counts has K={classes} classes of {sizes} sizes: the K x K program would take about {hours:.1g} h and "
-                f"{800 * classes**2 / 1e9:.1g} GB; K <= {DENSE_CLASSES} is supported here, or {remedy}"
+                f"counts has {sizes} distinct class sizes: the program would take about {1.5e-7 * sizes**3 / 60:.2g} min and "
+                f"{500 * sizes**2 / 1e9:.1g} GB; {BLOCK_SIZES} are supported here: round them"
             )
-        return 4e-7 * classes**3 * (1 if problem.wide else 5)
+        return 1.5e-7 * sizes**3
     if route == "separable":
         return 1.8e-9 * classes * sizes**2 + 5e-7 * classes * min(classes, CLOSED_SIZES)
     if route == "multistart":

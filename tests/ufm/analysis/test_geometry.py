@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ufm
-from tests.conftest import SHARED
+from tests.conftest import SHARED, split
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Convex, Gradient
 
@@ -216,9 +216,9 @@ def test_cosines_are_not_claimed_where_they_are_not_known():
     assert enclose_logits(biased).weight_cosines == [None, None]
     zero = ufm.solve(ufm.Problem([20] * 4, regularizer=ufm.WeightDecay(1.0, 1.0)))
     assert enclose_logits(zero).weight_cosines == [None]
-    split = ufm.solve(ufm.Problem([10, 1000], regularizer=ufm.NormBudget(1, 2)), method="factored")
+    apart = split(ufm.solve(ufm.Problem([10, 10, 1000], regularizer=ufm.NormBudget(1, 2))))
     with pytest.raises(ufm.InputError, match="symmetric"):
-        enclose_logits(split)
+        enclose_logits(apart)
 
 
 def test_loose_relaxations_decide_nothing():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ufm
-from tests.conftest import SHARED
+from tests.conftest import SHARED, split
 from ufm.certify import bounds
 from ufm.certify.duality import dual_bound
 from ufm.certify.verify import prove
@@ -38,7 +38,7 @@ def test_bounds_hold_for_any_factors(problem, size):
 
 def test_a_perturbed_solution_is_not_certified(problem):
     """Moved by 1e-4, the gap must exceed 1e-10, and the status must say so."""
-    solution = ufm.solve(problem, method="factored")
+    solution = split(ufm.solve(problem))
     found = bounds(solution.program, perturbed(solution, 1e-4))
     assert found.upper - found.lower > 1e-10
     concluded = conclude(problem, "test", solution.program, perturbed(solution, 1e-4), None, Stats(0, 0, 0.0), 1e-10)

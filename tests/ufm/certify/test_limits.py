@@ -127,8 +127,8 @@ def test_what_json_can_be_made_of(tmp_path, text):
 
 
 def test_documents_of_too_many_groups(tmp_path):
-    reason = refused(tmp_path / "c.json", json.dumps(wide(520)))
-    assert "520 groups" in reason
+    reason = refused(tmp_path / "c.json", json.dumps(wide(650)))
+    assert "650 groups" in reason
 
 
 def test_nested_entries(tmp_path):

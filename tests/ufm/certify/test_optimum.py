@@ -12,6 +12,7 @@ import pytest
 from flint import arb
 
 import ufm
+from tests.conftest import split
 from tests.ufm.certify import documents
 from ufm.certify.optimum import Optimum
 from ufm.certify.verify import ExactProblem, Lower, Upper, working_precision
@@ -222,7 +223,7 @@ def test_groups_of_equal_size_are_averaged():
     """Every class a group of its own: own, other and contrast of several groups are those of one group with all classes."""
     problem = ufm.Problem([20] * 2 + [5] * 3, regularizer=ufm.WeightDecay(1e-2, 1e-2))
     merged = Optimum.of(ufm.solve(problem).certificate.document())
-    apart = Optimum.of(ufm.solve(problem, method="factored").certificate.document())
+    apart = Optimum.of(split(ufm.solve(problem)).certificate.document())
     sizes = apart.problem.n
     small, large = ([g for g, n in enumerate(sizes) if n == size] for size in (5, 20))
     assert (len(small), len(large)) == (3, 2)

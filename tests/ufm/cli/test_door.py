@@ -17,7 +17,7 @@ from ufm._parallel import PER_CORE, check_workers
 from ufm.cli import common, outcome
 from ufm.cli.commands import app
 from ufm.errors import ConvergenceError, InputError, brief, sentence
-from ufm.solvers.estimate import DENSE_CLASSES, seconds_for
+from ufm.solvers.estimate import BLOCK_SIZES, NARROW_CLASSES, seconds_for
 from ufm.sweep import Spec, Store, run, to_csv, to_parquet
 from ufm.training import Settings
 from ufm.training import run as train_run
@@ -193,7 +193,7 @@ def test_what_fails_while_it_is_written_leaves_nothing(tmp_path):
         (["train", "--out", "net", "--tail", "--largest", "100000000", "--ratio", "1e6"], "largest"),
         (["train", "--out", "net", "--batch", "100000000", "--largest", "100000"], "batch"),
         (["solve", "--counts", ",".join(map(str, range(1, 5001))), "--decay", "1e-3,1e-3"], "sizes"),
-        (["solve", "--counts", ",".join(map(str, range(1, 1102))), "--decay", "1e-3,1e-3"], "K=1101"),
+        (["solve", "--counts", ",".join(map(str, range(1, 1602))), "--decay", "1e-3,1e-3"], "1601 distinct class sizes"),
         (["solve", "--counts", "10*2000", "--decay", "1e-4,1e-4", "--dim", "2"], "--dim"),
     ],
     ids=map(str, count()),
@@ -212,14 +212,16 @@ def test_too_large_questions_are_refused_before_anything_is_allocated(words, nam
 def test_what_works_in_reasonable_time_is_not_refused():
     decay = ufm.WeightDecay(1e-4, 1e-4)
     sizes = [500 - k % 201 for k in range(365)]  # 201 distinct sizes
-    assert 2 < seconds_for(ufm.Problem(sizes, regularizer=decay)) < 60
+    assert 0.2 < seconds_for(ufm.Problem(sizes, regularizer=decay)) < 10
     assert (
         seconds_for(
             ufm.Problem(ufm.step_imbalanced(majority=500_000, minority=500_000, n_majority=9, n_minority=3), regularizer=decay)
         )
         < 1
     )
-    assert seconds_for(ufm.Problem(range(1, DENSE_CLASSES + 1), regularizer=decay)) < 3600
+    assert seconds_for(ufm.Problem(range(1, BLOCK_SIZES + 1), regularizer=decay)) < 900
+    assert seconds_for(ufm.Problem([k % 540 + 2 for k in range(8142)], regularizer=decay)) < 300
+    assert seconds_for(ufm.Problem(range(1, NARROW_CLASSES + 1), regularizer=decay, dim=9)) < 3600
     assert seconds_for(ufm.Problem(range(1, 1501), regularizer=decay, head=ufm.ReLU())) < 60
 
 

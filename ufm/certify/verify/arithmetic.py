@@ -29,7 +29,7 @@ MAX_COMMON = 4096
 MAX_CLAIM = 3000
 """Largest binary exponent of a claimed bound: `rational` reads decimals of at most three digits in the exponent."""
 MAX_WORK = 2 * 10**13
-"""Most work, multiplications of a matrix product times the bits of both factors: some seconds, thrice what 400 groups need."""
+"""Most work, multiplications of a matrix product times the bits of both factors: some seconds, thrice what 640 groups need."""
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from ufm.errors import InputError
 
 MAX_BYTES = 2**25
-"""Largest size of a file in bytes. Certificates with 400 groups of classes have some 10 MB."""
+"""Largest size of a file in bytes. Certificates with 547 groups of classes have some 19 MB, with 640 some 27."""
 MAX_BRACKETS = 2**13
 """Largest number of lists and objects in a file: three rows and one object for each group, and some twenty more."""
 MAX_ENTRIES = 3 * 2**19

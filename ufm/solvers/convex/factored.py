@@ -1,23 +1,24 @@
-r"""Any class sizes and any width: descent on the factors W and G = H S (docs/theory, Proposition 1.3).
+r"""Any class sizes and any width.
 
-The variables are W (K x d) and G (d x K) in balanced scaling, ``min f(W G) + mu/2 (|W|^2 + |G|^2)`` for decay and
-``min f(W G)`` on the sphere ``|W|^2 + |G|^2 = 2 radius`` for budgets, where the same mu is the multiplier.
+For d >= K - 1 the program is convex, and is solved in block form (docs/theory, Propositions 3.1 and 3.2): Newton steps on the
+manifold of active singular values (`manifold`), with directions by conjugate gradients (`block_newton`). The cost depends on
+the number of distinct class sizes, not on the number of classes.
 
-1. *First order*: L-BFGS from the logits that would be optimal on balanced classes (and, for narrow models, from seeded
-   random starts).
-2. *Second order*: Newton steps by preconditioned conjugate gradients, matrix-free, with negative curvature followed
-   where it is met. Between two of them a proximal-gradient step on the logits adds or drops singular values: a zero column of
-   W with a zero row of G is stationary, and descent alone would not leave it. The certificate, not the gradient norm, decides
-   when to stop.
-
-For d < K - 1 the problem is not convex; the lower bound is still valid, and the status says what is certified. Where the
+For d < K - 1 it is not convex, and an optimum may break the symmetry among classes of equal size. The lower bound is still
+valid, and the status says what is certified. The search is a descent on the factors W and G = H S of the K x K logits
+(Proposition 1.3). The variables are W (K x d) and G (d x K) in balanced scaling, ``min f(W G) + mu/2 (|W|^2 + |G|^2)`` for
+decay and ``min f(W G)`` on the sphere ``|W|^2 + |G|^2 = 2 radius`` for budgets, where the same mu is the multiplier: L-BFGS
+from one structured start and from seeded random ones, then Newton steps by preconditioned conjugate gradients, matrix-free,
+with negative curvature followed where it is met. The certificate, not the gradient norm, decides when to stop. Where the
 minimum of label smoothing or squared error lies inside a large budget, the search on the sphere ends with status ``OPEN``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,18 +26,23 @@ from ufm._arrays import Floats
 from ufm.certify.primal_dual import Bounds, bounds
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
+from ufm.solvers.convex.block_newton import BlockNewton
+from ufm.solvers.convex.manifold import minimise
 from ufm.solvers.convex.newton_cg import Frame, newton_step
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 ONE_THREAD = 256
-"""Largest K for which linear algebra runs on one thread."""
+"""Largest size of matrices for which linear algebra runs on one thread, where more threads would be slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Factored:
-    """L-BFGS, then Newton-CG, on the factors.
+    """Newton steps by conjugate gradients, in block form; for narrow models on the factors.
 
     Parameters
     ----------
@@ -51,7 +57,7 @@ class Factored:
     """
 
     tolerance: float = 1e-10
-    max_iterations: int = 60
+    max_iterations: int = 200
     starts: int = 10
     random_state: int = 0
     name = "factored"
@@ -64,12 +70,14 @@ class Factored:
         program = problem.program()
         if not program.penalty.nuclear:
             return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
-        if program.classes > MAX_DENSE // 4:
-            return f"it writes out K x K logits, and K={program.classes} is too large"
+        if program.groups > MAX_DENSE // 4:
+            return f"it writes out G x G blocks, and there are {program.groups} distinct class sizes"
+        if not problem.wide and program.classes > MAX_DENSE // 4:
+            return f"it writes out K x K logits where dim < {problem.needed}, and K={program.classes} is too large"
         return None
 
     def __call__(self, problem: Problem) -> Solution:
-        """Solve on the full K x K program.
+        """Solve in block form, or where ``dim < K - 1`` on the full K x K program.
 
         Raises
         ------
@@ -78,23 +86,49 @@ class Factored:
         """
         start = perf_counter()
         check_fit(self, problem)
-        program = problem.program().split()
-        work = _Descent(program, problem.width, problem.wide)
+        program = problem.program()
+        size = program.groups if problem.wide else program.classes
+        with _threads().limit(limits=1 if size <= ONE_THREAD else None):
+            factors, found, iterations, evaluations = minimise(BlockNewton(program), self.tolerance, self.max_iterations)
+            if not problem.wide:
+                slopes = split_slopes(program, found.slopes)
+                program = program.split()
+                work = _Descent(program, problem.width)
+                factors, reached = self._narrow(work)
+                if found.lower > reached.lower:
+                    reached = reached._replace(lower=found.lower, slopes=slopes)
+                found, iterations, evaluations = reached, iterations + work.iterations, evaluations + work.evaluations
+        stats = Stats(iterations, evaluations, perf_counter() - start)
+        return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
+
+    def _narrow(self, work: _Descent) -> tuple[Factors, Bounds]:
+        """The best point of several starts; the first is enough where its gap is closed."""
         best = work.run(work.structured(), self.tolerance, self.max_iterations)
-        if best[1].upper - best[1].lower > self.tolerance * best[1].upper and not problem.wide:
+        if best[1].upper - best[1].lower > self.tolerance * best[1].upper:
             rng = np.random.default_rng(self.random_state)
-            wide = _Descent(program, program.classes, True)
-            lower = wide.run(wide.structured(), self.tolerance, self.max_iterations)[1]
-            work.evaluations += wide.evaluations
-            work.iterations += wide.iterations
             for _ in range(1, self.starts):
-                found = work.run(work.random(rng), self.tolerance, self.max_iterations)
-                if found[1].upper < best[1].upper:
-                    best = found
-            if lower.lower > best[1].lower:
-                best = best[0], best[1]._replace(lower=lower.lower, slopes=lower.slopes)
-        stats = Stats(work.iterations, work.evaluations, perf_counter() - start)
-        return conclude(problem, self.name, program, *best, stats, self.tolerance)
+                other = work.run(work.random(rng), self.tolerance, self.max_iterations)
+                if other[1].upper < best[1].upper:
+                    best = other
+        return best
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The thread pools of linear algebra, found once: looking for them takes longer than a small problem."""
+    import scipy.linalg
+    import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def split_slopes(program: LogitProgram, slopes: Floats) -> Floats:
+    """Slopes of a grouped program, (G + 1, G), as those of its split program, (K + 1, K)."""
+    group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
+    others = slopes[np.ix_(group, group)]
+    np.fill_diagonal(others, 0.0)
+    return np.concatenate([others, slopes[-1, group][None]])
 
 
 class _Descent:
@@ -103,8 +137,8 @@ class _Descent:
     A vector theta holds W, G and, where there is one, the bias; its length gives the current rank.
     """
 
-    def __init__(self, program: LogitProgram, width: int, wide: bool) -> None:
-        self.program, self.wide = program, wide
+    def __init__(self, program: LogitProgram, width: int) -> None:
+        self.program = program
         self.classes = program.groups
         self.width = min(width, max(self.classes - 1, 1) if program.loss.shift_invariant else self.classes)
         self.biased = program.bias_decay is not None
@@ -115,10 +149,7 @@ class _Descent:
     # Starts
 
     def structured(self) -> Floats:
-        """Columns of a simplex ETF, each with its optimal height on balanced classes of that size.
-
-        Where d < K - 1 they are projected onto a random subspace.
-        """
+        """Columns of a simplex ETF, each with its optimal height on balanced classes of that size, in a random subspace."""
         program, classes = self.program, self.classes
         if not program.loss.shift_invariant:
             heights = np.ones(classes)
@@ -128,9 +159,8 @@ class _Descent:
             reach = program.share / (program.scale * self.mu)
             heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0 + 1e-3))
         core = (np.eye(classes) - 1.0 / classes) * (heights * program.scale)
-        if not self.wide:
-            frame = np.linalg.qr(np.random.default_rng(0).standard_normal((classes, self.width)))[0]
-            core = frame @ (frame.T @ core)
+        frame = np.linalg.qr(np.random.default_rng(0).standard_normal((classes, self.width)))[0]
+        core = frame @ (frame.T @ core)
         return self.balanced(core, np.zeros(classes))
 
     def random(self, rng: np.random.Generator) -> Floats:
@@ -189,14 +219,7 @@ class _Descent:
     # Phases
 
     def run(self, theta: Floats, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds]:
-        """Both phases from one start; small problems run on one thread, where more threads would be slower."""
-        import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(limits=1 if self.classes <= ONE_THREAD else None):
-            return self._run(theta, tolerance, max_iterations)
-
-    def _run(self, theta: Floats, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds]:
+        """Both phases from one start."""
         left, right, bias = self.unpack(self.first_order(theta))
         best: tuple[Factors, Bounds] | None = None
         idle = 0
@@ -219,19 +242,8 @@ class _Descent:
         return best
 
     def regrouped(self, left: Floats, right: Floats, bias: Floats) -> Frame:
-        """Balanced factors; in wide models after a proximal-gradient step, which chooses the singular values to keep."""
-        core = left @ right
-        if self.wide:
-            self.evaluations += 1
-            at = self.program.smooth(Point(np.zeros(self.classes), core, bias))
-            # The longest step that the local curvature allows: it does not shrink with the gradient.
-            size = max(float(np.abs(core).max()), float(self.program.scale.max()))
-            step = (0.5 if self.biased else 1.0) / max(self.program.curvature(at), self.mu / size)
-            u, shadow, vt = np.linalg.svd(core - step * at.gradient.core)
-            ones = np.ones(self.classes)
-            sigma, _ = self.program.penalty.prox(shadow, ones, step * ones)
-        else:
-            u, sigma, vt = np.linalg.svd(core)
+        """Balanced factors."""
+        u, sigma, vt = np.linalg.svd(left @ right)
         rank = min(self.width, int(np.count_nonzero(sigma > 1e-14 * sigma[0])))
         sigma = sigma[:rank]
         if self.radius is not None:

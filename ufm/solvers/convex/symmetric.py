@@ -1,10 +1,7 @@
 r"""Exact reduction by equal class sizes, solved by a second-order method to machine accuracy.
 
-The unknowns are one contrast per group and the G x G core (four scalars for step imbalance), whatever K and N. The
-method alternates a proximal-gradient step, which finds the active singular values, with a Newton step on the smooth
-manifold of matrices of that rank (Bareilles, Iutzeler & Malick, *Newton acceleration on manifolds identified by proximal
-gradient methods*, Math. Program. 2023). The curvature of the nuclear norm there is that of its proximal map: divided
-differences of soft-thresholding, separately for symmetric and antisymmetric directions.
+The unknowns are one contrast per group and the G x G core (four scalars for step imbalance), whatever K and N; the Newton
+system on the active manifold (`manifold`) is written out.
 """
 
 from __future__ import annotations
@@ -16,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ufm._arrays import Floats
-from ufm.certify.primal_dual import Bounds, bounds
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
-from ufm.solvers.convex.proximal_steps import Iterate, ProximalSteps
+from ufm.solvers.convex.manifold import ManifoldNewton, curvatures, minimise
+from ufm.solvers.convex.proximal_steps import Iterate
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
-from ufm.spectral.program import Factors, LogitProgram, Point
+from ufm.spectral.program import LogitProgram, Point
 
 MAX_GROUPS = 12
 """Largest number of distinct class sizes: above it the dense Newton system is large, and `Factored` is used."""
@@ -74,81 +71,13 @@ class Symmetric:
         start = perf_counter()
         check_fit(self, problem)
         program = problem.program()
-        factors, found, iterations, evaluations = minimise(program, 0.01 * self.tolerance, self.max_iterations)
+        factors, found, iterations, evaluations = minimise(DenseNewton(program), 0.01 * self.tolerance, self.max_iterations)
         stats = Stats(iterations, evaluations, perf_counter() - start)
         return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
 
 
-def minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
-    """Minimise a convex program in block form.
-
-    Steps that overflow float64 give values that are not finite, and are rejected.
-
-    Parameters
-    ----------
-    program : LogitProgram, with a nuclear penalty
-    tolerance : float, relative gap at which the iteration stops
-    max_iterations : int, Newton steps at most
-
-    Returns
-    -------
-    Factors, Bounds
-        The point of the smallest certified gap, and its bounds.
-    int, int
-        Newton steps, and evaluations of the smooth part.
-    """
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _minimise(program, tolerance, max_iterations)
-
-
-def _minimise(program: LogitProgram, tolerance: float, max_iterations: int) -> tuple[Factors, Bounds, int, int]:
-    newton = _Newton(program)
-    now = newton.prox_step(newton.start())
-    evaluations, idle = 1, 0
-    best: tuple[Factors, Bounds] | None = None
-    damping, calm = 0.0, False
-    for iteration in range(1, max_iterations + 1):
-        found = None
-        while found is None:
-            direction = newton.direction(now, damping)
-            full, noise = (1.0, 4e-15 * abs(now.value)) if calm else newton.reach(now, direction)
-            for step in (full, 0.5 * full, 0.1 * full):
-                trial = newton.prox_step(_along(now, direction, step), 0.1 * now.slope)
-                evaluations += 1
-                if trial.value <= now.value + noise:
-                    found = trial
-                    break
-            else:
-                calm = False
-                # Shorter and closer to the gradient, up to the plain proximal-gradient step, which cannot fail.
-                damping = max(100.0 * damping, 1e-14)
-                if damping > 1e2:
-                    found, tried = newton.shortened(now)
-                    evaluations += tried
-        damping = 0.01 * damping if damping > 1e-13 else 0.0
-        progress = (now.value - found.value) / max(abs(now.value), 1e-300)
-        now, calm = found, 0.0 <= progress < 1e-3
-        # The gap is some ten times the progress that is left: a certificate pays from here on.
-        if progress > 1e-14 and iteration < max_iterations:
-            continue
-        factors = newton.factors(now)
-        certified = bounds(program, factors)
-        gap = certified.upper - certified.lower
-        previous = np.inf if best is None else best[1].upper - best[1].lower
-        idle = 0 if gap < 0.5 * previous else idle + 1
-        if best is None or gap < previous or not np.isfinite(previous):
-            best = factors, certified
-        # Near rounding a step that gains nothing, or does not halve the gap, is the last.
-        near = gap <= 1e-12 * certified.upper
-        still = near and abs(progress) <= 1e-15
-        if gap <= tolerance * certified.upper or still or idle >= (1 if near else 2 if gap <= 1e-11 * certified.upper else 25):
-            break
-    assert best is not None
-    return best[0], best[1], iteration, evaluations
-
-
-class _Newton(ProximalSteps):
-    """Proximal and Newton steps of one program; holds the arrays that do not change between steps."""
+class DenseNewton(ManifoldNewton):
+    """Newton directions by dense linear algebra; holds the arrays that do not change between steps."""
 
     def __init__(self, program: LogitProgram) -> None:
         super().__init__(program)
@@ -159,41 +88,12 @@ class _Newton(ProximalSteps):
         self.tangents: dict[int, tuple[NDArray[np.intp], Floats]] = {}
 
     def start(self) -> Point:
-        """Start: simplex-ETF columns, each with the height that is optimal on balanced classes of its size.
+        """Contrasts of their own heights; collapsed groups still separate, so between groups all columns get the mean."""
+        heights = self.heights()
+        common = float(self.program.multiplicity @ heights) / self.program.classes
+        return self.etf(heights, np.full(self.groups, common))
 
-        See docs/theory, Proposition 3.5.
-        """
-        program = self.program
-        m, classes = program.multiplicity, program.classes
-        if not program.loss.shift_invariant:
-            heights = np.ones(len(m))
-        elif not program.penalty.ball:
-            temperature = program.loss.temperature
-            reach = temperature * program.share / (program.scale * program.penalty.strength)
-            heights = np.log(np.maximum(classes * reach - (classes - 1.0), 1.0)) / temperature
-        else:
-            heights = _shared_heights(m, program.share, program.penalty.radius)
-        # Collapsed groups still separate from the others, so between groups all columns get the mean height.
-        common = np.full(len(m), float(m @ heights) / classes)
-        blocks = np.diag(common / m) - common / classes
-        contrast = np.where(self.alive, heights * program.scale, 0.0)
-        core = program.core(blocks)
-        if program.penalty.ball and program.loss.shift_invariant:
-            # On the sphere, where the optimum is.
-            norm = float(program.contrast_counts @ contrast + np.linalg.svd(core, compute_uv=False).sum())
-            contrast, core = contrast * (program.penalty.radius / norm), core * (program.penalty.radius / norm)
-        return Point(contrast, core, np.zeros(self.groups))
-
-    def reach(self, now: Iterate, direction: Point) -> tuple[float, float]:
-        """Largest step along a direction, and the rounding error of the objective's value.
-
-        Logits may move by 20 nats or half their size: beyond that the quadratic model of exponentials is useless. Absolute
-        rounding errors of logits are relative errors of the loss.
-        """
-        size, moved = self.program.logit_size(now.point), self.program.logit_size(direction)
-        return min(1.0, max(20.0, 0.5 * size) / max(moved, 1e-300)), 4e-16 * (4.0 + size) * abs(now.value)
-
-    def tangent(self, rank: int) -> tuple[NDArray[np.intp], Floats]:
+    def _tangent(self, rank: int) -> tuple[NDArray[np.intp], Floats]:
         """Indices of the entries of D that a rank-r manifold leaves free, and which of them are active singular values."""
         if rank not in self.tangents:
             row, column = np.divmod(np.arange(self.groups**2), self.groups)
@@ -202,14 +102,11 @@ class _Newton(ProximalSteps):
             self.tangents[rank] = kept, diagonal
         return self.tangents[rank]
 
-    def direction(self, now: Iterate, damping: float = 0.0) -> Point:
-        """Newton direction of loss plus penalty within the active manifold.
-
-        ``damping`` adds that multiple of the block-wise Lipschitz constants to the Hessian (Levenberg-Marquardt).
-        """
+    def direction(self, now: Iterate, damping: float, progress: float) -> Point:
+        """Solution of the dense Newton system."""
         g, program = self.groups, self.program
         rank = int(np.count_nonzero(now.sigma))
-        kept, diagonal = self.tangent(rank)
+        kept, diagonal = self._tangent(rank)
         # vec(U D V') = rotate vec(D), row-major: the Kronecker product of U and V
         rotate = (now.u[:, None, :, None] * now.vt.T[None, :, None, :]).reshape(g * g, g * g)
         basis = rotate[:, kept]
@@ -256,39 +153,11 @@ class _Newton(ProximalSteps):
         return Point(contrast, core, bias)
 
 
-def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Floats:
-    """Heights ``log(K pi_g / mu - (K - 1))`` with the multiplier mu that makes the nuclear norm about the radius."""
-    classes = float(multiplicity.sum())
-    target = radius * classes / (classes - 1.0)
-    uniform = np.full(len(share), target / classes)
-    if target / classes > 500.0:
-        return uniform
-    level = np.log(float(multiplicity @ share) / classes) - np.log1p(np.expm1(target / classes) / classes)
-    heights = uniform
-    for _ in range(4):
-        odds = np.exp(np.minimum(np.log(share) - level, 600.0)) * classes
-        heights = np.log1p(np.maximum(odds - classes, 0.0))
-        slope = float(multiplicity @ np.where(odds > classes, odds / (odds - classes + 1.0), 0.0))
-        level += (float(multiplicity @ heights) - target) / max(slope, 1e-300)
-    return heights if 0.5 * target < float(multiplicity @ heights) < 2.0 * target else uniform
-
-
 def _curvature(now: Iterate, rank: int, step: float) -> Floats:
-    """(G^2, G^2) second derivative of the penalty's Lagrangian on the rank-r manifold, in the singular basis.
-
-    Symmetric and antisymmetric parts of the pair (i, j) have curvature ``(1 / omega - 1) / step`` with ``omega`` the
-    divided differences (sigma_i -+ sigma_j) / (shadow_i -+ shadow_j) of the threshold: 0 and ``2 m / (sigma_i + sigma_j)``
-    where both are active with multiplier m, ``(m -+ gamma_j) / sigma_i`` where j is inactive with slope ``gamma_j``.
-    """
+    """(G^2, G^2) second derivative of the penalty's Lagrangian on the rank-r manifold, in the singular basis."""
     g = len(now.shadow)
-    sigma, gamma = now.sigma, np.minimum(now.shadow / step, now.multiplier)
-    gamma[:rank] = now.multiplier
-    size = sigma[:, None] + sigma
-    size[rank:, rank:] = np.inf
-    total, difference = gamma[:, None] + gamma, np.abs(gamma[:, None] - gamma)
-    symmetric, antisymmetric = difference / size, total / size
+    symmetric, antisymmetric = curvatures(now, rank, step)
     mean, half = 0.5 * (symmetric + antisymmetric), 0.5 * (symmetric - antisymmetric)
-    mean.flat[:: g + 1] = half.flat[:: g + 1] = 0.0
     result = np.zeros((g * g, g * g))
     index = np.arange(g * g)
     result[index, index] = mean.ravel()
@@ -307,15 +176,3 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
         return weights * np.linalg.solve(scaled, weights * right)
     except np.linalg.LinAlgError:
         return weights * np.linalg.lstsq(scaled, weights * right)[0]
-
-
-def _along(now: Iterate, direction: Point, step: float) -> Point:
-    """The point moved along a direction; singular values and contrasts that would turn negative stop at zero."""
-    point, rank = now.point, int(np.count_nonzero(now.sigma))
-    u, vt = now.u[:, :rank], now.vt[:rank]
-    deficit = np.minimum(now.sigma[:rank] + step * np.einsum("ji,jk,ik->i", u, direction.core, vt), 0.0)
-    core = point.core + step * direction.core
-    if deficit.any():
-        core -= (u * deficit) @ vt
-    contrast = np.maximum(point.contrast + step * direction.contrast, 0.0)
-    return Point(contrast, core, point.bias + step * direction.bias)

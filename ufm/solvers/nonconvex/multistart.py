@@ -22,7 +22,8 @@ from ufm.certify.primal_dual import Bounds, bounds
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
-from ufm.solvers.convex.symmetric import MAX_GROUPS, minimise
+from ufm.solvers.convex.manifold import minimise
+from ufm.solvers.convex.symmetric import MAX_GROUPS, DenseNewton
 from ufm.solvers.nonconvex.codes import best_scale, names
 from ufm.solvers.nonconvex.descent import VANISHING, Descent, Found
 from ufm.solvers.solution import Candidate, Solution, Stats, check_options, conclude
@@ -187,7 +188,7 @@ def _global_bounds(problem: Problem, program: LogitProgram, factors: Factors, ef
     if reduced.groups <= MAX_GROUPS:
         relaxed = replace(reduced, penalty=reduced.penalty.relaxed(found.upper))
         try:
-            _, convex, _, _ = minimise(relaxed, 1e-6, 60)
+            _, convex, _, _ = minimise(DenseNewton(relaxed), 1e-6, 60)
         except np.linalg.LinAlgError:
             return found
         slopes = convex.slopes
@@ -214,7 +215,7 @@ def _relaxed(program: LogitProgram) -> list[tuple[str, Point]]:
         return []
     convex = replace(program, penalty=program.penalty.relaxed(program.smooth(program.zero()).value))
     try:
-        factors = minimise(convex, 1e-6, 60)[0]
+        factors = minimise(DenseNewton(convex), 1e-6, 60)[0]
     except np.linalg.LinAlgError:
         return []
     return [("convex relaxation", program.point(factors))]
