@@ -14,23 +14,27 @@ from benchmarks.core import Row, certificates, growth, processes, routes
 from benchmarks.equilibria import Job, all_jobs, training
 from benchmarks.nonconvex import Found, jumps, searches
 from benchmarks.sweeps import Swept, all_sweeps
+from benchmarks.tables import all_tables
 from ufm.cli.common import CONTEXT, Version, application, examples
 from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
 app = application()
-OURS = ("symmetric", "factored", "factored 1e-9")
+TABLES = ("core", "tables", "equilibria", "sweeps")
+OURS = ("symmetric", "factored", "factored 1e-9", "table")
 
 
 @app.command(context_settings=CONTEXT, epilog=examples("python -m benchmarks --quick --only core"))
 def run(
     quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K >= 500).")] = False,
-    only: Annotated[str, typer.Option(metavar="NAME", help="Tables to print: all, core, equilibria or sweeps.")] = "all",
+    only: Annotated[
+        str, typer.Option(metavar="NAME", help="Tables to print: all, core, tables, equilibria or sweeps.")
+    ] = "all",
     version: Version = False,
 ) -> None:
     """Time the certified core beside cvxpy, and deep equilibria beside torchdeq, on the same problems in the same run."""
-    if only not in ("all", "core", "equilibria", "sweeps"):
-        raise InputError(f"--only is {only!r}; choose all, core, equilibria or sweeps")
+    if only not in ("all", *TABLES):
+        raise InputError(f"--only is {only!r}; choose all, {', '.join(TABLES[:-1])} or {TABLES[-1]}")
     console = uncut()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -39,8 +43,9 @@ def run(
         def report(what: str) -> None:
             progress.update(task, description=what)
 
-        asked = ("core", "equilibria", "sweeps") if only == "all" else (only,)
+        asked = TABLES if only == "all" else (only,)
         jobs, trained = (all_jobs(report), training(report)) if "equilibria" in asked else ([], [])
+        targets = all_tables(quick, report) if "tables" in asked else []
         points = all_sweeps(report) if "sweeps" in asked else []
         core = "core" in asked
         solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
@@ -50,6 +55,8 @@ def run(
         console.print(_jobs(jobs))
     if points:
         console.print(_swept(points))
+    if targets:
+        console.print(_routes(targets, "Next-token tables to a certified relative 1e-6: contexts x tokens"))
     if core:
         console.print(_routes(solved))
         if grown:
@@ -90,8 +97,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _routes(rows: list[Row]) -> Table:
-    title = "Routes to the optimum: work, certified relative gap, median time, times slower than ours"
+def _routes(
+    rows: list[Row], title: str = "Routes to the optimum: work, certified relative gap, median time, times slower than ours"
+) -> Table:
     table = _table(title, "problem", "route", "steps", "gap", "time", "ratio", "MB")
     best: dict[str, float] = {}
     for row in rows:

@@ -2,7 +2,7 @@
 
 from ufm.solvers.automatic import METHODS, solver
 from ufm.solvers.base import Solver
-from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric
+from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric, Table
 from ufm.solvers.dynamics import Gradient
 from ufm.solvers.nonconvex import Multistart
 from ufm.solvers.separable import Separable
@@ -21,5 +21,6 @@ __all__ = [
     "Stats",
     "Status",
     "Symmetric",
+    "Table",
     "solver",
 ]
