@@ -318,5 +318,12 @@ class OneHot(Theorem):
         yield equal("no bias: diag(pi)", self.closed_form(p, centred=False), plain, tolerance=1e-10, level=level)
         charged = Enclosure.of(self.solved(p, level, 0.1).certificate)
         yield less("bias with a decay: more", self.closed_form(p), charged, level=level)
+        # Beyond the threshold of size 40, but alone in it: logits of class 3 by samples of class 2 and by its own.
         alone = self.solved(Classes((200, 100, 60, 40), 1.5 * sqrt(40) / 400), level)
-        yield self.merged("a single smallest class does not merge", "no", alone, level)
+        logits, gap = np.asarray(alone.logits), Enclosure.of(alone.certificate).width
+        ends = (
+            Enclosure(logits[3, k] - wide, logits[3, k] + wide)
+            for k, wide in ((2, sqrt(2 * gap * 400 / 60) + 1e-12), (3, sqrt(2 * gap * 400 / 40) + 1e-12))
+        )
+        smaller, larger = sorted(ends, key=lambda e: e.lower)
+        yield less("a single smallest class does not merge with the next", smaller, larger, level=level)

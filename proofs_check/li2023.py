@@ -210,11 +210,14 @@ class PickAllLabels(Theorem):
             sp.simplify(n * sets / total * m * s * a - (k - 1) * dual * primal) == 0,
         )
         yield "at zero the block's length is sqrt(n C) / N", sp.simplify(dual.subs(a, 0) - sp.sqrt(n * c) / total) == 0
-        x = sp.Symbol("x", positive=True)
         fall = sp.diff(loss, a).subs(a, 0)
-        # Along a_m = x for all m: slope (K-1)(mu sqrt(sum n C) - sum n C / N), negative iff N mu < sqrt(sum n C).
         yield "slope at zero -(K-1) n C / N", sp.simplify(fall + (k - 1) * n * c / total) == 0
-        yield "a height of zero beside others falls", sp.simplify(slope.subs(a, 0) - fall) == 0 and x.is_positive
+        yield "a height of zero beside others falls", sp.simplify(slope.subs(a, 0) - fall) == 0
+        # Along equal heights the slopes add up, with E = sum n C the effective class size.
+        size = sp.Symbol("E", positive=True)
+        along = mu * (k - 1) * sp.sqrt(size) - (k - 1) * size / total
+        edge = (k - 1) * sp.sqrt(size) / total * (total * mu - sp.sqrt(size))
+        yield "zero is no minimum iff N mu < sqrt(E)", sp.simplify(along - edge) == 0
 
     def control(self, level: str):
         p = Labels(5, (20, 4), 0.01)
