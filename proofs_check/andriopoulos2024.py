@@ -96,7 +96,7 @@ def enclosed_singular(solution: ufm.Solution) -> tuple[Floats, float]:
     centred = logits - (logits @ sizes / sizes.sum())[:, None]
     wide = sqrt(2 * sizes.sum() * Enclosure.of(solution.certificate).width)
     found = np.linalg.svd(centred * np.sqrt(sizes), compute_uv=False)
-    return np.asarray(found), wide + 1e-11 * (1 + float(found[0]))
+    return np.asarray(found, dtype=np.float64), wide + 1e-11 * (1 + float(found[0]))
 
 
 class Directions(Theorem):

@@ -210,13 +210,14 @@ class TwoTasks(Theorem):
             sp.simplify(4 * s * mass * a - sp.sqrt(2 * s) * a * sp.sqrt(8 * s) * mass) == 0,
         )
         # The root of Z S^2 Z' has the singular values themselves; heads are the differences of a task's rows.
-        heads = sum((x * (v * v.T) / 2 for v, x in ((along, sp.sqrt(p) * a), (across, sp.sqrt(q) * b))), sp.zeros(2))
+        heads = (sp.sqrt(p) * a * (along * along.T) + sp.sqrt(q) * b * (across * across.T)) / 2
         ratio = heads[0, 1] / heads[0, 0]
         claim = (sp.sqrt(p) * a - sp.sqrt(q) * b) / (sp.sqrt(p) * a + sp.sqrt(q) * b)
         yield "cosine of the heads", sp.simplify(ratio - claim) == 0 and heads[0, 0] == heads[1, 1]
         weight, feature, value = sp.symbols("w h sigma", positive=True)
         cost = (charge * (weight**2 + feature**2)).subs(feature, value / weight)
-        yield "penalty 2 l for a singular value", sp.simplify(cost.subs(weight, sp.sqrt(value)) - 2 * charge * value) == 0
+        above = cost - 2 * charge * value - charge * (weight - value / weight) ** 2
+        yield "penalty 2 l for a singular value: the rest is a square", sp.simplify(sp.expand(above)) == 0
 
     def control(self, level: str):
         p = joint(80, 20, 1.0)
