@@ -25,6 +25,10 @@ PAPERS = {
     "dang2024": ("Dang et al. 2024", "Dang, Tran, Nguyen & Ho, arXiv 2401.02058, 2024"),
     "garrod2025": ("Garrod & Keating 2025", "Garrod & Keating, deep linear unconstrained-feature models, 2025"),
     "sunshi2024": ("Sun & Shi 2024", "Sun & Shi, NeurIPS 2024, arXiv 2410.23391"),
+    "li2023": ("Li et al. 2023", "Li et al., arXiv 2310.15903, 2023"),
+    "zhao2024": ("Zhao et al. 2024", "Zhao et al., arXiv 2408.15417, 2024"),
+    "andriopoulos2024": ("Andriopoulos et al. 2024", "Andriopoulos et al., arXiv 2409.04180, 2024"),
+    "here": ("derived here", "derived in this book"),
 }
 
 

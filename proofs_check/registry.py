@@ -31,6 +31,10 @@ PAPERS = (
     "sunshi2024_audit",
     "sunshi2024_decay",
     "sunshi2024_dynamics",
+    "zhao2024",
+    "andriopoulos2024",
+    "li2023",
+    "multitask",
 )
 """Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")
@@ -47,13 +51,15 @@ class Kind(Enum):
 class Theorem(ABC):
     """Base class; subclasses state the claim in their docstring.
 
-    Class attributes: ``id``, ``title`` (one line), ``kind``, ``source`` (citation with locator).
+    Class attributes: ``id``, ``title`` (one line), ``kind``, ``source`` (citation with locator), and ``open_steps``: what of
+    the claim the symbolic steps leave to the argument of the docstring.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     kind: ClassVar[Kind]
     source: ClassVar[Source]
+    open_steps: ClassVar[str] = ""
 
     @abstractmethod
     def grid(self) -> Iterable[Any]:

@@ -24,7 +24,8 @@ TITLE = "Theorems against certified computations"
 def row(verdict: Verdict) -> tuple[str, ...]:
     """One line of every table."""
     theorem = verdict.theorem
-    level = verdict.level + (", symbolic" if verdict.steps else "")
+    symbolic = ", symbolic in part" if theorem.open_steps else ", symbolic"
+    level = verdict.level + (symbolic if verdict.steps else "")
     return (
         theorem.id, theorem.title, theorem.source.short, level, verdict.worst, verdict.outcome.value, f"{verdict.seconds:.1f}",
     )  # fmt: skip

@@ -73,7 +73,8 @@ TARGETS = {
     "theorems": Target(
         ("proofs_check/[a-df-z]*[0-9].py", "proofs_check/sunshi2024*.py"),
         tuple(
-            f"tests/proofs_check/test_{name}.py" for name in ("formulas", "statements", "grids", "controls", "twins", "claims")
+            f"tests/proofs_check/test_{name}.py"
+            for name in ("formulas", "statements", "grids", "controls", "twins", "claims", "targets")
         ),
     ),
 }

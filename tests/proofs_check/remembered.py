@@ -41,13 +41,21 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        parts = [a.tobytes() if isinstance(a, np.ndarray) else a for a in arguments]
+        parts = [a.tobytes() if isinstance(a, np.ndarray) else _told(a) for a in arguments]
         key = repr((parts, sorted(options.items())))
         if key not in kept:
             kept[key] = function(*arguments, **options)
         return kept[key]
 
     return call
+
+
+def _told(argument: Any) -> Any:
+    """What tells an argument from others: a problem with a table is written without its entries."""
+    if isinstance(argument, ufm.Problem) and argument.tabular:
+        table = argument.targets  # type: ignore[attr-defined]
+        return argument, argument.regularizer, table.columns.tobytes(), table.sizes
+    return argument
 
 
 SOLVE, THRESHOLD, LANDSCAPE = (remembered(f) for f in (ufm.solve, ufm.threshold, ufm.landscape))

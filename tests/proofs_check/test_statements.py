@@ -47,6 +47,14 @@ def both(*parts):
     return lambda problem: all(part(problem) for part in parts)
 
 
+def tabular(problem):
+    return problem.tabular
+
+
+def with_loss(*kinds):
+    return lambda p: isinstance(p.loss, kinds) and p.head == ufm.Explicit()
+
+
 LAYERS = with_head(ufm.Explicit)
 LINEAR = with_head(ufm.Explicit, ufm.LinearDEQ)
 SETTING = {
@@ -75,6 +83,12 @@ SETTING = {
     "D7": both(decay, with_head(ufm.DecayedDEQ)),
     "D8": both(decay, with_head(ufm.DecayedDEQ, ufm.Explicit)),
     "D9": with_head(ufm.LinearDEQ),
+    "X4": both(decay, with_loss(ufm.CrossEntropy, ufm.PickAllLabels)),
+    "X5": both(decay, tabular, with_loss(ufm.CrossEntropy)),
+    "X6": both(squared, tabular),
+    "X7": squared,
+    "X8": both(decay, with_loss(ufm.PickAllLabels, ufm.CrossEntropy)),
+    "X12": both(decay, tabular, with_loss(ufm.MultiTask)),
 }
 """What the problems of a theorem have in common, also those outside its hypotheses."""
 
