@@ -115,7 +115,9 @@ def enclosed_cosine(solution: ufm.Solution) -> Enclosure:
         # Cauchy and Binet: a sum of squares, without the cancellation of a determinant near zero.
         pairs = [(i, j) for i in range(4) for j in range(i)]
         minors = [(sizes[i] * sizes[j], u[0][i] * u[1][j] - u[0][j] * u[1][i]) for i, j in pairs]
-        det = sum((n * minor * minor for n, minor in minors), arb(0))
+        det = arb(0)
+        for n, minor in minors:
+            det += n * minor * minor
         root = det.sqrt() if det > 0 else arb(0).union(det.upper().sqrt())
         return gram[0][1] / ((gram[0][0] + root) * (gram[1][1] + root)).sqrt()
 
