@@ -57,11 +57,14 @@ class Descent:
         self.evaluations += 1
         program, penalty, g = self.program, self.penalty, self.program.groups
         u, sigma, vt = np.linalg.svd(point.core)
-        # Rounding errors in place of zeros must not be charged: a power of them would be a large price with a steep slope.
-        sigma *= sigma > NOISE * sigma[0]
+        noisy = sigma[-1] <= NOISE * sigma[0]
+        if noisy:
+            # Rounding errors in place of zeros must not be charged: a power of them would be a large price with a steep slope.
+            sigma *= sigma > NOISE * sigma[0]
         singular = np.concatenate([point.contrast, sigma])
         slope = penalty.slope(np.maximum(singular, 1e-12 * max(float(singular.max()), 1e-300)), self.copies)
-        slope = slope * (singular > 0)
+        if noisy or not singular.all():
+            slope = slope * (singular > 0)
         normal = Point(program.contrast_counts * slope[:g], (u * slope[g:]) @ vt, np.zeros(g))
         if not penalty.ball:
             at = program.smooth(point)
