@@ -51,13 +51,13 @@ REGULARIZERS: dict[str, Document] = {
     "budget": {"kind": "norm_budget", "E_W": "6/5", "E_H": "2/3"},
     "tight budget": {"kind": "norm_budget", "E_W": "1/50", "E_H": "1/20"},
 }  # fmt: skip
-LOSSES = ("plain", "weights", "offsets", "temperatures", "smoothing", "all", "mse")
+LOSSES = ("plain", "weights", "offsets", "temperatures", "smoothing", "all", "mse", "bce")
 
 
 def loss(kind: str, groups: int, rng: random.Random) -> Document:
     """A loss of one of `LOSSES`."""
-    if kind == "mse":
-        return {"kind": "mse"}
+    if kind in ("mse", "bce"):
+        return {"kind": kind}
 
     def table(name: str, low: int, high: int, neutral: str) -> list[str]:
         if kind not in (name, "all"):
@@ -119,6 +119,8 @@ def slopes(problem: Document, rng: random.Random, spread: float) -> tuple[list[F
     scale = Fraction(spread) * (1 - Fraction(problem["loss"].get("smoothing", 0))) / (size or 1)
     other = [[v * scale for v in row] for row in other]
     own = [-sum(((m[g] - (g == h)) * other[g][h] for g in groups), Fraction(0)) for h in groups]
+    if problem["loss"]["kind"] == "bce" and not free:
+        own = [v * Fraction(rng.choice((0, 30, 95, 100)), 100) for v in own]
     if problem["loss"]["kind"] == "mse":
         own = [v + Fraction(rng.randint(-30, 10), 100) for v in own]
         if free:
@@ -131,7 +133,7 @@ def slopes(problem: Document, rng: random.Random, spread: float) -> tuple[list[F
 
 
 def dual(problem: Document, rng: random.Random, spread: float) -> Document:
-    """Probabilities ``T + Y`` (slopes for squared error) over a common denominator."""
+    """Probabilities ``T + Y`` (slopes for squared error and one-vs-rest) over a common denominator."""
     own, other = slopes(problem, rng, spread)
     m = [g["classes"] for g in problem["groups"]]
     if problem["loss"]["kind"] == "ce":

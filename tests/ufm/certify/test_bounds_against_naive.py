@@ -71,16 +71,17 @@ def test_core_and_contrast_bind_in_turn(head, regularizer):
         agrees({"format": "ufm-certificate/2", "problem": parts, "primal": documents.primal(parts, rng, 1.0), "dual": witness})
 
 
-@pytest.mark.parametrize("kind", ["own is everything", "nothing for itself", "sharp", "squares"])
+@pytest.mark.parametrize("kind", ["own is everything", "nothing for itself", "sharp", "squares", "one against the rest"])
 def test_columns_at_the_ends(kind):
     """Probabilities of zero and one, and slopes that are no probabilities."""
-    of = "mse" if kind == "squares" else "plain"
+    of = {"squares": "mse", "one against the rest": "bce"}.get(kind, "plain")
     document = documents.document("explicit", "bias decay", of, [(2, 30), (1, 7)], 3)
     document["dual"] = {
         "own is everything": {"denominator": "7", "own": ["7", "3"], "other": [["0", "2"], ["0", "0"]]},
         "nothing for itself": {"denominator": "9", "own": ["0", "0"], "other": [["4", "4"], ["5", "0"]]},
         "sharp": {"denominator": str(10**30), "own": [str(10**30 - 3), str(10**30 - 2)], "other": [["1", "1"], ["2", "0"]]},
         "squares": {"denominator": "9", "own": ["-20", "4"], "other": [["4", "-7"], ["5", "0"]]},
+        "one against the rest": {"denominator": "9", "own": ["-9", "0"], "other": [["9", "0"], ["8", "0"]]},
     }[kind]
     if kind == "nothing for itself":
         document["dual"]["own"][1] = "1"
@@ -117,14 +118,14 @@ def test_small_witnesses_need_no_shrinking(head):
 
 
 def test_zero_slopes_and_zero_factors():
-    for of in ("plain", "smoothing", "mse"):
+    for of in ("plain", "smoothing", "mse", "bce"):
         document = documents.document("explicit", "decay", of, [(2, 3), (1, 1)], 0)
         m, groups = [2, 1], range(2)
         epsilon = Fraction(document["problem"]["loss"].get("smoothing", 0))
         floor = int(epsilon * 10)  # over the denominator 30, for three classes
         document["dual"] = {
             "denominator": "30",
-            "own": [str((30 - 2 * floor) * (of != "mse"))] * 2,
+            "own": [str((30 - 2 * floor) * (of not in ("mse", "bce")))] * 2,
             "other": [[str(floor) if m[g] > 1 or g != h else "0" for h in groups] for g in groups],
         }
         document["primal"] = {

@@ -99,6 +99,9 @@ ENTRIES = [
     ("own", {}, "dual.own", [[], None, ["1"], ["1"] * 3]),
     ("other", {}, "dual.other", [[], None, [["0"]], [["0", "0"]], [["0"], ["0"]], [["0", "0"]] * 3]),
     ("slope of a class that is not there", {"of": "mse"}, "dual.other.1.1", ["1", "-1"]),
+    ("own slope of one-vs-rest", {"of": "bce"}, "dual.own.0", ["1", "-1" + "0" * 100]),
+    ("other slope of one-vs-rest", {"of": "bce"}, "dual.other.0.1", ["-1", "1" + "0" * 100]),
+    ("keys of one-vs-rest", {"of": "bce"}, "problem.loss.smoothing", ["0"]),
     ("contrast of a class alone", {}, "primal.contrast.integers.1", ["1", "-1"]),
     ("contrasts", {}, "primal.contrast.integers", [[], ["1"], ["1", "0", "0"], [["1"], ["0"]], None]),
     ("bias where there is none", {}, "primal.bias.integers.0", ["1", "-1"]),
@@ -141,6 +144,25 @@ def test_nothing_may_be_missing(path):
     del part[last]
     with pytest.raises(ufm.InputError, match="certificate"):
         prove(document)
+
+
+def test_probabilities_of_one_against_the_rest():
+    """Slopes between minus one and zero for the class itself, between zero and one for the others, both ends allowed."""
+    original = base(of="bce")
+    unit = int(original["dual"]["denominator"])
+    for path, sound, forged in (
+        ("dual.own.0", (0, -1, 1 - unit, -unit), (1, -unit - 1)),
+        ("dual.other.0.1", (0, 1, unit - 1, unit), (-1, unit + 1)),
+    ):
+        for value in sound:
+            document = copy.deepcopy(original)
+            put(document, path, str(value))
+            prove(document)
+        for value in forged:
+            document = copy.deepcopy(original)
+            put(document, path, str(value))
+            with pytest.raises(ufm.InputError, match=r"outside \[0, 1\]"):
+                prove(document)
 
 
 @pytest.mark.parametrize("of", ["plain", "smoothing", "all"])
