@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ufm.targets.counts import ClassCounts
-
+Runs = tuple[tuple[int, int], ...]
+"""Class sizes in run-length form, (size, classes), as `ufm.ClassCounts.runs`."""
 HEAD, TAIL = 4, 2
 """Runs of class sizes that are shown at the beginning and at the end of a long list."""
 
@@ -30,24 +29,23 @@ def options(value: Any) -> str:
     return f"{type(value).__name__}({', '.join(told)})"
 
 
-def sizes(counts: ClassCounts) -> str:
+def sizes(runs: Runs) -> str:
     """Class sizes as SIZE*CLASSES items; of many items the middle is left out.
 
-    >>> from ufm.problem import ClassCounts
-    >>> sizes(ClassCounts.of(range(9, 1, -1)))
+    >>> sizes(tuple((n, 1) for n in range(9, 1, -1)))
     '9*1,8*1,7*1,6*1,...,3*1,2*1'
     """
-    items = [f"{n}*{c}" for n, c in counts.runs[:HEAD]]
-    left = counts.runs[HEAD:]
+    items = [f"{n}*{c}" for n, c in runs[:HEAD]]
+    left = runs[HEAD:]
     if len(left) > TAIL + 1:
         items.append("...")
         left = left[-TAIL:]
     return ",".join([*items, *(f"{n}*{c}" for n, c in left)])
 
 
-def classes(counts: ClassCounts) -> str:
+def classes(runs: Runs) -> str:
     """Number and sizes of classes, as in ``10 classes of sizes 100*5,10*5``."""
-    return f"{counts.classes} classes of sizes {sizes(counts)}"
+    return f"{sum(c for _, c in runs)} classes of sizes {sizes(runs)}"
 
 
 def finite(value: float | None) -> float | None:

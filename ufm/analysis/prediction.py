@@ -56,7 +56,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         found = f"value={float(self.value)!r}, lower={float(self.lower)!r}, certified={self.certified}"
-        return f"Prediction({found}, collapsed={self.collapsed!r}, {classes(self.problem.counts)})"
+        return f"Prediction({found}, collapsed={self.collapsed!r}, {classes(self.problem.counts.runs)})"
 
     def distance(self, features: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> dict[str, float]:
         """``||G/||G||_F - G*/||G*||_F||_F`` for the Gram matrices of classifiers and of class means, and for the logits.

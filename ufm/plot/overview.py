@@ -71,7 +71,7 @@ def solution(found: Solution, *, width: float = 6.9) -> Figure:
             class_ticks(axis, [size for size, _ in counts.runs], [count for _, count in counts.runs])
             bar = figure.colorbar(shown, ax=axis, shrink=0.75, pad=0.02)
             bar.outline.set_linewidth(0.4)  # type: ignore[operator]
-        figure.suptitle(f"{classes(counts)}: value {found.value:.6g}, gap {found.gap:.1e}, {found.status}", fontsize=7)
+        figure.suptitle(f"{classes(counts.runs)}: value {found.value:.6g}, gap {found.gap:.1e}, {found.status}", fontsize=7)
     return figure
 
 

@@ -102,13 +102,13 @@ class Problem:
     @property
     def shape(self) -> str:
         """The targets in a few words."""
-        return classes(self.counts)
+        return classes(self.counts.runs)
 
     @property
     def title(self) -> str:
         """The problem in one line, abbreviated where there are many class sizes."""
         dim = "" if self.dim is None else f", dim {self.dim}"
-        return f"counts {sizes(self.counts)}, {self.loss}, head {self.head}, {self.regularizer}{dim}"
+        return f"counts {sizes(self.counts.runs)}, {self.loss}, head {self.head}, {self.regularizer}{dim}"
 
     @property
     def width(self) -> int:
@@ -262,7 +262,7 @@ class Problem:
     def __repr__(self) -> str:
         dim = "" if self.dim is None else f", dim={self.dim}"
         parts = f"{options(self.regularizer)}, loss={options(self.loss)}, head={options(self.head)}"
-        return f"Problem({classes(self.counts)}, {parts}{dim})"
+        return f"Problem({classes(self.counts.runs)}, {parts}{dim})"
 
     def __str__(self) -> str:
         dim = "" if self.dim is None else f", dim {self.dim}"

@@ -150,7 +150,7 @@ class ClassCounts:
                 yield n
 
     def __repr__(self) -> str:
-        return f"ClassCounts({sizes(self)!r}, {self.classes} classes, {self.total} samples)"
+        return f"ClassCounts({sizes(self.runs)!r}, {self.classes} classes, {self.total} samples)"
 
     def __str__(self) -> str:
         return ",".join(f"{n}*{c}" for n, c in self.runs)
