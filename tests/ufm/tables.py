@@ -115,13 +115,10 @@ def naive_lower(document):
     """The lower bound that a document's slopes prove, in 50 digits and with a singular value decomposition in them."""
     with mp.workdps(50):
         stated, dual = document["problem"], document["dual"]
-        columns = stated["table"]["columns"]
-        unit = mp.mpf(2) ** columns["exponent"]
-        weights = [[mp.mpf(int(v)) * unit for v in row] for row in columns["integers"]]
+        weights = _matrix(stated["table"]["columns"])
         sizes, rows = stated["table"]["sizes"], len(weights)
         loss = stated["loss"]["kind"]
-        lengths = stated["loss"].get("rows", [rows])
-        blocks = [slice(sum(lengths[:i]), sum(lengths[: i + 1])) for i in range(len(lengths))]
+        blocks = _blocks(stated["loss"], rows)
         slopes = [[mp.mpf(int(v)) / int(dual["denominator"]) for v in row] for row in dual["slopes"]]
         decay = stated["regularizer"]
         value, norms = mp.mpf(0), mp.matrix(rows, len(sizes))
@@ -134,14 +131,14 @@ def naive_lower(document):
                 d = -sum(v * v for v in s) / 2 - sum(a * b for a, b in zip(s, w, strict=True))
             elif loss == "bce":
                 q = [a + b for a, b in zip(s, w, strict=True)]
-                assert min(q) >= 0
-                assert max(q) <= 1
+                assert -(mp.mpf(10) ** -45) < min(q)
+                assert max(q) < 1 + mp.mpf(10) ** -45
                 d = -sum(v * mp.log(v) + (1 - v) * mp.log(1 - v) for v in q if 0 < v < 1)
             else:
                 d = mp.mpf(0)
                 for block in blocks:
                     q = [a + b / sum(w[block]) for a, b in zip(s[block], w[block], strict=True)]
-                    assert min(q) >= 0
+                    assert -(mp.mpf(10) ** -45) < min(q)
                     assert sum(s[block]) == 0 or abs(sum(s[block])) < mp.mpf(10) ** -45
                     d -= sum(v * mp.log(v) for v in q if v > 0)
             value += share * d
@@ -149,17 +146,86 @@ def naive_lower(document):
             for k in range(rows):
                 norms[k, m] = s[k] * share / scale
                 residual[k] += s[k] * share
-        norm = mp.svd_r(norms, compute_uv=False)[0]
+        norm = _largest(norms)
+        mu = _strength(stated)
         if decay["kind"] == "norm_budget":
-            radius = mp.sqrt(_number(decay["E_W"]) * _number(decay["E_H"]) * rows * len(sizes))
-            return value - radius * norm
-        assert norm <= mp.sqrt(_number(decay["lambda_W"]) * _number(decay["lambda_H"])) * (1 + mp.mpf(10) ** -12)
-        bias = decay["lambda_b"]
+            return value - mu * norm
+        # Slopes that are too long are scaled; what is quadratic in them shrinks twice.
+        bent = sum(mp.mpf(n) / sum(sizes) * sum(s[m] ** 2 for s in slopes) / 2 for m, n in enumerate(sizes))
+        bent = bent if loss == "mse" else mp.mpf(0)
+        linear, bias = value + bent, decay["lambda_b"]
         if bias is not None and _number(bias):
-            value -= sum(v * v for v in residual) / (2 * _number(bias))
+            bent += sum(v * v for v in residual) / (2 * _number(bias))
         elif bias is not None:
             assert max(abs(v) for v in residual) < mp.mpf(10) ** -40
-        return value
+        t = min(mp.mpf(1), mu / norm) if norm else mp.mpf(1)
+        return t * linear - t * t * bent
+
+
+def naive_upper(document):
+    """The objective at a document's factors, in 50 digits; under budgets at the factors scaled inside."""
+    with mp.workdps(50):
+        stated, primal = document["problem"], document["primal"]
+        weights, sizes = _matrix(stated["table"]["columns"]), stated["table"]["sizes"]
+        rows, kind = len(weights), stated["loss"]["kind"]
+        left, right = _matrix(primal["left"]), _matrix(primal["right"])
+        bias = [mp.mpf(int(v)) * mp.mpf(2) ** primal["bias"]["exponent"] for v in primal["bias"]["integers"]]
+        decay = stated["regularizer"]
+        scale = [mp.mpf(n) if decay.get("features") == "per sample" else mp.mpf(1) for n in sizes]
+        lengths = [
+            mp.sqrt(sum(row[i] ** 2 for row in left) * sum(s * v**2 for s, v in zip(scale, right[i], strict=True)))
+            for i in range(len(right))
+        ]
+        inside, price = mp.mpf(1), mp.mpf(0)
+        if decay["kind"] == "norm_budget":
+            inside = min(inside, _strength(stated) / sum(lengths)) if sum(lengths) else inside
+        else:
+            price = _strength(stated) * sum(lengths)
+            if decay["lambda_b"] is not None:
+                price += _number(decay["lambda_b"]) / 2 * sum(b * b for b in bias)
+        value = mp.mpf(0)
+        blocks = _blocks(stated["loss"], rows)
+        for m, n in enumerate(sizes):
+            z = [inside * sum(left[k][i] * right[i][m] for i in range(len(right))) + bias[k] for k in range(rows)]
+            w = [row[m] for row in weights]
+            if kind == "mse":
+                one = sum((a - b) ** 2 for a, b in zip(z, w, strict=True)) / 2
+            elif kind == "bce":
+                one = sum(mp.log(1 + mp.exp(a)) - b * a for a, b in zip(z, w, strict=True))
+            else:
+                one = mp.mpf(0)
+                for block in blocks:
+                    one += mp.log(sum(mp.exp(a) for a in z[block]))
+                    one -= sum(b * a for a, b in zip(z[block], w[block], strict=True)) / sum(w[block])
+                one *= sum(w) if kind == "pal" else 1
+            value += mp.mpf(n) / sum(sizes) * one
+        return value + price
+
+
+def _matrix(data):
+    unit = mp.mpf(2) ** data["exponent"]
+    return [[mp.mpf(int(v)) * unit for v in row] for row in data["integers"]]
+
+
+def _blocks(loss, rows):
+    lengths = loss.get("rows", [rows])
+    return [slice(sum(lengths[:i]), sum(lengths[: i + 1])) for i in range(len(lengths))]
+
+
+def _largest(matrix):
+    """Largest singular value, from the eigenvalues of the smaller Gram matrix."""
+    gram = matrix * matrix.T if matrix.rows <= matrix.cols else matrix.T * matrix
+    return mp.sqrt(max(mp.mpf(0), max(mp.eigsy(gram, eigvals_only=True))))
+
+
+def _strength(stated):
+    """The price of a singular value, or the radius of the budgets."""
+    decay, head = stated["regularizer"], stated["head"]
+    kept = 1 - _number(head["rho"]) if head["kind"] == "linear_deq" else mp.mpf(1)
+    if decay["kind"] == "norm_budget":
+        area = len(stated["table"]["columns"]["integers"]) * len(stated["table"]["sizes"])
+        return mp.sqrt(_number(decay["E_W"]) * _number(decay["E_H"]) * area) / kept
+    return mp.sqrt(_number(decay["lambda_W"]) * _number(decay["lambda_H"])) * kept
 
 
 def _number(text):
