@@ -44,14 +44,17 @@ TARGETS = {
     "verify": Target(
         ("ufm/certify/verify/*",),
         tuple(
-            f"{CERTIFY}/test_{name}.py" for name in ("parts", "bounds_against_naive", "forged", "rounding", "norms", "optimum")
+            f"{CERTIFY}/test_{name}.py"
+            for name in ("parts", "bounds_against_naive", "forged", "rounding", "norms", "optimum", "tables", "table_documents")
         ),
     ),
     "certify": Target(
         # Patterns match across folders, so that "*.py" would mean those below, too.
         tuple(
             f"ufm/certify/{name}.py"
-            for name in ("certificate", "duality", "optimum", "primal_dual", "saved", "scalars", "witness")
+            for name in (
+                *("certificate", "duality", "optimum", "primal_dual", "saved", "scalars", "witness", "tables", "table_witness"),
+            )
         ),
         (
             *(f"{CERTIFY}/test_{name}.py" for name in ("forged", "optimum", "witness", "duality", "scalars", "float_bounds")),
@@ -71,7 +74,12 @@ TARGETS = {
         ("ufm/analysis/group_collapse.py", "ufm/analysis/enclosures.py"), ("tests/ufm/analysis/test_collapse.py",)
     ),
     "theorems": Target(
-        ("proofs_check/[a-df-z]*[0-9].py", "proofs_check/sunshi2024*.py"),
+        (
+            "proofs_check/[a-df-z]*[0-9].py",
+            "proofs_check/sunshi2024*.py",
+            "proofs_check/multitask.py",
+            "proofs_check/tables.py",
+        ),
         tuple(
             f"tests/proofs_check/test_{name}.py"
             for name in ("formulas", "statements", "grids", "controls", "twins", "claims", "targets")
