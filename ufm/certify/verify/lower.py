@@ -10,11 +10,11 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
 
-import numpy as np
 from flint import arb, fmpq, fmpz_mat
 
 from ufm.certify.verify.arithmetic import ZERO, affordable, ball, common_denominator, integer, total
 from ufm.certify.verify.document import fields, listed
+from ufm.certify.verify.eigenvalue import largest_eigenvalue
 from ufm.certify.verify.penalty import Minimax, Power
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
@@ -324,8 +324,7 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
 
     The contrasts are explicit. For the core let c be the integer group masses of ``Delta Y`` and q the column weights
     ``pi^2 / s^2``, both over common denominators; with ``M = c diag(m q) c'`` the squared norm is the largest generalised
-    eigenvalue of ``(M, diag(m))``. For any L and tau, ``tau diag(m) - M = L L' + R`` bounds it by
-    ``tau + max_g sum_h |R_gh| / m_g``; L and tau come from floats, R is evaluated exactly.
+    eigenvalue of ``(M, diag(m))``.
     """
     m, groups = problem.m, len(problem.m)
     own, other = slopes.own, slopes.other
@@ -347,28 +346,4 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     affordable(groups**3, (v for row in masses for v in row), (v for row in scaled for v in row))
     core, weighted = fmpz_mat(masses), fmpz_mat(scaled)
     moment = weighted * core.transpose()
-    entries = moment.entries()
-    # A power of two brings the entries into float range.
-    lift = max(0, max(abs(int(v)).bit_length() for v in entries) - 600)
-    root = np.sqrt(np.array([float(v) for v in m]))
-    values = np.array([float(int(v) >> lift) for v in entries]).reshape(groups, groups) / root[:, None] / root
-    if not values.any():
-        return largest.sqrt() / denominator
-    eigenvalues, vectors = np.linalg.eigh((values + values.T) / 2)
-    top = float(eigenvalues[-1])
-    lower = root[:, None] * vectors * np.sqrt(np.maximum(top - eigenvalues, 0.0))
-    shift = 60 - int(np.frexp(np.abs(lower).max())[1])
-    integers = fmpz_mat([[int(v) for v in row] for row in np.ldexp(lower, shift).tolist()])
-    products = (integers * integers.transpose()).entries()
-    tau = int(Fraction(top) * Fraction(4) ** shift)
-    # R = tau diag(m) - M - L L' in units of 2^(lift - 2 shift), or in those of M where these are finer.
-    power = 2 * shift - lift
-    fine, coarse = 1 << max(power, 0), 1 << max(-power, 0)
-    residual = fmpq(0)
-    for g in range(groups):
-        row = [
-            (tau * m[g] * (g == h) - products[g * groups + h]) * coarse - entries[g * groups + h] * fine for h in range(groups)
-        ]
-        residual = max(residual, fmpq(sum(abs(v) for v in row), m[g]))
-    squared = arb(tau * coarse + residual) / fine
-    return largest.max(squared).sqrt() / denominator
+    return largest.max(largest_eigenvalue(moment.entries(), m)).sqrt() / denominator

@@ -11,7 +11,6 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
-import numpy as np
 from flint import arb, fmpq, fmpz_mat
 
 from ufm.certify.verify.arithmetic import (
@@ -25,6 +24,7 @@ from ufm.certify.verify.arithmetic import (
     total,
 )
 from ufm.certify.verify.document import fields, kind, listed
+from ufm.certify.verify.eigenvalue import largest_eigenvalue
 from ufm.certify.verify.penalty import Linear, charge
 from ufm.certify.verify.problem import MAX_DIM, MAX_SIZE, ExactProblem
 from ufm.errors import InputError
@@ -211,10 +211,7 @@ def _logistic(problem: ExactTable, y: list[list[int]], unit: int, m: int) -> arb
 
 
 def _norm(problem: ExactTable, y: list[list[int]], unit: int) -> arb:
-    """Upper bound on ``||Y' diag(pi) S^{-1}||_2``: for any L and tau, ``tau I - N = L L' + R`` bounds the eigenvalues of N.
-
-    ``N = Y' diag(pi^2 / s^2) Y'^T`` is an integer matrix over common denominators, evaluated exactly.
-    """
+    """Upper bound on ``||Y' diag(pi) S^{-1}||_2``, from the integer matrix ``Y' diag(pi^2 / s^2) Y'^T`` over its denominators."""
     rows, contexts = len(y), len(problem.n)
     exact = [share**2 / problem.scale_squared[m] for m, share in enumerate(problem.share)]
     common = lcm(*(v.denominator for v in exact))
@@ -222,26 +219,7 @@ def _norm(problem: ExactTable, y: list[list[int]], unit: int) -> arb:
     scaled = [[v * w for v, w in zip(row, weight, strict=True)] for row in y]
     affordable(rows**2 * contexts, (v for row in y for v in row), (v for row in scaled for v in row))
     moment = fmpz_mat(scaled) * fmpz_mat(y).transpose()
-    entries = [int(v) for v in moment.entries()]
-    lift = max(0, max(abs(v).bit_length() for v in entries) - 600)
-    values = np.array([float(v >> lift) for v in entries]).reshape(rows, rows)
-    scale = arb(unit) * arb(common).sqrt()
-    if not values.any():
-        return (arb(max(sum(abs(v) for v in entries[k * rows : (k + 1) * rows]) for k in range(rows)))).sqrt() / scale
-    eigenvalues, vectors = np.linalg.eigh((values + values.T) / 2)
-    top = float(eigenvalues[-1])
-    lower = vectors * np.sqrt(np.maximum(top - eigenvalues, 0.0))
-    shift = 60 - int(np.frexp(np.abs(lower).max() or 1.0)[1])
-    integers = fmpz_mat([[int(v) for v in row] for row in np.ldexp(lower, shift).tolist()])
-    products = (integers * integers.transpose()).entries()
-    tau = int(Fraction(top) * Fraction(4) ** shift)
-    power = 2 * shift - lift
-    fine, coarse = 1 << max(power, 0), 1 << max(-power, 0)
-    residual = 0
-    for k in range(rows):
-        line = ((tau * (k == j) - int(products[k * rows + j])) * coarse - entries[k * rows + j] * fine for j in range(rows))
-        residual = max(residual, sum(abs(v) for v in line))
-    return (arb(tau * coarse + residual) / fine).sqrt() / scale
+    return largest_eigenvalue(moment.entries(), [1] * rows).sqrt() / (arb(unit) * arb(common).sqrt())
 
 
 def table_upper(problem: ExactTable, primal: Any) -> tuple[arb, int]:
