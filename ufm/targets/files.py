@@ -13,7 +13,8 @@ from ufm.errors import InputError, brief
 from ufm.targets.counts import ClassCounts
 from ufm.targets.table import LARGEST, TargetTable
 
-MAX_LINES = 1_000_000
+MAX_BYTES = 2**28
+"""Largest size of a text file in bytes."""
 
 
 def read_counts(path: str | os.PathLike[str]) -> ClassCounts:
@@ -111,10 +112,11 @@ def _arrays(path: str | os.PathLike[str]) -> tuple[Floats, Floats]:
 def _lines(path: str | os.PathLike[str], what: str) -> list[tuple[int, str]]:
     """Numbered lines of a text file without empty ones and comments."""
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line for _, line in zip(range(MAX_LINES + 1), file, strict=False)]
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"{what} {brief(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(lines) > MAX_LINES:
-        raise InputError(f"{what} {brief(str(path))} has more than {MAX_LINES} lines; give a shorter file")
-    return [(i, line) for i, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{what} {brief(str(path))} has more than {MAX_BYTES // 2**20} MB; give a shorter file, or .npz")
+    return [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.lstrip().startswith("#")]

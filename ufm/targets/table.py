@@ -291,6 +291,8 @@ def check_probabilities(columns: Floats, what: str = "columns") -> None:
     off = np.abs(sums - 1.0)
     if not (off <= SUM).all():
         m = int(np.argmax(~(off <= SUM)))
+        if sums[m] > 1 and np.isin(columns[:, m], (0.0, 1.0)).all():
+            raise InputError(f"{what} has {sums[m]:g} labels in column {m}; for sets of labels choose the loss pal or bce")
         raise InputError(f"{what} has column {m} with sum {sums[m]:.9g}, {sums[m] - 1:+.3g} from 1; divide it by its sum")
 
 

@@ -98,6 +98,48 @@ class Files:
                 break
         return json.dumps(document).encode()
 
+    def odd_lines(self) -> bytes:
+        """Lines of class sizes, or of a table's sizes and entries, some of them odd."""
+        width, lines = self.random.choice((1, 2, 3, 3, 4, 5)), []
+        for _ in range(self.random.choice((0, 1, 3, 4, 6))):
+            size = self.pick("1", "3", "20", "1000", "5.0")
+            entries = [self.pick("0", "1", "0.5", "0.25") for _ in range(width - 1)]
+            if self.random.random() < 0.3 and width > 2:
+                entries = ["1", *["0"] * (width - 2)]
+                self.random.shuffle(entries)
+            lines.append([size, *entries])
+        if lines and self.random.random() < 0.4:
+            row = self.random.choice(lines)
+            odd = ("x", "", "-1", "nan", "inf", "1e400", "0", "2.5", "9" * 400, "\u0663", "1_0", " 1", "\x00", "a" * 9000)
+            row[self.random.randrange(len(row))] = self.pick(*odd)
+        content = "\n".join(",".join(row) for row in lines).encode()
+        return self.scarred(content) if self.random.random() < 0.2 else content
+
+    def odd_table(self) -> bytes:
+        """An ``.npz`` with columns and sizes of odd kinds, shapes and values."""
+        numbers = np.random.default_rng(self.random.randrange(2**32))
+        rows, contexts = self.random.choice(((2, 3), (4, 4), (5, 2), (1, 3), (3, 1)))
+        columns = numbers.dirichlet(np.ones(rows), contexts).T
+        if self.random.random() < 0.4:
+            columns = (columns > 0.3).astype(float)
+        arrays: dict[str, Any] = {"columns": columns, "sizes": numbers.integers(1, 50, contexts)}
+        changes: tuple[Callable[[np.ndarray], Any], ...] = (
+            lambda a: a * 1e300, lambda a: a * 1e-300, lambda a: a * 0, lambda a: a * np.nan, lambda a: a.astype(np.float32),
+            lambda a: a.astype(complex), lambda a: a.astype(str), lambda a: a.astype(object), lambda a: a[:0],
+            lambda a: a[None], lambda a: a.ravel(), lambda a: -a, lambda a: a + 0.5, lambda a: np.float64(3), lambda a: a.astype("M8[s]"),
+        )  # fmt: skip
+        if self.random.random() < 0.4:
+            name = self.pick(*arrays)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with suppress(TypeError, ValueError):
+                    arrays[name] = self.random.choice(changes)(arrays[name])
+        if self.random.random() < 0.1:
+            del arrays[self.pick(*arrays)]
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        return self.scarred(content.getvalue()) if self.random.random() < 0.1 else content.getvalue()
+
     def odd_arrays(self) -> bytes:
         """An ``.npz`` with features, labels, weight and bias of odd kinds, shapes and values."""
         numbers = np.random.default_rng(self.random.randrange(2**32))

@@ -117,6 +117,7 @@ class Generator(Files):
         kinds = (
             self.solve,
             self.solve,
+            self.tables,
             self.threshold,
             self.recheck,
             self.measure,
@@ -190,6 +191,21 @@ class Generator(Files):
             asked.append(self.output("c.json"))
             words += ["--save", asked[-1]]
         return words + self.json(), asked
+
+    def tables(self) -> tuple[list[str], list[str]]:
+        """Targets from files."""
+        name = self.pick("t.csv", "t.csv", "t.npz", "t.txt")
+        option = self.mostly("--counts-file" if name == "t.txt" else "--table", "--counts-file", "--table")
+        words = ["solve", option, self.place(name, {"t.npz": self.odd_table}.get(name, self.odd_lines)), *self.regularizer()]
+        words += self.options(
+            head=lambda: self.mostly("deq:rho=0.3", *HEADS),
+            loss=lambda: self.pick(*(LOSSES if self.random.random() < 0.2 else LOSSES[:6])),
+            dim=lambda: self.whole("1", "2", "5"),
+            method=lambda: self.mostly("auto", *METHODS),
+            level=lambda: self.pick(*LEVELS[:3]),
+            convention=lambda: self.mostly(*CONVENTIONS),
+        )
+        return words + self.json(), []
 
     def threshold(self) -> tuple[list[str], list[str]]:
         words = [

@@ -131,7 +131,10 @@ REAL = TargetTable([[2.0, -1], [0.5, 0]], [3, 4])
         (lambda: ufm.Problem(REAL, regularizer=DECAY), "-1 in column 1; probabilities are not negative"),
         (lambda: ufm.Problem(REAL, regularizer=DECAY, loss="bce"), "bce takes targets between 0 and 1"),
         (lambda: ufm.Problem(SOFT, regularizer=DECAY, loss="pal"), "0.5 in column 0; sets of labels"),
-        (lambda: ufm.Problem(TargetTable([[1.0, 1], [1, 0]], [3, 4]), regularizer=DECAY), "column 0 with sum 2"),
+        (
+            lambda: ufm.Problem(TargetTable([[1.0, 1], [1, 0]], [3, 4]), regularizer=DECAY),
+            "2 labels in column 0; for sets of labels",
+        ),
         (lambda: ufm.Problem(SOFT, regularizer=DECAY, loss="multitask:2,2"), "4 rows, and the table has 2"),
         (lambda: ufm.Problem(SOFT, regularizer=DECAY, loss="ce:weights=1"), "options by class size"),
         (lambda: ufm.Problem(SOFT, regularizer=DECAY, head="relu"), "head relu does not go with a table"),

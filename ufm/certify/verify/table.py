@@ -211,7 +211,7 @@ def _logistic(problem: ExactTable, y: list[list[int]], unit: int, m: int) -> arb
 
 
 def _norm(problem: ExactTable, y: list[list[int]], unit: int) -> arb:
-    """Upper bound on ``||Y' diag(pi) S^{-1}||_2``, from the integer matrix ``Y' diag(pi^2 / s^2) Y'^T`` over its denominators."""
+    """Upper bound on ``||Y' diag(pi) S^{-1}||_2``, from ``Y' diag(pi^2 / s^2) Y'^T``, an integer matrix over denominators."""
     rows, contexts = len(y), len(problem.n)
     exact = [share**2 / problem.scale_squared[m] for m, share in enumerate(problem.share)]
     common = lcm(*(v.denominator for v in exact))
