@@ -126,7 +126,8 @@ class Files:
         changes: tuple[Callable[[np.ndarray], Any], ...] = (
             lambda a: a * 1e300, lambda a: a * 1e-300, lambda a: a * 0, lambda a: a * np.nan, lambda a: a.astype(np.float32),
             lambda a: a.astype(complex), lambda a: a.astype(str), lambda a: a.astype(object), lambda a: a[:0],
-            lambda a: a[None], lambda a: a.ravel(), lambda a: -a, lambda a: a + 0.5, lambda a: np.float64(3), lambda a: a.astype("M8[s]"),
+            lambda a: a[None], lambda a: a.ravel(), lambda a: -a,
+            lambda a: a + 0.5, lambda a: np.float64(3), lambda a: a.astype("M8[s]"),
         )  # fmt: skip
         if self.random.random() < 0.4:
             name = self.pick(*arrays)
