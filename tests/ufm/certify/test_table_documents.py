@@ -187,3 +187,89 @@ def test_columns_of_another_shape(rows):
     written["problem"]["table"]["columns"]["integers"] = rows
     with pytest.raises(ufm.InputError, match="certificate"):
         prove(written)
+
+
+def change(document, path, value):
+    """The document with another value where a path of keys and places leads."""
+    *way, last = path.split(".")
+    place = document
+    for step in way:
+        place = place[int(step) if step.isdigit() else step]
+    place[int(last) if last.isdigit() else last] = value
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "message"),
+    [
+        ("ce", "problem.extra", "1", "certificate's problem must have exactly"),
+        ("ce", "problem.table.extra", "1", "certificate's table must have exactly"),
+        ("ce", "problem.loss.extra", "1", "certificate's loss must have exactly"),
+        ("multitask", "problem.loss.extra", "1", "certificate's loss must have exactly"),
+        ("ce", "dual.extra", "1", "certificate's dual must have exactly"),
+        ("ce", "primal.extra", "1", "certificate's primal must have exactly"),
+        ("multitask", "problem.loss.rows", "x", "certificate has tasks of the wrong shape"),
+        ("ce", "problem.table.columns.integers.1", ["1"], "certificate has columns of the wrong shape"),
+        ("ce", "problem.table.columns.integers.1", ["1"] * 8, "certificate has columns of the wrong shape"),
+        ("ce", "problem.table.sizes", "x", "certificate has sizes of the wrong shape"),
+        ("ce", "dual.slopes", "x", "certificate has dual slopes of the wrong shape"),
+        ("ce", "dual.slopes.0", "x", "certificate has dual slopes of the wrong shape"),
+        ("ce", "dual.slopes", [["0"] * 7] * 5, "certificate has dual slopes of the wrong shape"),
+        ("ce", "primal.left.integers", [["1"]] * 5, "certificate has left factors of the wrong shape"),
+        ("ce", "primal.left.integers", [["1"]] * 3 + [["1", "2"]], "certificate has left factors of the wrong shape"),
+        ("ce", "primal.right.integers.0", ["1"] * 6, "certificate has right factors of the wrong shape"),
+        ("ce", "primal.bias.integers", ["0"] * 5, "certificate has biases of the wrong shape"),
+        ("ce", "primal.bias.integers", [["0"]] * 4, "certificate has biases of the wrong shape"),
+        ("ce", "problem.dim", 10**9 + 1, "certificate has dim=1000000001"),
+        ("pal", "problem.table.columns.integers.0.0", "4", "targets that pal does not take"),
+        ("bce", "problem.table.columns.exponent", 1, "targets that bce does not take"),
+        ("pal", "problem.table.columns.exponent", 1, "targets that pal does not take"),
+    ],
+)
+def test_what_is_wrong_is_named(kind, path, value, message):
+    written = document(kind, "explicit", "decay", (4, 7), 2)
+    written["primal"] |= {
+        "left": {"exponent": -3, "integers": [["1"]] * 4},
+        "right": {"exponent": -3, "integers": [["2"] * 7]},
+    }
+    written["problem"]["dim"] = 10**9
+    prove(written)
+    if path.endswith("columns.exponent"):
+        written["problem"]["table"]["columns"]["integers"] = [["0"] * 7 for _ in range(4)]
+        written["problem"]["table"]["columns"]["integers"][1] = ["1"] * 7
+        written["dual"] = {"denominator": "1", "slopes": [["0"] * 7] * 4}
+    change(written, path, value)
+    with pytest.raises(ufm.InputError, match=message):
+        prove(written)
+
+
+def test_work_is_counted_exactly(monkeypatch):
+    """Multiplications of each product times the bits of both factors, 64 each for the numbers themselves."""
+
+    def bits(rows):
+        return 64 + max(abs(int(v)).bit_length() for row in rows for v in row)
+
+    written = document("bce", "explicit", "per context", (4, 7), 2)
+    written["primal"] |= {"left": {"exponent": 0, "integers": [[]] * 4}, "right": {"exponent": 0, "integers": []}}
+    slopes = written["dual"]["slopes"]
+    # Equal scales: the weights are the squared sizes over their common denominator.
+    sizes = written["problem"]["table"]["sizes"]
+    squares = [Fraction(n, sum(sizes)) ** 2 for n in sizes]
+    common = lcm(*(v.denominator for v in squares))
+    scaled = [[int(v) * int(w * common) for v, w in zip(row, squares, strict=True)] for row in slopes]
+    work = 4**2 * 7 * bits(slopes) * bits(scaled)
+    monkeypatch.setattr(arithmetic, "MAX_WORK", work)
+    prove(written)
+    monkeypatch.setattr(arithmetic, "MAX_WORK", work - 1)
+    with pytest.raises(ufm.InputError, match="too many"):
+        prove(written)
+    written = document("ce", "explicit", "decay", (2, 5), 2)
+    left, right = [["1", "4095", "-9"]] * 2, [["3", "-4000", "2", "1", "1"]] * 3
+    written["primal"] |= {"left": {"exponent": -9, "integers": left}, "right": {"exponent": -9, "integers": right}}
+    written["problem"]["dim"] = None
+    written["dual"] = {"denominator": "1", "slopes": [["0"] * 5] * 2}
+    work = 2 * 5 * 3 * bits(left) * bits(right)
+    monkeypatch.setattr(arithmetic, "MAX_WORK", work)
+    prove(written)
+    monkeypatch.setattr(arithmetic, "MAX_WORK", work - 1)
+    with pytest.raises(ufm.InputError, match="too many"):
+        prove(written)
