@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,7 @@ class TargetTable:
         >>> TargetTable.next_token([[3, 1], [6, 2], [0, 4]]).sizes
         (12, 4)
         """
+        _check_entries(getattr(counts, "shape", ()))  # before a sparse array is written out
         dense = counts.toarray() if hasattr(counts, "toarray") else counts
         array = _table(dense).T
         if (array < 0).any() or (array != np.floor(array)).any():
@@ -320,15 +322,19 @@ def _table(columns: ArrayLike) -> Floats:
         raise InputError(f"columns is {brief(columns)}; give a K x M array of numbers") from None
     if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
         raise InputError(f"columns has the shape {array.shape}; give K >= 2 rows and a column for each context")
-    if array.size > LARGEST:
-        need = 20 * 8 * array.size / 1e9
-        raise InputError(
-            f"columns has {array.size:g} entries and would take some {need:.0f} GB; at most {LARGEST:g} are solved"
-        )
+    _check_entries(array.shape)
     if not np.isfinite(array).all():
         k, m = np.argwhere(~np.isfinite(array))[0]
         raise InputError(f"columns has {array[k, m]} in row {k} of column {m}; give finite numbers")
     return array
+
+
+def _check_entries(shape: tuple[int, ...]) -> None:
+    """Refuse a table of more than `LARGEST` entries."""
+    entries = prod(shape)
+    if entries > LARGEST:
+        need = 20 * 8 * entries / 1e9
+        raise InputError(f"columns has {entries:g} entries, some {need:.0f} GB to solve; at most {LARGEST:g} are taken")
 
 
 def _size(name: str, value: Any) -> int:

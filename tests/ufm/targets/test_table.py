@@ -105,6 +105,7 @@ COLUMNS = [[0.5, 1], [0.5, 0]]
         (lambda: TargetTable.next_token([[1, -2], [3, 4]]), "-2 for context 0 and token 1"),
         (lambda: TargetTable.next_token([[1, 0.5], [3, 4]]), "0.5 for context 0 and token 1"),
         (lambda: TargetTable.next_token([[1, 2], [0, 0]]), "no token for context 1"),
+        (lambda: TargetTable.next_token(sparse.csr_array((10**6, 10**5))), "GB to solve"),
         (lambda: TargetTable.mixup([3, 3], 1.0), "weight is 1.0"),
         (lambda: TargetTable.mixup([3, 3], 0.5, samples=0), "samples is 0"),
         (lambda: TargetTable.mixup([1] * 1000, 0.5), "too large"),
