@@ -316,6 +316,7 @@ def check_labels(columns: Floats) -> None:
 
 def _table(columns: ArrayLike) -> Floats:
     """(K, M) float64, finite, of a size that fits."""
+    _check_entries(getattr(columns, "shape", ()))
     try:
         array = np.array(columns, dtype=np.float64)
     except (TypeError, ValueError):
