@@ -103,9 +103,8 @@ class ExactTable(ExactProblem):
             if min(sums) < 1 or min(min(self.weights[k]) for k in range(start, stop)) < 0:
                 raise InputError("certificate has a column that is no probability; save it again")
             self.sums.append(sums)
-        one = 1 / self.unit
         if name in ("pal", "bce"):
-            top = int(one) if one.denominator == 1 else 0
+            top = int(1 / self.unit)  # zero for a unit above one
             allowed = (lambda v: v in (0, top)) if name == "pal" else (lambda v: 0 <= v <= top)
             if not top or not all(allowed(v) for row in self.weights for v in row):
                 raise InputError(f"certificate has targets that {name} does not take; save it again")
