@@ -81,7 +81,7 @@ def test_columns_at_the_ends(kind):
         "nothing for itself": {"denominator": "9", "own": ["0", "0"], "other": [["4", "4"], ["5", "0"]]},
         "sharp": {"denominator": str(10**30), "own": [str(10**30 - 3), str(10**30 - 2)], "other": [["1", "1"], ["2", "0"]]},
         "squares": {"denominator": "9", "own": ["-20", "4"], "other": [["4", "-7"], ["5", "0"]]},
-        "one against the rest": {"denominator": "9", "own": ["-9", "0"], "other": [["9", "0"], ["8", "0"]]},
+        "one against the rest": {"denominator": "9", "own": ["-9", "-1"], "other": [["9", "1"], ["8", "0"]]},
     }[kind]
     if kind == "nothing for itself":
         document["dual"]["own"][1] = "1"

@@ -375,3 +375,25 @@ def test_an_upper_bound_that_is_a_ball_counts_with_its_upper_end(head):
         exact = ExactProblem(document["problem"])
         wide, end = (lower_bound(exact, document["dual"], upper) for upper in (arb(1, "0.5"), arb("1.5")))
         assert abs(wide.value - end.value) < arb("1e-8")
+
+
+def test_probabilities_of_one_against_the_rest_are_the_logistic_function():
+    """Logits of contrasts 3 and -7 and a core of one: every probability of the upper bound, class by class."""
+    import mpmath
+
+    written = documents.document("explicit", "decay", "bce", [(2, 30), (3, 10)], 1)
+    written["primal"] = {
+        "contrast": {"exponent": 0, "integers": ["3", "-7"]},
+        "left": {"exponent": 0, "integers": [["1"], ["2"]]},
+        "right": {"exponent": -1, "integers": [["1", "-40"]]},
+        "bias": {"exponent": 0, "integers": ["0", "0"]},
+    }
+    with working_precision():
+        found = upper_bound(ExactProblem(written["problem"]), written["primal"])
+    sizes, contrast, core = (2, 3), (3, -7), [[0.5, -20.0], [1.0, -40.0]]
+    for h in range(2):
+        own = core[h][h] + contrast[h] * (sizes[h] - 1) / sizes[h]
+        assert float(found.own[h].mid()) == pytest.approx(float(1 / (1 + mpmath.exp(-own))), rel=1e-14)
+        for g in range(2):
+            other = core[g][h] - (contrast[h] / sizes[h] if g == h else 0)
+            assert float(found.other[g][h].mid()) == pytest.approx(float(1 / (1 + mpmath.exp(-other))), rel=1e-14)

@@ -284,10 +284,7 @@ def _loss(problem: ExactTable, logits: list[arb], m: int) -> arb:
     if problem.loss == "mse":
         return total((z - t) ** 2 for z, t in zip(logits, targets, strict=True)) / 2
     if problem.loss == "bce":
-        # log(1 + e^z) - y z, with the exponential of a number that is not large.
-        return total(
-            (z + (-z).exp().log1p() if z.mid() > 0 else z.exp().log1p()) - t * z for z, t in zip(logits, targets, strict=True)
-        )
+        return total(z.exp().log1p() - t * z for z, t in zip(logits, targets, strict=True))
     value = ZERO
     for start, stop in problem.blocks:
         top = max((z.mid() for z in logits[start:stop]), key=float)

@@ -198,19 +198,14 @@ def _logistic(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], l
     own, other = [ZERO] * groups, [[ZERO] * groups for _ in range(groups)]
     loss = ZERO
     for h in range(groups):
-        column, own[h] = _softplus(-logits.own(h)), _sigmoid(logits.own(h))
+        column, own[h] = (-logits.own(h)).exp().log1p(), _sigmoid(logits.own(h))
         for g in range(groups):
             if m[g] - (g == h):
-                column += (m[g] - (g == h)) * _softplus(logits.other(g, h))
+                column += (m[g] - (g == h)) * logits.other(g, h).exp().log1p()
                 other[g][h] = _sigmoid(logits.other(g, h))
         loss += m[h] * problem.share_ball[h] * column
     return loss, own, other
 
 
-def _softplus(z: arb) -> arb:
-    """``log(1 + e^z)``, from the exponential of a number that is not large."""
-    return z + (-z).exp().log1p() if z.mid() > 0 else z.exp().log1p()
-
-
 def _sigmoid(z: arb) -> arb:
-    return 1 / (1 + (-z).exp()) if z.mid() > 0 else z.exp() / (1 + z.exp())
+    return 1 / (1 + (-z).exp())
