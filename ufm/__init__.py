@@ -11,7 +11,7 @@ from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError, RunError
-from ufm.metrics import measure, orthogonal_frame, seli, simplex_etf
+from ufm.metrics import Measured, Measurement, measure, orthogonal_frame, seli, simplex_etf
 from ufm.problem import (
     BinaryCrossEntropy,
     ClassCounts,
@@ -60,6 +60,8 @@ __all__ = [
     "InputError",
     "Landscape",
     "LinearDEQ",
+    "Measured",
+    "Measurement",
     "MultiTask",
     "NormBudget",
     "Parameters",

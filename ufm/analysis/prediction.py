@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from ufm._text import classes, finite
 from ufm.analysis.group_collapse import collapse
 from ufm.analysis.solution_geometry import geometry
 from ufm.errors import InputError
-from ufm.metrics.last_layer import LastLayer
+from ufm.metrics.measurement import Measurement
+from ufm.metrics.rows import double
 from ufm.problem.problem import Problem
 
 
@@ -58,7 +60,9 @@ class Prediction:
         found = f"value={float(self.value)!r}, lower={float(self.lower)!r}, certified={self.certified}"
         return f"Prediction({found}, collapsed={self.collapsed!r}, {classes(self.problem.counts)})"
 
-    def distance(self, features: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> dict[str, float]:
+    def distance(
+        self, features: ArrayLike, labels: ArrayLike, weight: ArrayLike, *, classes: Iterable[Any] | None = None
+    ) -> dict[str, float]:
         """``||G/||G||_F - G*/||G*||_F||_F`` for the Gram matrices of classifiers and of class means, and for the logits.
 
         Parameters
@@ -66,6 +70,8 @@ class Prediction:
         features : (N, d) array of any real dtype, last-layer features as for `ufm.measure`
         labels : (N,) array of int
         weight : (K, d) array of any real dtype, classifiers
+        classes : sequence of str or int, or None
+            Names of the classes in the order of the problem's sizes, which labels are of; None for 0 .. K-1.
 
         Returns
         -------
@@ -77,12 +83,33 @@ class Prediction:
         InputError
             Shapes that do not fit the problem, an empty class, NaN or infinite entries.
         """
-        layer = LastLayer.of(features, labels, weight)
-        if layer.classes != len(self.weight):
-            raise InputError(f"weight has {layer.classes} rows, and the prediction is for K={len(self.weight)} classes")
-        w, means = layer.weight, layer.means
+        names = range(len(self.weight)) if classes is None else classes
+        means, w = Measurement(weight=weight, classes=names, scatter=False).update(features, labels).class_means()
         assert w is not None
-        found = {"weight": (w @ w.T, self.weight), "means": (means @ means.T, self.means), "logits": (w @ means.T, self.logits)}
+        return self.distance_of_means(means, w)
+
+    def distance_of_means(self, means: ArrayLike, weight: ArrayLike) -> dict[str, float]:
+        """The same for class means, as `ufm.measure` has them.
+
+        Parameters
+        ----------
+        means : (K, d) array of any real dtype
+        weight : (K, d) array of any real dtype
+
+        Returns
+        -------
+        dict of float
+            As `distance`.
+
+        Raises
+        ------
+        InputError
+            Shapes that do not fit the problem, NaN or infinite entries.
+        """
+        h, w = (_moderate(double(name, value)) for name, value in (("means", means), ("weight", weight)))
+        if w.ndim != 2 or len(w) != len(self.weight) or h.shape != w.shape:
+            raise InputError(f"means {h.shape} and weight {w.shape} must both be of shape (K, d) with K={len(self.weight)}")
+        found = {"weight": (w @ w.T, self.weight), "means": (h @ h.T, self.means), "logits": (w @ h.T, self.logits)}
         return {f"to_theory_{name}": _apart(*both) for name, both in found.items()}
 
 
@@ -120,6 +147,12 @@ def predict(problem: Problem) -> Prediction:
     grams = (found.weight @ found.weight.T, outputs.T @ outputs, found.weight @ outputs)
     verdict, metrics = collapse(solution).verdict, geometry(solution)
     return Prediction(problem, solution.certificate.lower, solution.value, certified, verdict, metrics, *grams)
+
+
+def _moderate(array: Floats) -> Floats:
+    """The array divided by its largest entry: products of it stay within float64."""
+    height = float(np.abs(array).max(initial=0.0))
+    return array / height if height > 0 else array
 
 
 def _apart(one: Floats, other: Floats) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ufm.cli.common import Json, app, choices, examples, numbers, print_json, solving, table
+from ufm.cli.common import Json, app, choices, examples, numbers, print_json, solving, table, working
 from ufm.errors import InputError, brief
+
+if TYPE_CHECKING:
+    from ufm.metrics import Measured
 
 
 @app.command(
@@ -20,16 +23,19 @@ def measure_command(
         str,
         typer.Argument(
             metavar="FILE",
-            help="An .npz with the arrays features (N, d), labels (N,) in 0 .. K-1 and, if there are any, weight (K, d) and "
-            "bias (K,).",
+            help="An .npz with the arrays features (N, d), labels (N,) and, if there are any, weight (K, d), bias (K,) and "
+            "classes (K,), names in the order of the rows of weight; or a folder of files features.npy, labels.npy and so on. "
+            "Labels are whole numbers, text or one-hot rows. Features are read block by block, so that they may be larger than "
+            "memory. docs/recipes.md says how to save them.",
         ),
     ],
     convention: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            autocompletion=choices("zhu", "hong-ling"),
-            help="Between-class covariance of NC1: zhu (every class counts the same) or hong-ling (by class size).",
+            autocompletion=choices("zhu2021", "papyan2020", "hongling2023"),
+            help="How class means are centred and weighted, which matters where class sizes differ: zhu2021 (or zhu), "
+            "papyan2020 or hongling2023 (or hong-ling). The command 'ufm explain nc1' has the formulas.",
         ),
     ] = "zhu",
     predict: Annotated[
@@ -54,16 +60,15 @@ def measure_command(
     import numpy as np
 
     import ufm
-    from ufm.training.archive import read_arrays
+    from ufm.metrics.stored_network import StoredNetwork
 
     if predict != (decay is not None):
         raise InputError("--predict and --decay LW,LH go together; give both or neither")
-    arrays, _ = read_arrays(Path(run))
-    missing = [name for name in ("features", "labels") if name not in arrays]
-    if missing:
-        raise InputError(f"{brief(run)} has no array {missing[0]!r}; save features (N, d), labels (N,) and weight (K, d)")
-    weight, bias = arrays.get("weight"), arrays.get("bias")
-    found = ufm.measure(arrays["features"], arrays["labels"], weight=weight, bias=bias, convention=convention)
+    with working(f"measuring {brief(run)}"):
+        stored = StoredNetwork.of(Path(run))
+        weight, bias, classes = stored.weight, stored.bias, stored.classes
+        found = ufm.measure(stored.features, stored.labels, weight=weight, bias=bias, convention=convention, classes=classes)
+    _refuse_too_little(run, found)
     answer: dict[str, object] = {name: value if np.isfinite(value) else None for name, value in found.items()}
     if predict and decay is not None:
         if weight is None:
@@ -72,13 +77,13 @@ def measure_command(
         biased = bias is not None and bool(np.any(bias))
         if len(decays) == 3 and bias is None:
             raise InputError(f"--decay is {brief(decay)}, but {brief(run)} has no array 'bias'; leave LB out, or save the bias")
-        counts = ufm.ClassCounts.of(np.bincount(arrays["labels"].astype(np.intp), minlength=len(weight)).tolist())
+        counts = ufm.ClassCounts.of(found.counts.tolist())
         head = ufm.ReLU() if relu else ufm.Explicit()
         regularizer = ufm.WeightDecay(decays[0], decays[1], decays[2] if len(decays) == 3 else None)
         problem = ufm.Problem(counts, regularizer=regularizer, head=head, dim=weight.shape[1])
         with solving(problem):
             theory = ufm.predict(problem)
-        distance = theory.distance(arrays["features"], arrays["labels"], weight)
+        distance = theory.distance_of_means(found.means, weight)
         answer |= {name: value if np.isfinite(value) else None for name, value in distance.items()}
         answer |= {"theory_value": theory.value, "theory_lower": theory.lower, "theory_collapsed": theory.collapsed}
         answer |= {f"theory_{name}": value for name, value in theory.metrics.items() if name in found}
@@ -88,7 +93,24 @@ def measure_command(
                 "the bias of the file is not in the prediction, whose model has none; give --decay LW,LH,LB to model it"
             )
     if as_json:
-        print_json(answer)
+        spread = [value if np.isfinite(value) else None for value in found.variability.tolist()]
+        rows = zip(found.classes, found.counts.tolist(), spread, strict=True)
+        print_json(answer | {"per_class": [{"class": name, "size": n, "variability": v} for name, n, v in rows]})
         return
     rows = [(n, "undefined" if v is None else f"{v:.8g}" if isinstance(v, float) else str(v)) for n, v in answer.items()]
     table(f"{run}, NC1 in the convention {convention}", rows)
+
+
+def _refuse_too_little(run: str, found: Measured) -> None:
+    """Refuse features in which there is nothing to measure."""
+    if found.constant:
+        raise InputError(
+            f"features of {brief(run)} are all the same vector, which has no geometry; save those of the last layer"
+        )
+    if found.counts.min() < 2:
+        single = found.classes[int(found.counts.argmin())]
+        more = int((found.counts < 2).sum()) - 1
+        others = f" (so have {more} others)" if more else ""
+        raise InputError(
+            f"class {brief(single)} has one sample only{others}; give at least 2, or drop the class, to have a spread"
+        )
