@@ -18,7 +18,7 @@ KINDS = {"b": "number", "i": "number", "u": "number", "U": "text"}
 
 
 class LabelCodes:
-    """Codes 0, 1, ... for labels, in the order in which they first appear, the same for all batches.
+    """Codes 0, 1, ... for labels, the same for all batches; a label that is new gets the next code.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class LabelCodes:
     --------
     >>> codes = LabelCodes()
     >>> codes.encode(["dog", "cat", "dog"]).tolist(), codes.order(None)
-    ([0, 1, 0], (['cat', 'dog'], [1, 0]))
+    ([1, 0, 1], (['cat', 'dog'], [0, 1]))
     """
 
     def __init__(self, classes: Iterable[Any] | None = None) -> None:

@@ -16,7 +16,7 @@ from ufm.errors import InputError, brief
 from ufm.metrics.gram import pairs, written
 from ufm.metrics.labels import Codes, LabelCodes, Name
 from ufm.metrics.moments import Moments, largest
-from ufm.metrics.rows import double, real
+from ufm.metrics.rows import HELD, double, let_go, real
 
 ENTRIES = 2**21
 """Float64 entries of the largest temporary array while a batch is added."""
@@ -134,6 +134,7 @@ class Measurement:
         if self.bias is not None and self.weight is not None and self.bias.shape != self.weight.shape[:1]:
             raise InputError(f"bias {self.bias.shape} must be of shape {self.weight.shape[:1]}, one entry per row of weight")
         self.scatter = scatter
+        self.held = 0  # bytes of mapped files since their pages were last given back
         self.codes = LabelCodes(classes)
         self.moments: Moments | None = None
         self.review: Review | None = None
@@ -167,6 +168,10 @@ class Measurement:
         step = self.rows(array.shape[1])
         for start in range(0, len(array), step):
             self.add(array[start : start + step], codes[start : start + step])
+        self.held += array.nbytes
+        if self.held > HELD:
+            let_go(array)
+            self.held = 0
         return self
 
     def fits(self, shape: tuple[int, ...], labels: int) -> None:

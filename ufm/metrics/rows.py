@@ -59,13 +59,13 @@ class Held:
 
     def blocks(self, rows: int) -> Iterator[NDArray[Any]]:
         """Slices (at most ``rows``, d) of the array."""
-        pages, read = _pages(self.array), 0
+        read = 0
         for start in range(0, len(self.array), rows):
             block = self.array[start : start + rows]
             yield block
             read += block.nbytes
-            if pages is not None and read > HELD:
-                pages.madvise(mmap.MADV_DONTNEED)
+            if read > HELD:
+                let_go(self.array)
                 read = 0
 
 
@@ -253,11 +253,19 @@ def not_finite(array: NDArray[Any]) -> NDArray[np.bool_]:
         return ~np.isfinite(np.asarray(array).astype(np.float64))
 
 
-def _pages(array: NDArray[Any]) -> mmap.mmap | None:
-    """The mapping behind an array, where its pages may be dropped without losing anything: not copy-on-write."""
+def let_go(array: NDArray[Any]) -> None:
+    """Give the pages of a memory-mapped array back to the system, which reads them again where they are needed.
+
+    Nothing happens to other arrays, and to private pages (mode "c"), whose changes would be lost.
+
+    Parameters
+    ----------
+    array : array of any shape, or a slice of one
+    """
     base: Any = array
     if not isinstance(array, np.memmap) or array.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
-        return None
+        return
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)
-    return base
+    if base is not None:
+        base.madvise(mmap.MADV_DONTNEED)
