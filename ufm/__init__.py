@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ufm import deq
-from ufm.analysis import Collapse, Prediction, Report, collapse, geometry, predict, report
+from ufm.analysis import Collapse, EffectiveDecays, NetworkPrediction, Prediction, Report, collapse, geometry, predict, report
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
@@ -54,6 +54,7 @@ __all__ = [
     "CriticalPoint",
     "CrossEntropy",
     "DecayedDEQ",
+    "EffectiveDecays",
     "Explicit",
     "FixedETF",
     "FrobeniusDEQ",
@@ -63,6 +64,7 @@ __all__ = [
     "Measured",
     "Measurement",
     "MultiTask",
+    "NetworkPrediction",
     "NormBudget",
     "Parameters",
     "PickAllLabels",

@@ -558,8 +558,53 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "ufm/training",
         ),
         Term(
+            "to_etf",
+            "The same distances to the simplex ETF: of classifiers (weight), of raw class means (means) and of their logits.",
+            "|G/|G| - S/sqrt(K-1)|",
+            "0 to 2; undefined where one vanishes",
+            "ufm/analysis",
+            ("to_etf_weight", "to_etf_means", "to_etf_logits"),
+        ),
+        Term(
+            "to_seli",
+            "The same distances to the geometry of simplex-encoded labels, the optimum as decay goes to zero; its logits are "
+            "those of the simplex ETF.",
+            "",
+            "0 to 2; undefined where one vanishes",
+            "Thrampoulidis et al., NeurIPS, 2022",
+            ("to_seli_weight", "to_seli_means", "to_seli_logits"),
+        ),
+        Term(
+            "effective_mu",
+            "Decay that the network behaves as if it had: the least-squares solution of stationarity of cross-entropy in W, in "
+            "the features and in the bias.",
+            "effective_weight = -<Z,G>/|W|^2, effective_features = -<Z,G>/|H|^2, effective_bias = -<b,G1>/|b|^2 or 0, "
+            "effective_mu = sqrt(effective_weight effective_features); Z = W H, G the gradient of the mean loss in Z",
+            "positive near a stationary point; undefined where negative",
+            "ufm/analysis",
+            ("effective_weight", "effective_features", "effective_bias"),
+        ),
+        Term(
+            "residual",
+            "How far the network is from stationary at its effective decays, and so how little these can be trusted; the "
+            "largest of those of classifier, features and bias.",
+            "residual_weight = |G H' + LW W| / |G H'|, residual_features = |W'G + LH H| / |W'G|",
+            "0 (stationary) to 1; up to .01 counts as stationary, up to .2 as nearly so",
+            "ufm/analysis",
+            ("residual_weight", "residual_features", "residual_bias"),
+        ),
+        Term(
+            "critical_mu",
+            "Decay from which on the smallest classes of the optimum collapse onto one classifier.",
+            "sqrt(n_min) / N, for mu = sqrt(LW LH)",
+            "positive; undefined with --relu, and where only one class has the smallest size",
+            RATIO,
+        ),
+        Term("finding", "What a comparison of a network with the certified optimum says, in words."),
+        Term(
             "theory_bias",
-            "What the prediction does with a bias in the file: none (there is none), modelled (as --decay LW,LH,LB says) or "
+            "What the prediction does with a bias in the file: none (there is none), modelled (as --decay LW,LH,LB or "
+            "stationarity says) or "
             "ignored.",
             "",
             "none, modelled, ignored",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ufm.cli.common import Json, app, choices, examples, numbers, print_json, solving, table, working
+from ufm.cli.common import Json, app, choices, examples, numbers, print_json, table, working
 from ufm.errors import InputError, brief
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @app.command(
     "measure",
-    epilog=examples("ufm measure runs/deq/run.npz", "ufm measure network.npz --predict --decay 1e-2,1e-4 --json"),
+    epilog=examples(
+        "ufm measure runs/deq/run.npz",
+        "ufm measure network.npz --predict",
+        "ufm measure network.npz --predict --decay 1e-2,1e-4 --json",
+    ),
 )
 def measure_command(
     run: Annotated[
@@ -39,14 +43,19 @@ def measure_command(
         ),
     ] = "zhu",
     predict: Annotated[
-        bool, typer.Option("--predict", help="Compare with the certified optimum for the same class sizes. Needs --decay.")
+        bool,
+        typer.Option(
+            "--predict",
+            help="Compare with the certified optimum for the same class sizes and decays; without --decay the decays are those "
+            "that the network behaves as if it had, from stationarity.",
+        ),
     ] = False,
     decay: Annotated[
         str | None,
         typer.Option(
             metavar="LW,LH[,LB]",
             help="Decay that the network was trained with, on classifier, features and bias. Half convention beside the mean "
-            "loss, features per sample, as in ufm solve. Needs --predict.",
+            "cross-entropy, features per sample, as in ufm solve. Needs --predict.",
         ),
     ] = None,
     relu: Annotated[bool, typer.Option("--relu", help="Predict for features >= 0, as they are after a ReLU.")] = False,
@@ -54,40 +63,49 @@ def measure_command(
 ) -> None:
     """Measure the neural collapse of a network's last layer.
 
-    Prints NC1 to NC4, cosines and norm ratios of your own features and classifier; with --predict also the distance of their
-    Gram matrices to those of the certified optimum. The command 'ufm explain' says what each metric means.
+    Prints NC0 to NC4, cosines, norm ratios and ranks of your own features and classifier; with --predict also the decays that
+    the network behaves as if it had, the distances of its Gram matrices to those of the certified optimum, of the simplex ETF
+    and of SELI, and a verdict in words. The command 'ufm explain' says what each metric means.
     """
     import numpy as np
 
     import ufm
+    from ufm.analysis.network_prediction import predict_network
     from ufm.metrics.stored_network import StoredNetwork
 
-    if predict != (decay is not None):
-        raise InputError("--predict and --decay LW,LH go together; give both or neither")
+    if decay is not None and not predict:
+        raise InputError("--decay LW,LH needs --predict; give both, or leave --decay out")
+    if relu and not predict:
+        raise InputError("--relu needs --predict; give both, or leave --relu out")
     with working(f"measuring {brief(run)}"):
         stored = StoredNetwork.of(Path(run))
         weight, bias, classes = stored.weight, stored.bias, stored.classes
         found = ufm.measure(stored.features, stored.labels, weight=weight, bias=bias, convention=convention, classes=classes)
     _refuse_too_little(run, found)
     answer: dict[str, object] = {name: value if np.isfinite(value) else None for name, value in found.items()}
-    if predict and decay is not None:
+    if predict:
         if weight is None:
             raise InputError(f"{brief(run)} has no array 'weight'; a prediction is compared with a classifier (K, d)")
-        decays = numbers("decay", decay, 2, 3)
-        biased = bias is not None and bool(np.any(bias))
-        if len(decays) == 3 and bias is None:
+        decays = None if decay is None else numbers("decay", decay, 2, 3)
+        if decays is not None and len(decays) == 3 and bias is None:
             raise InputError(f"--decay is {brief(decay)}, but {brief(run)} has no array 'bias'; leave LB out, or save the bias")
-        counts = ufm.ClassCounts.of(found.counts.tolist())
-        head = ufm.ReLU() if relu else ufm.Explicit()
-        regularizer = ufm.WeightDecay(decays[0], decays[1], decays[2] if len(decays) == 3 else None)
-        problem = ufm.Problem(counts, regularizer=regularizer, head=head, dim=weight.shape[1])
-        with solving(problem):
-            theory = ufm.predict(problem)
-        distance = theory.distance_of_means(found.means, weight)
-        answer |= {name: value if np.isfinite(value) else None for name, value in distance.items()}
-        answer |= {"theory_value": theory.value, "theory_lower": theory.lower, "theory_collapsed": theory.collapsed}
-        answer |= {f"theory_{name}": value for name, value in theory.metrics.items() if name in found}
-        answer["theory_bias"] = "modelled" if len(decays) == 3 else "ignored" if biased else "none"
+        with working(f"predicting for K={len(found.counts)} classes"):
+            compared = predict_network(
+                stored.features,
+                stored.labels,
+                weight,
+                bias=bias,
+                decay=None
+                if decays is None
+                else ufm.WeightDecay(decays[0], decays[1], decays[2] if len(decays) == 3 else None),
+                relu=relu,
+                classes=classes,
+                convention=convention,
+                measured=found,
+            )
+        answer = compared.to_dict()
+        biased = bias is not None and bool(np.any(bias))
+        answer["theory_bias"] = "modelled" if compared.decay.bias is not None else "ignored" if biased else "none"
         if answer["theory_bias"] == "ignored":
             answer["note"] = (
                 "the bias of the file is not in the prediction, whose model has none; give --decay LW,LH,LB to model it"
