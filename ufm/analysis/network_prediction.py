@@ -113,7 +113,7 @@ class NetworkPrediction:
         elif residual <= ROUGH:
             grade = "the network is nearly stationary, and effective decays are rough"
         else:
-            grade = "the network is far from stationary, and effective decays say little"
+            grade = "the network is far from stationary, and effective decays balance its overall scale at most"
         source = "given" if self.given else "effective"
         mu = sqrt(self.decay.weight) * sqrt(self.decay.features)
         return f"Residual of stationarity {residual:.2g}: {grade}. The {source} decay is mu = {mu:.4g}."
@@ -173,7 +173,7 @@ def predict_network(
     bias : (K,) array or None
     decay : WeightDecay or None
         Decays per sample, half convention; without ``bias`` the model has no bias. None: the effective decays of stationarity.
-    relu : bool, predict for features >= 0
+    relu : bool, predict for features >= 0; that model has no bias
     classes : sequence of str or int, or None, names of the classes in the order of the rows of weight
     convention : str, of the metrics, as in `ufm.measure`
     measured : Measured or None, of these arrays, where it is known already
@@ -199,6 +199,8 @@ def predict_network(
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         effective = EffectiveDecays.of(rows, place[codes], w, b, nonnegative=relu)
     used = effective.decay if decay is None else decay
+    if decay is None and relu:  # whose model has no bias
+        used = WeightDecay(used.weight, used.features)
     if used.per_class:
         raise InputError("decay is per class, and a network is compared with decays per sample; leave per_class out")
     counts = ClassCounts.of(measured.counts.tolist())

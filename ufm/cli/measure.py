@@ -107,9 +107,8 @@ def measure_command(
         biased = bias is not None and bool(np.any(bias))
         answer["theory_bias"] = "modelled" if compared.decay.bias is not None else "ignored" if biased else "none"
         if answer["theory_bias"] == "ignored":
-            answer["note"] = (
-                "the bias of the file is not in the prediction, whose model has none; give --decay LW,LH,LB to model it"
-            )
+            remedy = "that of features >= 0 has none" if relu else "give --decay LW,LH,LB to model it"
+            answer["note"] = f"the bias of the file is not in the prediction, whose model has none; {remedy}"
     if as_json:
         spread = [value if np.isfinite(value) else None for value in found.variability.tolist()]
         rows = zip(found.classes, found.counts.tolist(), spread, strict=True)

@@ -169,6 +169,17 @@ def test_a_bias_that_the_model_has_not_leaves_no_bound():
     assert found.to_dict()["theory_gap"] is None
 
 
+def test_a_bias_beside_features_after_a_relu_is_not_modelled(tmp_path, capsys):
+    _, _, arrays = optimum([20, 20, 4, 4], (5e-3, 2e-3), "relu")
+    np.savez(tmp_path / "net.npz", **arrays, bias=[0.1, 0.0, 0.0, 0.0])
+    assert outcome(app, "ufm", ["measure", str(tmp_path / "net.npz"), "--predict", "--relu", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["theory_bias"] == "ignored"
+    assert found["theory_gap"] is None
+    assert found["residual_bias"] > 0.01
+    assert "features >= 0 has none" in found["note"]
+
+
 @pytest.mark.parametrize("name", ["step", "bias with decay"])
 def test_the_command_predicts_without_a_decay(name, tmp_path, capsys):
     sizes, decays, _ = CASES[name]
