@@ -1,4 +1,4 @@
-"""Every docstring example and every Python block of README, CONTRIBUTING and the recipes runs; every public name is documented."""
+"""Every docstring example and every Python block of README, CONTRIBUTING and recipes runs; public names are documented."""
 
 import doctest
 import importlib

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "measure",
     epilog=examples(
         "ufm measure runs/deq/run.npz",
-        "ufm measure network.npz --predict",
+        "ufm measure network.npz --predict --plot network.pdf",
         "ufm measure network.npz --predict --decay 1e-2,1e-4 --json",
     ),
 )
@@ -59,6 +59,14 @@ def measure_command(
         ),
     ] = None,
     relu: Annotated[bool, typer.Option("--relu", help="Predict for features >= 0, as they are after a ReLU.")] = False,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the Gram matrices of classifiers and class means and the logits (with --predict beside the predicted "
+            "ones and their difference), spectra and cosines; a .pdf, .svg or .png. Needs an array weight.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the neural collapse of a network's last layer.
@@ -77,11 +85,18 @@ def measure_command(
         raise InputError("--decay LW,LH needs --predict; give both, or leave --decay out")
     if relu and not predict:
         raise InputError("--relu needs --predict; give both, or leave --relu out")
+    if plot is not None:
+        from ufm.plot.saving import format_of
+
+        format_of(plot)
     with working(f"measuring {brief(run)}"):
         stored = StoredNetwork.of(Path(run))
         weight, bias, classes = stored.weight, stored.bias, stored.classes
         found = ufm.measure(stored.features, stored.labels, weight=weight, bias=bias, convention=convention, classes=classes)
     _refuse_too_little(run, found)
+    if plot is not None and weight is None:
+        raise InputError(f"{brief(run)} has no array 'weight', which --plot draws; save it, or leave --plot out")
+    theory = None
     answer: dict[str, object] = {name: value if np.isfinite(value) else None for name, value in found.items()}
     if predict:
         if weight is None:
@@ -103,12 +118,14 @@ def measure_command(
                 convention=convention,
                 measured=found,
             )
-        answer = compared.to_dict()
+        answer, theory = compared.to_dict(), compared.theory
         biased = bias is not None and bool(np.any(bias))
         answer["theory_bias"] = "modelled" if compared.decay.bias is not None else "ignored" if biased else "none"
         if answer["theory_bias"] == "ignored":
             remedy = "that of features >= 0 has none" if relu else "give --decay LW,LH,LB to model it"
             answer["note"] = f"the bias of the file is not in the prediction, whose model has none; {remedy}"
+    if plot is not None and weight is not None:
+        ufm.plot.save_as(ufm.plot.network(found, weight, theory), plot)
     if as_json:
         spread = [value if np.isfinite(value) else None for value in found.variability.tolist()]
         rows = zip(found.classes, found.counts.tolist(), spread, strict=True)

@@ -119,3 +119,54 @@ def test_bad_files_are_one_sentence_and_nothing_is_written(kind, tmp_path, capsy
     assert len(err.splitlines()) == 1
     assert re.search(said, err), err
     assert sorted(os.walk(tmp_path)) == before
+
+
+@pytest.mark.parametrize("kind", ["pdf", "svg", "png"])
+@pytest.mark.parametrize("predict", [True, False])
+def test_a_picture_is_drawn(tmp_path, capsys, kind, predict):
+    np.savez(tmp_path / "x.npz", **arrays())
+    files = [tmp_path / f"{name}.{kind}" for name in ("one", "two")]
+    options = ["--predict", "--decay", "5e-3,5e-3"] if predict else []
+    for file in files:
+        asked(tmp_path / "x.npz", capsys, "--plot", str(file), *options)
+    assert files[0].stat().st_size > 5000
+    assert files[0].read_bytes()[:4] in (b"%PDF", b"<?xm", b"\x89PNG")
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npz", *(file.name for file in files)}
+
+
+def test_a_picture_shows_the_matrices():
+    given = arrays()
+    found = ufm.measure(**given)
+    theory = ufm.predict(ufm.Problem(SIZES, regularizer=ufm.WeightDecay(5e-3, 5e-3)))
+    figure = ufm.plot.network(found, given["weight"], theory)
+    shown = {axis.get_title(): axis.images[0].get_array() for axis in figure.axes if axis.images and axis.get_title()}
+    gram = given["weight"] @ given["weight"].T
+    np.testing.assert_allclose(shown["classifiers, measured"], gram / np.linalg.norm(gram))
+    np.testing.assert_allclose(shown["class means, predicted"], theory.means / np.linalg.norm(theory.means))
+    far = np.linalg.norm(shown["logits of class means, difference"])
+    assert far == pytest.approx(theory.distance_of_means(found.means, given["weight"])["to_theory_logits"])
+    assert len(shown) == 9
+    assert len([axis for axis in ufm.plot.network(found, given["weight"]).axes if axis.images]) == 3
+    for bad in (given["weight"][:3], given["weight"][:, :3]):
+        with pytest.raises(ufm.InputError, match="shape"):
+            ufm.plot.network(found, bad)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--plot", "x.jpg"], "ends in"),
+        (["--plot", "nowhere/x.pdf"], "cannot be written"),
+        (["--plot", "y.pdf", "--predict", "--decay", "0,0"], "decay"),
+        (["--plot", "y.pdf", "--convention", "x"], "convention"),
+    ],
+)
+def test_pictures_that_cannot_be_drawn_leave_nothing(options, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", **arrays())
+    assert outcome(app, "ufm", ["measure", "x.npz", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
