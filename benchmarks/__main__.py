@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.core import Row, certificates, growth, processes, routes
 from benchmarks.equilibria import Job, all_jobs, training
+from benchmarks.features import Timed, all_features
 from benchmarks.nonconvex import Found, jumps, searches
 from benchmarks.sweeps import Swept, all_sweeps
 from benchmarks.tables import all_tables
@@ -20,7 +21,7 @@ from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
 app = application()
-TABLES = ("core", "tables", "equilibria", "sweeps")
+TABLES = ("core", "tables", "equilibria", "sweeps", "features")
 OURS = ("symmetric", "factored", "factored 1e-9", "table")
 
 
@@ -28,7 +29,7 @@ OURS = ("symmetric", "factored", "factored 1e-9", "table")
 def run(
     quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K >= 500).")] = False,
     only: Annotated[
-        str, typer.Option(metavar="NAME", help="Tables to print: all, core, tables, equilibria or sweeps.")
+        str, typer.Option(metavar="NAME", help="Tables to print: all, core, tables, equilibria, sweeps or features.")
     ] = "all",
     version: Version = False,
 ) -> None:
@@ -47,6 +48,7 @@ def run(
         jobs, trained = (all_jobs(report), training(report)) if "equilibria" in asked else ([], [])
         targets = all_tables(quick, report) if "tables" in asked else []
         points = all_sweeps(report) if "sweeps" in asked else []
+        timed = all_features(quick, report) if "features" in asked else []
         core = "core" in asked
         solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
         searched, jumped = (searches(report), jumps(report)) if core else ([], [])
@@ -55,6 +57,8 @@ def run(
         console.print(_jobs(jobs))
     if points:
         console.print(_swept(points))
+    if timed:
+        console.print(_timed(timed))
     if targets:
         console.print(_routes(targets, "Next-token tables to a certified relative 1e-6: contexts x tokens"))
     if core:
@@ -135,6 +139,17 @@ def _swept(rows: list[Swept]) -> Table:
         rate = f"{row.points / row.seconds:.0f}"
         time = f"{row.seconds:.3g} s"
         table.add_row(row.what, row.route, str(row.points), f"{row.certified:.1%}", time, rate, memory, row.remark)
+    return table
+
+
+def _timed(rows: list[Timed]) -> Table:
+    title = "Metrics of float32 features: median time, peak memory above the input, what was found, times slower than measure"
+    table = _table(title, "features", "route", "time", "MB", "nc1", "nc4", "ratio")
+    ours = {row.what: row.seconds for row in rows if row.route == "measure"}
+    for row in rows:
+        ratio = "" if row.route == "measure" else f"{row.seconds / ours[row.what]:.1f}"
+        nc4 = "" if row.nc4 != row.nc4 else f"{row.nc4:.5f}"
+        table.add_row(row.what, row.route, f"{row.seconds:.2f} s", f"{row.megabytes:.0f}", f"{row.nc1:.8g}", nc4, ratio)
     return table
 
 

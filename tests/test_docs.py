@@ -1,4 +1,4 @@
-"""Every docstring example and every Python block of README and CONTRIBUTING runs; every public name is documented."""
+"""Every docstring example and every Python block of README, CONTRIBUTING and recipes runs; public names are documented."""
 
 import doctest
 import importlib
@@ -41,7 +41,7 @@ def test_public_names_are_documented(name):
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/recipes.md"])
 def test_python_blocks_run_as_pasted(page, tmp_path, monkeypatch):
     """One after the other in one session, in a folder of their own."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -51,6 +51,16 @@ def test_python_blocks_run_as_pasted(page, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pasted", type("Pasted", (), {"__dict__": session})())
     for number, block in enumerate(blocks, 1):
         exec(compile(block, f"{page}, block {number}", "exec"), session)
+
+
+def test_recipes_of_other_frameworks_are_python():
+    """They are not run, because their frameworks are no dependencies, but they compile."""
+    blocks = re.findall(
+        r"^```text\n(.*?)^```", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    assert len(blocks) == 5
+    for number, block in enumerate(blocks, 1):
+        compile(block, f"recipes, block {number}", "exec")
 
 
 PAGES = sorted((ROOT / "docs" / "theory").glob("*.md"))

@@ -5,13 +5,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ufm import deq
-from ufm.analysis import Collapse, Prediction, Report, collapse, geometry, predict, report
+from ufm.analysis import Collapse, EffectiveDecays, NetworkPrediction, Prediction, Report, collapse, geometry, predict, report
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
 from ufm.errors import ConvergenceError, InputError, RunError
-from ufm.metrics import measure, orthogonal_frame, seli, simplex_etf
+from ufm.metrics import Measured, Measurement, measure, orthogonal_frame, seli, simplex_etf
 from ufm.problem import (
     BinaryCrossEntropy,
     ClassCounts,
@@ -54,13 +54,17 @@ __all__ = [
     "CriticalPoint",
     "CrossEntropy",
     "DecayedDEQ",
+    "EffectiveDecays",
     "Explicit",
     "FixedETF",
     "FrobeniusDEQ",
     "InputError",
     "Landscape",
     "LinearDEQ",
+    "Measured",
+    "Measurement",
     "MultiTask",
+    "NetworkPrediction",
     "NormBudget",
     "Parameters",
     "PickAllLabels",

@@ -17,6 +17,7 @@ from ufm.errors import InputError, brief
 PAPYAN = "Papyan, Han & Donoho, PNAS 117(40), 2020"
 ZHU = "Zhu et al., arXiv 2105.02375, 2021"
 HONG_LING = "Hong & Ling, arXiv 2309.09725, 2023"
+ROY = "Roy & Vetterli, EUSIPCO, 2007"
 FANG = "Fang, He, Long & Su, PNAS 118(43), 2021"
 
 
@@ -42,6 +43,7 @@ class Term(NamedTuple):
 
 
 COSINE = "-1 to 1; undefined where there is no such pair, or a vector is zero"
+SPREAD = "0 (complete collapse) or more; undefined where all class means coincide"
 UNIT_PSD = "0 (simplex ETF) to sqrt(2); undefined where the matrix is zero"
 BOUND = "docs/theory/2-dual-certificates.md"
 VERDICTS = "docs/theory/8-verdicts.md"
@@ -52,12 +54,62 @@ POINTS = "docs/theory/10-fixed-points.md"
 GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Neural-collapse metrics": (
         Term(
+            "nc0",
+            "Size of the sum of the classifier's rows, relative to its largest possible size; 0 where the rows sum to zero, 1 "
+            "where all are equal.",
+            "|W'1| / (sqrt(K) |W|)",
+            "0 to 1; undefined where W is zero",
+            "ufm/metrics",
+        ),
+        Term(
             "nc1",
             "Variability of features within their classes, relative to the distances between class means; 0 is complete "
-            "collapse. In the convention zhu every class counts the same in Sigma_B, in hong-ling by its share of samples.",
-            "tr(Sigma_W Sigma_B^+) / K, Sigma_W over all samples about their class means, Sigma_B over class means",
+            "collapse. Option --convention chooses how class means are centred and weighted in Sigma_B, which matters where "
+            "classes have different sizes.",
+            "tr(Sigma_W Sigma_B^+) / K, Sigma_W over all samples about their class means. Sigma_B over class means: zhu2021 "
+            "(zhu) mean_k (m_k - m)(m_k - m)' with m = mean_k m_k; papyan2020 mean_k (m_k - g)(m_k - g)' with g the mean of "
+            "samples, which M of the other metrics is then about, too; hongling2023 (hong-ling) "
+            "sum_k n_k/N (m_k - g)(m_k - g)'",
             "0 or more; undefined where all class means coincide",
-            f"{ZHU}; {HONG_LING}",
+            f"{ZHU}; {PAPYAN}; {HONG_LING}",
+            ("zhu", "zhu2021", "papyan2020", "hong-ling", "hongling2023"),
+        ),
+        Term(
+            "variability",
+            "Mean squared distance of a class's features from their mean, relative to the mean squared norm of centred class "
+            "means; as a metric, the mean of it over classes.",
+            "(1/n_k) sum_i |h_i - m_k|^2 / (|M|^2 / K), mean over k",
+            SPREAD,
+            "ufm/metrics",
+        ),
+        Term(
+            "variability_min",
+            "Variability of the class that has the least.",
+            "min_k (1/n_k) sum_i |h_i - m_k|^2 / (|M|^2 / K)",
+            SPREAD,
+            "ufm/metrics",
+        ),
+        Term(
+            "variability_max",
+            "Variability of the class that has the most.",
+            "max_k (1/n_k) sum_i |h_i - m_k|^2 / (|M|^2 / K)",
+            SPREAD,
+            "ufm/metrics",
+        ),
+        Term(
+            "effective_rank",
+            "Number of directions that the classifier uses, weighted by how much it uses them: the exponential of the entropy "
+            "of its singular values as shares of their sum.",
+            "exp(-sum_i p_i log p_i), p_i = s_i / sum_j s_j, s the singular values of W",
+            "1 to K; K - 1 for a simplex ETF",
+            ROY,
+        ),
+        Term(
+            "effective_rank_means",
+            "Number of directions in which the centred class means lie, weighted as for effective_rank.",
+            "exp(-sum_i p_i log p_i), p_i = s_i / sum_j s_j, s the singular values of M",
+            "1 to K - 1; K - 1 for a simplex ETF",
+            ROY,
         ),
         Term(
             "nc2",
@@ -179,6 +231,11 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "mean of |m_k| with n_k = n_max, over the mean of |m_k| with n_k = n_min",
             "0 or more, 1 on balanced classes; undefined where the smallest classes vanish",
             "ufm/metrics",
+        ),
+        Term(
+            "per_class",
+            "For every class its name (class), its number of samples (size) and its variability.",
+            also=("class",),
         ),
         Term("metrics", "The metrics above, by name, of a solution or of a predicted optimum; null where undefined."),
     ),
@@ -501,8 +558,53 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "ufm/training",
         ),
         Term(
+            "to_etf",
+            "The same distances to the simplex ETF: of classifiers (weight), of raw class means (means) and of their logits.",
+            "|G/|G| - S/sqrt(K-1)|",
+            "0 to 2; undefined where one vanishes",
+            "ufm/analysis",
+            ("to_etf_weight", "to_etf_means", "to_etf_logits"),
+        ),
+        Term(
+            "to_seli",
+            "The same distances to the geometry of simplex-encoded labels, the optimum as decay goes to zero; its logits are "
+            "those of the simplex ETF.",
+            "",
+            "0 to 2; undefined where one vanishes",
+            "Thrampoulidis et al., NeurIPS, 2022",
+            ("to_seli_weight", "to_seli_means", "to_seli_logits"),
+        ),
+        Term(
+            "effective_mu",
+            "Decay that the network behaves as if it had: the least-squares solution of stationarity of cross-entropy in W, in "
+            "the features and in the bias.",
+            "effective_weight = -<Z,G>/|W|^2, effective_features = -<Z,G>/|H|^2, effective_bias = -<b,G1>/|b|^2 or 0, "
+            "effective_mu = sqrt(effective_weight effective_features); Z = W H, G the gradient of the mean loss in Z",
+            "positive near a stationary point; undefined where negative",
+            "ufm/analysis",
+            ("effective_weight", "effective_features", "effective_bias"),
+        ),
+        Term(
+            "residual",
+            "How far the network is from stationary at its effective decays, and so how little these can be trusted; the "
+            "largest of those of classifier, features and bias.",
+            "residual_weight = |G H' + LW W| / |G H'|, residual_features = |W'G + LH H| / |W'G|",
+            "0 (stationary) to 1; up to .01 counts as stationary, up to .2 as nearly so",
+            "ufm/analysis",
+            ("residual_weight", "residual_features", "residual_bias"),
+        ),
+        Term(
+            "critical_mu",
+            "Decay from which on the smallest classes of the optimum collapse onto one classifier.",
+            "sqrt(n_min) / N, for mu = sqrt(LW LH)",
+            "positive; undefined with --relu, and where only one class has the smallest size",
+            RATIO,
+        ),
+        Term("finding", "What a comparison of a network with the certified optimum says, in words."),
+        Term(
             "theory_bias",
-            "What the prediction does with a bias in the file: none (there is none), modelled (as --decay LW,LH,LB says) or "
+            "What the prediction does with a bias in the file: none (there is none), modelled (as --decay LW,LH,LB or "
+            "stationarity says) or "
             "ignored.",
             "",
             "none, modelled, ignored",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,8 +14,13 @@ from ufm._text import classes, finite
 from ufm.analysis.group_collapse import collapse
 from ufm.analysis.solution_geometry import geometry
 from ufm.errors import InputError
-from ufm.metrics.last_layer import LastLayer
+from ufm.metrics.measurement import Measurement
+from ufm.metrics.rows import double
 from ufm.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from ufm.analysis.network_prediction import NetworkPrediction
+    from ufm.problem.regularizers import WeightDecay
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,7 +64,9 @@ class Prediction:
         found = f"value={float(self.value)!r}, lower={float(self.lower)!r}, certified={self.certified}"
         return f"Prediction({found}, collapsed={self.collapsed!r}, {classes(self.problem.counts.runs)})"
 
-    def distance(self, features: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> dict[str, float]:
+    def distance(
+        self, features: ArrayLike, labels: ArrayLike, weight: ArrayLike, *, classes: Iterable[Any] | None = None
+    ) -> dict[str, float]:
         """``||G/||G||_F - G*/||G*||_F||_F`` for the Gram matrices of classifiers and of class means, and for the logits.
 
         Parameters
@@ -66,6 +74,8 @@ class Prediction:
         features : (N, d) array of any real dtype, last-layer features as for `ufm.measure`
         labels : (N,) array of int
         weight : (K, d) array of any real dtype, classifiers
+        classes : sequence of str or int, or None
+            Names of the classes in the order of the problem's sizes, which labels are of; None for 0 .. K-1.
 
         Returns
         -------
@@ -77,39 +87,127 @@ class Prediction:
         InputError
             Shapes that do not fit the problem, an empty class, NaN or infinite entries.
         """
-        layer = LastLayer.of(features, labels, weight)
-        if layer.classes != len(self.weight):
-            raise InputError(f"weight has {layer.classes} rows, and the prediction is for K={len(self.weight)} classes")
-        w, means = layer.weight, layer.means
+        names = range(len(self.weight)) if classes is None else classes
+        means, w = Measurement(weight=weight, classes=names, scatter=False).update(features, labels).class_means()
         assert w is not None
-        found = {"weight": (w @ w.T, self.weight), "means": (means @ means.T, self.means), "logits": (w @ means.T, self.logits)}
-        return {f"to_theory_{name}": _apart(*both) for name, both in found.items()}
+        return self.distance_of_means(means, w)
+
+    def distance_of_means(self, means: ArrayLike, weight: ArrayLike) -> dict[str, float]:
+        """The same for class means, as `ufm.measure` has them.
+
+        Parameters
+        ----------
+        means : (K, d) array of any real dtype
+        weight : (K, d) array of any real dtype
+
+        Returns
+        -------
+        dict of float
+            As `distance`.
+
+        Raises
+        ------
+        InputError
+            Shapes that do not fit the problem, NaN or infinite entries.
+        """
+        h, w = double("means", means), double("weight", weight)
+        if w.ndim != 2 or len(w) != len(self.weight) or h.shape != w.shape:
+            raise InputError(f"means {h.shape} and weight {w.shape} must both be of shape (K, d) with K={len(self.weight)}")
+        found = distances(h, w, (self.weight, self.means, self.logits))
+        return {f"to_theory_{name}": value for name, value in zip(("weight", "means", "logits"), found, strict=True)}
 
 
-def predict(problem: Problem) -> Prediction:
-    """Solve the model, and return its optimal geometry as Gram matrices.
+def distances(means: Floats, weight: Floats, grams: tuple[Floats, Floats, Floats]) -> tuple[float, float, float]:
+    """Frobenius distances of the matrices of a network to given ones, all at norm 1; NaN where one vanishes.
 
     Parameters
     ----------
-    problem : Problem
+    means, weight : (K, d) float64, raw class means and classifier
+    grams : three (K, K) float64, of classifiers, of class means, and the logits
 
     Returns
     -------
-    Prediction
+    three float in [0, 2]
+    """
+    h, w = _moderate(means), _moderate(weight)
+    return _apart(w @ w.T, grams[0]), _apart(h @ h.T, grams[1]), _apart(w @ h.T, grams[2])
+
+
+@overload
+def predict(problem: Problem) -> Prediction: ...
+
+
+@overload
+def predict(
+    *,
+    features: ArrayLike,
+    labels: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    decay: WeightDecay | None = None,
+    relu: bool = False,
+    classes: Iterable[Any] | None = None,
+) -> NetworkPrediction: ...
+
+
+def predict(
+    problem: Problem | None = None,
+    *,
+    features: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    decay: WeightDecay | None = None,
+    relu: bool = False,
+    classes: Iterable[Any] | None = None,
+) -> Prediction | NetworkPrediction:
+    """Solve the model of a problem, or of a network's own class sizes and decays, and return its optimal geometry.
+
+    Parameters
+    ----------
+    problem : Problem or None
+        Alone: the prediction is its optimal geometry as Gram matrices. None: what follows is a network.
+    features : (N, d) array of any real dtype, one row per sample
+    labels : (N,) whole numbers, text or categories, or (N, K) one-hot rows
+    weight : (K, d) array, classifier
+    bias : (K,) array or None
+    decay : WeightDecay or None
+        What the network was trained with, per sample, half convention beside mean cross-entropy; without its ``bias`` the model
+        has no bias. None: the effective decays, from stationarity of the network.
+    relu : bool, whether to predict for features >= 0
+    classes : sequence of str or int, or None, names of the classes in the order of the rows of weight
+
+    Returns
+    -------
+    Prediction or NetworkPrediction
+        The latter for a network: its metrics, effective decays with their residual, the prediction, distances, and a verdict.
 
     Raises
     ------
     InputError
-        No solver fits the problem.
+        No solver fits the problem, arrays that do not fit, or no decay where stationarity does not give a positive one.
 
     Examples
     --------
-    >>> import ufm
-    >>> found = predict(ufm.Problem([20] * 4, regularizer=ufm.WeightDecay(5e-3, 5e-3)))
+    >>> import numpy as np, ufm
+    >>> problem = ufm.Problem([20, 20, 4, 4], regularizer=ufm.WeightDecay(5e-3, 2e-3))
+    >>> found = predict(problem)
     >>> frame = ufm.simplex_etf(4)
-    >>> max(found.distance(frame, range(4), frame).values()) < 1e-9
+    >>> min(found.distance(frame, range(4), frame).values()) > 0.1
     True
+    >>> labels, solution = np.repeat(range(4), [20, 20, 4, 4]), ufm.solve(problem).parameters  # as if it were a network
+    >>> network = predict(features=solution.outputs.T[labels], labels=labels, weight=solution.weight)
+    >>> round(network.decay.weight, 9), round(network.decay.features, 9), network.effective.residual < 1e-6
+    (0.005, 0.002, True)
     """
+    if problem is None:
+        from ufm.analysis.network_prediction import predict_network
+
+        if features is None or labels is None or weight is None:
+            raise InputError("predict needs a problem, or features, labels and weight of a network; give one or the other")
+        return predict_network(features, labels, weight, bias=bias, decay=decay, relu=relu, classes=classes)
+    if any(value is not None for value in (features, labels, weight, bias, decay, classes)) or relu:
+        raise InputError("predict has a problem and arrays of a network; give the problem alone, or the arrays alone")
     from ufm.solvers.automatic import solve
     from ufm.solvers.solution import Status
 
@@ -120,6 +218,12 @@ def predict(problem: Problem) -> Prediction:
     grams = (found.weight @ found.weight.T, outputs.T @ outputs, found.weight @ outputs)
     verdict, metrics = collapse(solution).verdict, geometry(solution)
     return Prediction(problem, solution.certificate.lower, solution.value, certified, verdict, metrics, *grams)
+
+
+def _moderate(array: Floats) -> Floats:
+    """The array divided by its largest entry: products of it stay within float64."""
+    height = float(np.abs(array).max(initial=0.0))
+    return array / height if height > 0 else array
 
 
 def _apart(one: Floats, other: Floats) -> float:

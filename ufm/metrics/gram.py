@@ -1,14 +1,27 @@
 r"""Neural-collapse metrics and their conventions.
 
 With G the (K, K) Gram matrix of the rows of W (or of the centred class means), Hc (d, K) the class means minus their own mean,
-and ``S = I - 11'/K``; all are without unit, and zero under neural collapse. Locators in the papers named are unknown.
+and ``S = I - 11'/K``; all are without unit. Under neural collapse ``nc0`` to ``nc4`` are zero, and the effective ranks are
+K - 1. Locators in the papers named are unknown.
 
-* ``nc1``: ``tr(Sigma_W Sigma_B^+) / K`` (Zhu et al. 2021). ``Sigma_B`` is the covariance of class means: unweighted and about
-  their own mean (``convention="zhu"``), or weighted by ``n_k / N`` about the mean of samples (``"hong-ling"``).
+* ``nc0``: ``|W'1| / (sqrt(K) |W|_F)``, the sum of the classifier's rows; 1 where all rows are equal.
+* ``nc1``: ``tr(Sigma_W Sigma_B^+) / K``, ``Sigma_W`` over all samples about the means of their classes.
+* ``variability``: of class k, ``(1/n_k) sum_i |h_i - m_k|^2`` over ``|Hc|_F^2 / K``; the mean over classes, the smallest
+  (``_min``) and the largest (``_max``).
 * ``nc2``: ``||G/||G||_F - S/sqrt(K-1)||_F``; ``equinorm``: std over mean of the norms; ``equiangular``: mean
   ``|cos + 1/(K-1)|``.
+* ``effective_rank``: exponential of the entropy of the singular values of W (or of Hc), as shares of their sum (Roy &
+  Vetterli, EUSIPCO 2007).
 * ``nc3``: ``||W Hc / ||W Hc||_F - S/sqrt(K-1)||_F`` (Zhu); ``self_duality``: ``||W/||W||_F - Hc'/||Hc||_F||_F`` (Papyan).
-* ``nc4``: share of samples on which the classifier and the nearest class mean disagree.
+* ``nc4``: share of samples on which the classifier (with its bias) and the nearest class mean disagree.
+
+Conventions differ where classes have different sizes, with m_k the class means and n_k the class sizes:
+
+* ``zhu2021`` (or ``zhu``, the default; Zhu et al. 2021): ``Sigma_B = (1/K) sum_k (m_k - m)(m_k - m)'`` about the mean of class
+  means ``m = (1/K) sum_k m_k``, and ``Hc = m_k - m``.
+* ``hongling2023`` (or ``hong-ling``; Hong & Ling 2023): ``Sigma_B = sum_k (n_k/N) (m_k - g)(m_k - g)'`` about the mean of
+  samples ``g = sum_k (n_k/N) m_k``, and ``Hc = m_k - m``.
+* ``papyan2020`` (Papyan, Han & Donoho 2020): ``Sigma_B = (1/K) sum_k (m_k - g)(m_k - g)'``, and ``Hc = m_k - g``.
 """
 
 from __future__ import annotations

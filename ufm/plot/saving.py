@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ufm.errors import InputError
+from ufm._files import writing
+from ufm.errors import InputError, brief
 
 COLUMN, PAGE = 3.35, 6.9
 """Widths of a column and of a page of a journal, in inches."""
@@ -102,3 +103,38 @@ def save(figure: Figure, folder: Path, name: str, kind: str = "pdf") -> Path:
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}; give another --out") from None
     return path
+
+
+def format_of(path: str | Path) -> str:
+    """The format that the ending of a file's name asks for.
+
+    Raises
+    ------
+    InputError
+        The name ends in none of .pdf, .svg and .png.
+    """
+    kind = Path(path).suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise InputError(f"plot is {brief(str(path))}; give a name that ends in .pdf, .svg or .png")
+    return kind
+
+
+def save_as(figure: Figure, path: str | Path) -> None:
+    """Write a figure to a file whose ending is its format, completely or not at all, without a date in it.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    path : str or Path, ends in .pdf, .svg or .png
+
+    Raises
+    ------
+    InputError
+        Another ending, or a file that cannot be written.
+    RunError
+        The disk is full or broken.
+    """
+    kind = format_of(path)
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
+    with writing(path, "wb") as stream, style():
+        figure.savefig(stream, dpi=200, format=kind, metadata=undated)

@@ -100,7 +100,7 @@ def test_inputs_are_not_changed():
     ("features", "labels", "weight"),
     [
         (np.full((4, 2), np.nan), [0, 0, 1, 1], None),
-        (np.ones((4, 2)), [0, 0, 2, 2], None),
+        (np.ones((4, 2)), [0, 0, 2, 2], np.ones((3, 2))),
         (np.ones((4, 2)), [0, 0, 1], None),
         (np.ones((4, 2)), [0.0, 0.5, 1.0, 1.0], None),
         (np.ones((4, 2)), [-1, 0, 1, 1], None),

@@ -229,7 +229,7 @@ class Generator(Files):
 
     def measure(self) -> tuple[list[str], list[str]]:
         words = ["measure", self.place("run.npz", self.odd_arrays)]
-        words += self.options(convention=lambda: self.mostly("zhu", "hong-ling", "x", ""))
+        words += self.options(convention=lambda: self.mostly("zhu", "hong-ling", "papyan2020", "hongling2023", "x", ""))
         if self.random.random() < 0.5:
             words += ["--predict", "--decay", self.joined(4, "1e-2", "1e-4", "1e-3")]
         return words + (["--relu"] if self.random.random() < 0.2 else []) + self.json(), []

@@ -135,7 +135,7 @@ def test_shells_complete_commands_options_and_names():
     assert completed("ufm so", 1) == ["solve"]
     assert completed("ufm solve --coun", 2) == ["--counts", "--counts-file"]
     assert completed("ufm solve --level r", 3) == ["rigorous"]
-    assert completed("ufm explain nc", 2) == ["nc1", "nc2", "nc2_means", "nc3", "nc4"]
+    assert completed("ufm explain nc", 2) == ["nc0", "nc1", "nc2", "nc2_means", "nc3", "nc4"]
     assert {word.partition(":")[0] for word in HEADS} == {kind.spelling.kind for kind in KINDS if kind.spelling}
 
 
