@@ -185,7 +185,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Value and bounds": (
         Term(
             "value",
-            "Of ufm solve: the objective at the solution that was found. Of ufm threshold: the critical ratio.",
+            "Of ufm solve: the objective at the solution that was found. Of ufm threshold: the critical value.",
             "",
             "nats, or a ratio of class sizes",
             LOGITS,
@@ -436,13 +436,49 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Critical ratio": (
         Term(
             "critical ratio",
-            "Imbalance ratio R0 from which the minority classes of the optimum share one classifier.",
+            "Imbalance ratio R0 from which the minority classes of the optimum (or those of the named group) share one "
+            "classifier.",
             "R = n_majority / n_minority",
             "1 or more",
             RATIO,
             ("R0", "ratio", "meaning"),
         ),
-        Term("quantity", "What a threshold is a value of: the imbalance ratio, or the decay on A.", "", "ratio, decay on A"),
+        Term(
+            "critical decay",
+            "Decay from which a group of equal classes shares one classifier, at a given imbalance ratio.",
+            "sqrt(LW LH)",
+            "positive",
+            RATIO,
+        ),
+        Term(
+            "critical minority-count",
+            "Samples of each minority class from which a group of equal classes shares one classifier, not rounded.",
+            "n_minority",
+            "positive",
+            RATIO,
+            ("minority-count",),
+        ),
+        Term(
+            "critical rho",
+            "Spectral budget of an equilibrium up to which a group of equal classes shares one classifier.",
+            "rho in |A|_2 <= rho",
+            "below 1; negative where no group is collapsed under the explicit head",
+            RATIO,
+        ),
+        Term(
+            "group",
+            "The classes that collapse at a critical value: the first group to do so, or both at once.",
+            "",
+            "minority, majority, both; all for balanced classes",
+            RATIO,
+        ),
+        Term(
+            "quantity",
+            "What a threshold is a value of: the imbalance ratio, the decay sqrt(LW LH), the samples of a minority class, the "
+            "spectral budget of an equilibrium, or the decay on A.",
+            "",
+            "ratio, decay, minority-count, rho, decay on A",
+        ),
         Term(
             "enclosure",
             "Bounds of the critical ratio, and their level. At level numeric they enclose where the best solution found "
@@ -454,7 +490,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "transition",
-            "How the contrast of the minority vanishes at the critical ratio: continuous, or in a jump.",
+            "How the contrast of the group vanishes at the critical ratio: continuous, or in a jump.",
             "",
             "continuous, jump",
             RATIO,
