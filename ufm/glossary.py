@@ -425,6 +425,30 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "",
             VERDICTS,
         ),
+        Term(
+            "ranges",
+            "Near-collapse of ranges of class sizes, by default many (more than 100 samples), medium (20 to 100) and few "
+            "(fewer than 20) where there are more than two sizes: name, smallest and largest size, classes, collapsed, lower and "
+            "upper end of the largest contrast of neighbours, cosine, neighbours, norm.",
+            "collapsed is yes iff the contrast of all neighbours is at most 0.1 nats",
+            "",
+            "ufm/analysis/size_ranges.py",
+            ("range", "smallest", "largest"),
+        ),
+        Term(
+            "neighbours",
+            "Least cosine between the classifiers of two classes of a range that are next to each other in the order of sizes.",
+            "min over neighbours of cos(w_j, w_k)",
+            COSINE,
+            "ufm/analysis/size_ranges.py",
+        ),
+        Term("cosine", "Mean cosine between classifiers over all pairs of a range of sizes.", "mean of cos(w_j, w_k)", COSINE),
+        Term(
+            "norm",
+            "Mean norm of the classifiers of a range of sizes, over the norm of those of the largest classes.",
+            "mean_k |w_k| / |w_max|",
+            "0 or more",
+        ),
         Term("size", "Samples of each class in a group of equally large classes.", "", "a whole number"),
         Term(
             "classes",

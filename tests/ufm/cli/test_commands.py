@@ -7,8 +7,8 @@ import sys
 import pytest
 
 SOLVE_KEYS = {
-    "status", "message", "method", "value", "lower", "upper", "gap", "relative_gap", "level", "collapsed", "groups", "metrics",
-    "seconds",
+    "status", "message", "method", "value", "lower", "upper", "gap", "relative_gap", "level", "collapsed", "groups", "ranges",
+    "metrics", "seconds",
 }  # fmt: skip
 
 
@@ -85,6 +85,12 @@ def test_threshold():
     assert found["value"] == 7
     deq = answer("threshold", "--classes", "5,5", "--budget", "1,5", "--head", "deq:rho=0.3", "--level", "rigorous")
     assert deq["lower"] <= 86.747703936 + 5e-10 <= deq["upper"] + 1e-9
+
+
+def test_ranges_of_sizes():
+    found = answer("solve", "--counts", "500,90,12,11", "--decay", "2e-2,2e-2", "--groups", "head=50+,tail=-50")
+    assert [(part["name"], part["classes"]) for part in found["ranges"]] == [("head", 2), ("tail", 2)]
+    assert found["ranges"][1]["collapsed"] == "yes"
 
 
 def test_threshold_under_other_losses_and_in_other_quantities():
@@ -173,6 +179,7 @@ def test_certificates_travel(tmp_path):
         "threshold --classes 5,5 --budget 1,1e9",
         "threshold --classes 5,5 --decay 1e-3,1e-3",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --convention sum-half",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --groups many",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for speed",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for decay --ratio 3",
         "threshold --classes 5,5 --minority-count 5 --solve-for decay",
