@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ufm import deq
-from ufm.analysis import Collapse, Prediction, Report, collapse, geometry, predict, report
+from ufm.analysis import Advice, Collapse, Prediction, Report, advise, collapse, geometry, predict, report
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "BinaryCrossEntropy",
     "Certificate",
     "ClassCounts",
@@ -76,6 +77,7 @@ __all__ = [
     "TargetTable",
     "Threshold",
     "WeightDecay",
+    "advise",
     "balanced",
     "classify",
     "collapse",

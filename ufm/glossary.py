@@ -428,8 +428,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term(
             "ranges",
             "Near-collapse of ranges of class sizes, by default many (more than 100 samples), medium (20 to 100) and few "
-            "(fewer than 20) where there are more than two sizes: name, smallest and largest size, classes, collapsed, lower and "
-            "upper end of the largest contrast of neighbours, cosine, neighbours, norm.",
+            "(fewer than 20) where there are more than two sizes: name, smallest and largest size, classes, collapsed, "
+            "lower and upper end of the largest contrast of neighbours, cosine, neighbours, norm.",
             "collapsed is yes iff the contrast of all neighbours is at most 0.1 nats",
             "",
             "ufm/analysis/size_ranges.py",
@@ -521,6 +521,41 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             ("continuous", "jump"),
         ),
         Term("note", "A remark on the answer, or on what it does not include."),
+    ),
+    "Remedies": (
+        Term(
+            "remedies",
+            "Of ufm advise: one row for each remedy of class imbalance, with who collapses, the critical decays, and the "
+            "geometry of the certified optimum.",
+            "",
+            "",
+            RATIO,
+            ("remedy",),
+        ),
+        Term(
+            "first",
+            "The classes that are the first to collapse as decay grows.",
+            "",
+            "minority, majority, both, all",
+        ),
+        Term("collapses", "The classes that are collapsed at the given decays, proved in closed form.", "", "as for first"),
+        Term(
+            "sizes_solved",
+            "Distinct class sizes of the optimum whose geometry is given; more than 60 are rounded. Who collapses is decided "
+            "at the sizes as they are.",
+            "",
+            "a whole number",
+            "ufm/analysis/advice.py",
+        ),
+        Term("words", "A remedy in one sentence."),
+        Term(
+            "not_covered",
+            "What the model behind the advice does not cover.",
+            "",
+            "",
+            "",
+            ("not covered", "none"),
+        ),
     ),
     "Distance to theory": (
         Term(

@@ -1,5 +1,6 @@
 """Verdicts on solutions: geometry, collapse, enclosures of the optimum, predictions, critical points, thresholds."""
 
+from ufm.analysis.advice import Advice, Remedy, advise
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.group_collapse import Collapse, GroupCollapse, collapse
 from ufm.analysis.prediction import Prediction, predict
@@ -9,13 +10,16 @@ from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 
 __all__ = [
+    "Advice",
     "Collapse",
     "CriticalPoint",
     "GroupCollapse",
     "Landscape",
     "Prediction",
+    "Remedy",
     "Report",
     "Threshold",
+    "advise",
     "classify",
     "collapse",
     "etf_window",

@@ -87,6 +87,21 @@ def test_threshold():
     assert deq["lower"] <= 86.747703936 + 5e-10 <= deq["upper"] + 1e-9
 
 
+def test_advice(tmp_path):
+    found = answer("advise", "--counts", "500*5,100*5", "--decay", "2.5e-3,2.5e-3")
+    sides = {row["remedy"]: (row["collapses"], row["first"]) for row in found["remedies"]}
+    assert sides["none"] == sides["logit adjustment"] == sides["label smoothing 0.1"] == ("none", "minority")
+    assert sides["class weights 1/sqrt(n)"] == ("none", "both")
+    assert sides["class weights 1/n"] == ("none", "majority")
+    assert sides["temperatures (n/n_max)^1/2"] == ("minority", "minority")
+    assert sides["balanced sampling"] == ("none", "all")
+    path = tmp_path / "sizes.txt"
+    path.write_text("500\n" * 5 + "100\n" * 5)
+    assert answer("advise", "--counts-file", str(path), "--decay", "2.5e-3,2.5e-3") == found
+    done = run("advise", "--counts", "1700*5,100*5", "--decay", "2.5e-3,2.5e-3")
+    assert "the 5 classes of size 1700 (majority) share one classifier until" in done.stdout
+
+
 def test_ranges_of_sizes():
     found = answer("solve", "--counts", "500,90,12,11", "--decay", "2e-2,2e-2", "--groups", "head=50+,tail=-50")
     assert [(part["name"], part["classes"]) for part in found["ranges"]] == [("head", 2), ("tail", 2)]
@@ -180,6 +195,12 @@ def test_certificates_travel(tmp_path):
         "threshold --classes 5,5 --decay 1e-3,1e-3",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --convention sum-half",
         "solve --counts 5*3 --decay 1e-3,1e-3 --groups many",
+        "advise --counts 5*3",
+        "advise --decay 1e-3,1e-3",
+        "advise --counts 5*3 --counts-file pyproject.toml --decay 1e-3,1e-3",
+        "advise --counts-file /nonexistent --decay 1e-3,1e-3",
+        "advise --counts 5*1 --decay 1e-3,1e-3",
+        "advise --counts 5*3 --decay 1e-3,1e-3 --head explicit:2",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for speed",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for decay --ratio 3",
         "threshold --classes 5,5 --minority-count 5 --solve-for decay",
