@@ -35,6 +35,7 @@ PAPERS = (
     "andriopoulos2024",
     "li2023",
     "multitask",
+    "remedies",
 )
 """Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")

@@ -5,7 +5,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ufm import deq
-from ufm.analysis import Collapse, EffectiveDecays, NetworkPrediction, Prediction, Report, collapse, geometry, predict, report
+from ufm.analysis import (
+    Advice,
+    Collapse,
+    EffectiveDecays,
+    NetworkPrediction,
+    Prediction,
+    Report,
+    advise,
+    collapse,
+    geometry,
+    predict,
+    report,
+)
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
@@ -46,6 +58,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "BinaryCrossEntropy",
     "Certificate",
     "ClassCounts",
@@ -80,6 +93,7 @@ __all__ = [
     "TargetTable",
     "Threshold",
     "WeightDecay",
+    "advise",
     "balanced",
     "classify",
     "collapse",

@@ -242,7 +242,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Value and bounds": (
         Term(
             "value",
-            "Of ufm solve: the objective at the solution that was found. Of ufm threshold: the critical ratio.",
+            "Of ufm solve: the objective at the solution that was found. Of ufm threshold: the critical value.",
             "",
             "nats, or a ratio of class sizes",
             LOGITS,
@@ -482,6 +482,30 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "",
             VERDICTS,
         ),
+        Term(
+            "ranges",
+            "Near-collapse of ranges of class sizes, by default many (more than 100 samples), medium (20 to 100) and few "
+            "(fewer than 20) where there are more than two sizes: name, smallest and largest size, classes, collapsed, "
+            "lower and upper end of the largest contrast of neighbours, cosine, neighbours, norm.",
+            "collapsed is yes iff the contrast of all neighbours is at most 0.1 nats",
+            "",
+            "ufm/analysis/size_ranges.py",
+            ("range", "smallest", "largest"),
+        ),
+        Term(
+            "neighbours",
+            "Least cosine between the classifiers of two classes of a range that are next to each other in the order of sizes.",
+            "min over neighbours of cos(w_j, w_k)",
+            COSINE,
+            "ufm/analysis/size_ranges.py",
+        ),
+        Term("cosine", "Mean cosine between classifiers over all pairs of a range of sizes.", "mean of cos(w_j, w_k)", COSINE),
+        Term(
+            "norm",
+            "Mean norm of the classifiers of a range of sizes, over the norm of those of the largest classes.",
+            "mean_k |w_k| / |w_max|",
+            "0 or more",
+        ),
         Term("size", "Samples of each class in a group of equally large classes.", "", "a whole number"),
         Term(
             "classes",
@@ -493,13 +517,49 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Critical ratio": (
         Term(
             "critical ratio",
-            "Imbalance ratio R0 from which the minority classes of the optimum share one classifier.",
+            "Imbalance ratio R0 from which the minority classes of the optimum (or those of the named group) share one "
+            "classifier.",
             "R = n_majority / n_minority",
             "1 or more",
             RATIO,
             ("R0", "ratio", "meaning"),
         ),
-        Term("quantity", "What a threshold is a value of: the imbalance ratio, or the decay on A.", "", "ratio, decay on A"),
+        Term(
+            "critical decay",
+            "Decay from which a group of equal classes shares one classifier, at a given imbalance ratio.",
+            "sqrt(LW LH)",
+            "positive",
+            RATIO,
+        ),
+        Term(
+            "critical minority-count",
+            "Samples of each minority class from which a group of equal classes shares one classifier, not rounded.",
+            "n_minority",
+            "positive",
+            RATIO,
+            ("minority-count",),
+        ),
+        Term(
+            "critical rho",
+            "Spectral budget of an equilibrium up to which a group of equal classes shares one classifier.",
+            "rho in |A|_2 <= rho",
+            "below 1; negative where no group is collapsed under the explicit head",
+            RATIO,
+        ),
+        Term(
+            "group",
+            "The classes that collapse at a critical value: the first group to do so, or both at once.",
+            "",
+            "minority, majority, both; all for balanced classes",
+            RATIO,
+        ),
+        Term(
+            "quantity",
+            "What a threshold is a value of: the imbalance ratio, the decay sqrt(LW LH), the samples of a minority class, the "
+            "spectral budget of an equilibrium, or the decay on A.",
+            "",
+            "ratio, decay, minority-count, rho, decay on A",
+        ),
         Term(
             "enclosure",
             "Bounds of the critical ratio, and their level. At level numeric they enclose where the best solution found "
@@ -511,13 +571,48 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "transition",
-            "How the contrast of the minority vanishes at the critical ratio: continuous, or in a jump.",
+            "How the contrast of the group vanishes at the critical ratio: continuous, or in a jump.",
             "",
             "continuous, jump",
             RATIO,
             ("continuous", "jump"),
         ),
         Term("note", "A remark on the answer, or on what it does not include."),
+    ),
+    "Remedies": (
+        Term(
+            "remedies",
+            "Of ufm advise: one row for each remedy of class imbalance, with who collapses, the critical decays, and the "
+            "geometry of the certified optimum.",
+            "",
+            "",
+            RATIO,
+            ("remedy",),
+        ),
+        Term(
+            "first",
+            "The classes that are the first to collapse as decay grows.",
+            "",
+            "minority, majority, both, all",
+        ),
+        Term("collapses", "The classes that are collapsed at the given decays, proved in closed form.", "", "as for first"),
+        Term(
+            "sizes_solved",
+            "Distinct class sizes of the optimum whose geometry is given; more than 60 are rounded. Who collapses is decided "
+            "at the sizes as they are.",
+            "",
+            "a whole number",
+            "ufm/analysis/advice.py",
+        ),
+        Term("words", "A remedy in one sentence."),
+        Term(
+            "not_covered",
+            "What the model behind the advice does not cover.",
+            "",
+            "",
+            "",
+            ("not covered", "none"),
+        ),
     ),
     "Distance to theory": (
         Term(

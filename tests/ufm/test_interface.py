@@ -47,6 +47,7 @@ def objects(solution):
         "collapse": ufm.collapse(solution),
         "undecided": ufm.collapse(ufm.solve(NONCONVEX)),
         "prediction": ufm.predict(STEP),
+        "advice": ufm.advise("100*5,10*5", regularizer=DECAY),
         "accepted": ufm.Recheck(True, "both bounds are proved", 0.25, 0.5, 9),
         "rejected": ufm.Recheck(False, "the witness does not prove the lower bound"),
         "status": ufm.Status.BEST,

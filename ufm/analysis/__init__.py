@@ -1,5 +1,6 @@
 """Verdicts on solutions: geometry, collapse, enclosures of the optimum, predictions, critical points, thresholds."""
 
+from ufm.analysis.advice import Advice, Remedy, advise
 from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hessian_eigenvalues, landscape
 from ufm.analysis.effective_decays import EffectiveDecays
 from ufm.analysis.group_collapse import Collapse, GroupCollapse, collapse
@@ -11,6 +12,7 @@ from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 
 __all__ = [
+    "Advice",
     "Collapse",
     "CriticalPoint",
     "EffectiveDecays",
@@ -18,8 +20,10 @@ __all__ = [
     "Landscape",
     "NetworkPrediction",
     "Prediction",
+    "Remedy",
     "Report",
     "Threshold",
+    "advise",
     "classify",
     "collapse",
     "etf_window",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf, nan
 from numbers import Real
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ufm._text import finite
+from ufm.analysis.size_ranges import DEFAULT, RangeCollapse, parse_ranges, range_verdicts
 from ufm.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class Collapse:
     reason : str, one sentence
     level : str, always ``"rigorous"``: enclosures are evaluated in ball arithmetic from the solution's witness
     groups : tuple of GroupCollapse, one for each size that at least two classes have, largest size first
+    ranges : tuple of RangeCollapse, near-collapse of ranges of sizes, such as many / medium / few
     """
 
     verdict: str
@@ -68,10 +71,12 @@ class Collapse:
     reason: str
     level: str = "rigorous"
     groups: tuple[GroupCollapse, ...] = ()
+    ranges: tuple[RangeCollapse, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values for JSON; None stands for an infinite upper end."""
-        return asdict(self) | {"upper": finite(self.upper), "groups": [group.to_dict() for group in self.groups]}
+        plain = {"groups": [group.to_dict() for group in self.groups], "ranges": [part.to_dict() for part in self.ranges]}
+        return asdict(self) | {"upper": finite(self.upper)} | plain
 
     def __repr__(self) -> str:
         groups = ", ".join(f"{group.size}: {group.verdict!r}" for group in self.groups[:8])
@@ -83,7 +88,7 @@ class Collapse:
         raise TypeError(f"a verdict has three values, so it is neither true nor false; compare .verdict, here {self.verdict!r}")
 
 
-def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
+def collapse(solution: Solution, *, tolerance: float = 1e-6, groups: str | Mapping[str, str] | None = None) -> Collapse:
     """Collapse of the smallest classes (of the two smallest, where the smallest size occurs once), and of all equal classes.
 
     The verdicts are about the optimum over logits; `ufm.certify.optimum` says how the gap decides them. "no" proves that the
@@ -97,6 +102,9 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
         Of a program that is convex in singular values; of any other the verdicts are "undecided".
     tolerance : float > 0
         Contrast (nats) up to which classes count as collapsed.
+    groups : str, mapping or None
+        Ranges of sizes such as ``"many=100+,medium=20-100,few=-20"``, whose near-collapse is stated in ``ranges``
+        (`ufm.analysis.size_ranges` defines it). None takes these where there are more than two sizes, and none otherwise.
 
     Returns
     -------
@@ -105,7 +113,8 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     Raises
     ------
     InputError
-        A tolerance that is not positive and finite, or a problem that the independent verifier does not know.
+        A tolerance that is not positive and finite, ranges that cannot be read, or a problem that the independent verifier
+        does not know.
 
     Examples
     --------
@@ -121,14 +130,25 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     >>> found = collapse(ufm.solve(ufm.Problem(counts, regularizer=decay, loss=ufm.CrossEntropy(weights=1.0))))
     >>> found.verdict, [(g.size, g.verdict) for g in found.groups]
     ('no', [(1700, 'yes'), (100, 'no')])
+
+    Where all sizes differ, ranges of sizes say how close neighbours are.
+
+    >>> tail = ufm.Problem(ufm.long_tailed(20, largest=500, ratio=100), regularizer=decay)
+    >>> [(r.name, r.classes, r.verdict) for r in collapse(ufm.solve(tail)).ranges]
+    [('many', 7, 'no'), ('medium', 7, 'no'), ('few', 6, 'yes')]
     """
     if not (isinstance(tolerance, Real) and 0 < tolerance < inf):
         raise InputError(f"tolerance is {tolerance!r}; give a positive contrast in nats such as 1e-6")
+    if groups is None:
+        ranges = parse_ranges(DEFAULT) if len(solution.problem.counts.groups) > 2 else ()
+    else:
+        ranges = parse_ranges(groups)
     equal = {n: m for m, n in solution.problem.counts.groups if m > 1}
     reason = _why_undecided(solution)
     if reason:
-        groups = tuple(GroupCollapse(n, m, "undecided", 0.0, inf) for n, m in equal.items())
-        return Collapse("undecided", 0.0, inf, tolerance, reason, groups=groups)
+        alike = tuple(GroupCollapse(n, m, "undecided", 0.0, inf) for n, m in equal.items())
+        parts = range_verdicts(solution, None, ranges)
+        return Collapse("undecided", 0.0, inf, tolerance, reason, groups=alike, ranges=parts)
     from ufm.certify.optimum import Optimum
 
     proved = Optimum.of(solution.certificate.document())
@@ -137,12 +157,13 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
     for n, m in equal.items():
         lower, upper = _contrast(proved, [g for g, size in enumerate(sizes) if size == n])
         found.append(GroupCollapse(n, m, verdict_between(lower, upper, tolerance), lower, upper))
-    groups = tuple(found)
+    alike = tuple(found)
+    parts = range_verdicts(solution, proved if _why_incomparable(solution) is None else None, ranges)
     smallest, what = min(sizes), "logit contrast"
-    if groups and groups[-1].size == smallest:
-        who, lower, upper = f"the smallest classes ({equal[smallest]} of size {smallest})", groups[-1].lower, groups[-1].upper
+    if alike and alike[-1].size == smallest:
+        who, lower, upper = f"the smallest classes ({equal[smallest]} of size {smallest})", alike[-1].lower, alike[-1].upper
     elif (reason := _why_incomparable(solution)) is not None:
-        return Collapse("undecided", 0.0, inf, tolerance, reason + _collapsed_clause(groups), groups=groups)
+        return Collapse("undecided", 0.0, inf, tolerance, reason + _collapsed_clause(alike), groups=alike, ranges=parts)
     else:
         second = min(n for n in sizes if n > smallest)
         who = f"the two smallest classes (sizes {smallest} and {second})"
@@ -150,16 +171,16 @@ def collapse(solution: Solution, *, tolerance: float = 1e-6) -> Collapse:
         lower, upper = _margins(proved, sizes.index(smallest), sizes.index(second))
     verdict = verdict_between(lower, upper, tolerance)
     if verdict == "no":
-        reason = f"{who} differ: their {what} is at least {lower:.3g}" + _collapsed_clause(groups)
+        reason = f"{who} differ: their {what} is at least {lower:.3g}" + _collapsed_clause(alike)
     elif verdict == "yes":
         reason = f"{who} share one classifier: their {what} is at most {upper:.3g}"
     else:
         gap = solution.certificate.gap
         reason = (
             f"the gap {gap:.1e} leaves {who} a {what} between {lower:.3g} and {upper:.3g}; reduce the gap"
-            + _collapsed_clause(groups)
+            + _collapsed_clause(alike)
         )
-    return Collapse(verdict, lower, upper, tolerance, reason, groups=groups)
+    return Collapse(verdict, lower, upper, tolerance, reason, groups=alike, ranges=parts)
 
 
 def verdict_between(lower: float, upper: float, tolerance: float) -> str:

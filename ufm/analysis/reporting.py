@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from ufm._tables import html_table, plain_table, rich_table
 from ufm._text import finite
 from ufm.analysis.group_collapse import Collapse, collapse
+from ufm.analysis.size_ranges import RangeCollapse
 from ufm.analysis.solution_geometry import geometry
 from ufm.solvers.solution import Solution
 
@@ -23,16 +26,18 @@ class Report:
     Attributes
     ----------
     solution : Solution
+    ranges : str, mapping or None, ranges of class sizes as for `ufm.collapse`
     collapse : Collapse, verdicts on every group of equal classes; a table of targets has none
     metrics : dict of float or None, as from `ufm.geometry` or, for tables, `ufm.analysis.tables`
     """
 
     solution: Solution
+    ranges: str | Mapping[str, str] | None = None
 
     @cached_property
     def collapse(self) -> Collapse:
         """Verdicts on every group of equal classes."""
-        return collapse(self.solution)
+        return collapse(self.solution, groups=self.ranges)
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
@@ -45,7 +50,7 @@ class Report:
         seconds, candidates = facts.pop("seconds"), facts.pop("candidates", None)
         metrics = {name: finite(value) for name, value in self.metrics.items()}
         if self.solution.problem.tabular:
-            return facts | {"collapsed": None, "groups": [], "metrics": metrics, "seconds": seconds}
+            return facts | {"collapsed": None, "groups": [], "ranges": [], "metrics": metrics, "seconds": seconds}
         facts |= {
             "collapsed": self.collapse.verdict,
             "groups": [
@@ -56,6 +61,10 @@ class Report:
                     "contrast": [float(group.lower), finite(group.upper)],
                 }
                 for group in self.collapse.groups
+            ],
+            "ranges": [
+                {name if name != "verdict" else "collapsed": value for name, value in part.to_dict().items()}
+                for part in self.collapse.ranges
             ],
             "metrics": metrics,
             "seconds": seconds,
@@ -68,6 +77,8 @@ class Report:
         *facts, seconds = self.solution.rows
         tabular = self.solution.problem.tabular
         verdicts = [] if tabular else [("smallest classes collapsed", f"{self.collapse.verdict}: {self.collapse.reason}")]
+        if not tabular:
+            verdicts += [("range", f"{part.name}: {_sentence(part)}") for part in self.collapse.ranges]
         return [
             *facts,
             *verdicts,
@@ -89,12 +100,22 @@ class Report:
         return rich_table(self.solution.title, self.rows)
 
 
-def report(solution: Solution) -> Report:
+def _sentence(part: RangeCollapse) -> str:
+    """Near-collapse of a range of sizes, in a few words."""
+    sizes = f"{part.classes} classes of {part.smallest} to {part.largest} samples"
+    verdict = {"yes": "nearly collapsed", "no": "not collapsed", "undecided": "undecided"}[part.verdict]
+    contrast = "" if isinf(part.upper) else f", contrast of neighbours {part.lower:.3g} .. {part.upper:.3g}"
+    cosine = "" if part.cosine is None else f", mean cosine {part.cosine:.4g}"
+    return f"{verdict}: {sizes}{contrast}{cosine}"
+
+
+def report(solution: Solution, *, groups: str | Mapping[str, str] | None = None) -> Report:
     """A solution with verdicts on collapse and metrics.
 
     Parameters
     ----------
     solution : Solution
+    groups : str, mapping or None, ranges of class sizes as for `ufm.collapse`
 
     Returns
     -------
@@ -107,4 +128,4 @@ def report(solution: Solution) -> Report:
     >>> found.to_dict()["collapsed"], round(found.metrics["cos_minority"], 4)
     ('no', 0.0287)
     """
-    return Report(solution)
+    return Report(solution, groups)

@@ -57,6 +57,21 @@ def geometry(solution: Solution) -> dict[str, float | None]:
     return result
 
 
+def classifier_gram(solution: Solution) -> BlockMatrix:
+    """Gram matrix of the classifiers of a solution for class sizes, in blocks of equal classes.
+
+    Parameters
+    ----------
+    solution : Solution
+
+    Returns
+    -------
+    BlockMatrix
+        One group for each of the program's; one for each class where the head charges columns.
+    """
+    return (_written_out if solution.program.penalty.columns else _in_blocks)(solution)[0]
+
+
 def _in_blocks(solution: Solution) -> tuple[BlockMatrix, BlockMatrix, BlockMatrix]:
     """Gram matrices of W and of the means, and W H, from the sizes that the head gives to singular directions."""
     program, factors, problem = solution.program, solution.factors, solution.problem

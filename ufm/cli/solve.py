@@ -100,6 +100,14 @@ def solve_command(
         str | None,
         typer.Option(metavar="FILE", help="Write the certificate to this JSON file, which ufm recheck verifies."),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGES",
+            help="Ranges of class sizes whose near-collapse is stated: A-B, A+ (more than A) or -B (fewer than B samples). "
+            "With more than two sizes this is many=100+,medium=20-100,few=-20.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Solve a model; print its value, certified bounds and geometry.
@@ -109,14 +117,19 @@ def solve_command(
     --decay or --budget.
     """
     import ufm
+    from ufm.analysis.size_ranges import parse_ranges
     from ufm.problem.text import parse_head, parse_loss
 
     started = perf_counter()
     targets = _targets(counts, counts_file, table_file)
     chosen = regularizer(decay, budget, convention, targets)
     problem = ufm.Problem(targets, regularizer=chosen, loss=parse_loss(loss), head=parse_head(head), dim=dim)
+    if groups is not None:
+        if problem.tabular:
+            raise InputError("--groups concerns class sizes, which a table of targets does not have; leave it out")
+        parse_ranges(groups)
     with solving(problem, method):
-        report = ufm.report(ufm.solve(problem, method=method, level=level))
+        report = ufm.report(ufm.solve(problem, method=method, level=level), groups=groups)
         plain, rows = report.to_dict(), report.rows
     if save is not None:
         report.solution.save(save)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ufm.analysis.thresholds.ratio import QUANTITIES
 from ufm.cli.common import (
     Budget,
     ConventionOption,
@@ -14,6 +15,7 @@ from ufm.cli.common import (
     Json,
     Level,
     app,
+    choices,
     examples,
     print_json,
     regularizer,
@@ -21,6 +23,10 @@ from ufm.cli.common import (
     whole_pair,
     working,
 )
+from ufm.errors import InputError, brief
+
+if TYPE_CHECKING:
+    from ufm.analysis import Threshold
 
 
 @app.command(
@@ -28,6 +34,8 @@ from ufm.cli.common import (
     epilog=examples(
         "ufm threshold --classes 5,5 --budget 1,5 --head deq:rho=0.3 --level rigorous",
         "ufm threshold --classes 5,5 --decay 2.5e-3,2.5e-3 --minority-count 100",
+        "ufm threshold --classes 5,5 --decay 2.5e-3,2.5e-3 --minority-count 100 --loss ce:weights=1",
+        "ufm threshold --classes 5,5 --minority-count 100 --ratio 16 --solve-for decay",
     ),
 )
 def threshold_command(
@@ -43,36 +51,90 @@ def threshold_command(
             metavar="N", help="Samples in each minority class. Needed with --decay; norm budgets do not depend on it."
         ),
     ] = None,
+    loss: Annotated[
+        str,
+        typer.Option(
+            metavar="LOSS",
+            autocompletion=choices("ce", "ce:weights=", "ce:adjustment=", "ce:temperatures=", "ce:smoothing=", "bce", "mse"),
+            help="Mean loss over samples: ce with the options of ufm solve (weights=A, adjustment=T, temperatures=G, "
+            "smoothing=E), bce or mse.",
+        ),
+    ] = "ce",
+    solve_for: Annotated[
+        str,
+        typer.Option(
+            metavar="QUANTITY",
+            autocompletion=choices(*QUANTITIES),
+            help="What is asked for: ratio, decay (sqrt(LW LH); leave --decay out), minority-count, or rho (spectral budget "
+            "of an equilibrium). All but the first need --ratio.",
+        ),
+    ] = "ratio",
+    ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="Imbalance ratio n_majority / n_minority, at least 1, where something else is asked for."
+        ),
+    ] = None,
     head: HeadOption = "explicit",
     level: Level = "float",
     convention: ConventionOption = "mean-half",
     as_json: Json = False,
 ) -> None:
-    """Enclose the imbalance ratio at which minority classes collapse.
+    """Enclose the imbalance ratio at which classes collapse.
 
-    At and above the ratio R0 = n_majority / n_minority the minority classes of the optimum share one classifier. Give
-    --classes, and either --decay with --minority-count or --budget.
+    At and above the ratio R0 = n_majority / n_minority a group of equal classes of the optimum shares one classifier: the
+    minority, or (under class weights) the majority, or both. Give --classes, and either --decay with --minority-count or
+    --budget.
     """
     import ufm
-    from ufm.problem.text import parse_head
+    from ufm.problem.text import parse_head, parse_loss
 
-    chosen = regularizer(decay, budget, convention, None)
+    if solve_for not in QUANTITIES:
+        raise InputError(f"--solve-for is {brief(solve_for)}; choose one of {', '.join(QUANTITIES)}")
+    if solve_for == "decay":
+        if decay is not None or budget is not None:
+            raise InputError("--solve-for decay asks for the decay; leave --decay and --budget out")
+        if convention != "mean-half":
+            raise InputError(f"--convention {brief(convention)} concerns --decay; with --solve-for decay leave it out")
+        chosen = None
+    else:
+        chosen = regularizer(decay, budget, convention, None)
     pair, architecture = whole_pair(classes), parse_head(head)
-    with working(f"looking for the critical ratio of {pair[0]} majority and {pair[1]} minority classes, head {architecture}"):
-        found = ufm.threshold(classes=pair, regularizer=chosen, minority_count=minority_count, head=architecture, level=level)
+    with working(
+        f"looking for the critical {solve_for} of {pair[0]} majority and {pair[1]} minority classes, head {architecture}"
+    ):
+        found = ufm.threshold(
+            classes=pair, regularizer=chosen, minority_count=minority_count, head=architecture, level=level,
+            loss=parse_loss(loss), ratio=ratio, solve_for=solve_for,
+        )  # fmt: skip
     if as_json:
-        names = ("quantity", "value", "lower", "upper", "level", "transition", "note")
+        names = ("quantity", "value", "lower", "upper", "level", "transition", "group", "note")
         print_json({name: getattr(found, name) for name in names})
         return
-    proved = "the minority classes share one classifier iff n_majority / n_minority >= this ratio"
-    best = "from this ratio on, the best solution found has one classifier for all minority classes"
+    given = "" if chosen is None else f", {chosen}"
+    at = "" if ratio is None else f", ratio {ratio:g}"
     table(
-        f"classes {classes}, head {head}, {chosen}",
+        f"classes {classes}, {loss}, head {head}{given}{at}",
         [
-            ("critical ratio", f"{found.value:.15g}"),
+            (f"critical {solve_for}", f"{found.value:.15g}"),
             (f"enclosure ({found.level})", f"{found.lower:.17g} .. {found.upper:.17g}"),
             ("transition", found.transition),
-            ("meaning", best if found.level == "numeric" else proved),
+            ("group", found.group),
+            ("meaning", meaning(found)),
             *([("note", found.note)] if found.note else []),
         ],
     )
+
+
+def meaning(found: Threshold) -> str:
+    """What the critical value says, in one sentence."""
+    if found.level == "numeric":
+        return "from this ratio on, the best solution found has one classifier for all minority classes"
+    who = "the majority and the minority classes each" if found.group == "both" else f"the {found.group} classes"
+    condition = {
+        "ratio": "n_majority / n_minority >= this ratio",
+        "decay": "sqrt(LW LH) >= this decay",
+        "minority-count": "each minority class has at least so many samples",
+        "rho": "rho <= this value",
+    }[found.quantity]
+    return f"{who} share one classifier iff {condition}"

@@ -219,6 +219,11 @@ class Generator(Files):
             head=lambda: self.mostly("deq:rho=0.3", *HEADS),
             level=lambda: self.pick(*(LEVELS if self.random.random() < 0.2 else LEVELS[:3])),
             convention=lambda: self.mostly(*CONVENTIONS),
+            loss=lambda: self.mostly(
+                "ce", "bce", "mse", "ce:weights=1", "ce:weights=0.5,temperatures=1e9", "ce:weights=1/0", "pal"
+            ),
+            solve_for=lambda: self.mostly("ratio", "decay", "minority-count", "rho", "speed", ""),
+            ratio=lambda: self.mostly("3", "1", "0.5", "nan", "inf", "1e300", "x"),
         )
         if "--minority-count" not in words and self.random.random() < 0.6:
             words += ["--minority-count", "50"]

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 SOLVE_KEYS = {
-    "status", "message", "method", "value", "lower", "upper", "gap", "relative_gap", "level", "collapsed", "groups", "metrics",
-    "seconds",
+    "status", "message", "method", "value", "lower", "upper", "gap", "relative_gap", "level", "collapsed", "groups", "ranges",
+    "metrics", "seconds",
 }  # fmt: skip
 
 
@@ -78,13 +78,49 @@ def test_jump_on_the_command_line():
 
 def test_threshold():
     found = answer("threshold", "--classes", "5,5", "--budget", "1,5", "--level", "rigorous")
-    assert set(found) == {"quantity", "value", "lower", "upper", "level", "transition", "note"}
+    assert set(found) == {"quantity", "value", "lower", "upper", "level", "transition", "group", "note"}
     assert found["lower"] <= 12.19244708033 <= found["upper"] + 1e-11
     assert found["upper"] - found["lower"] <= 1e-9
     found = answer("threshold", "--classes", "5,5", "--decay", "2.5e-3,2.5e-3", "--minority-count", "100")
     assert found["value"] == 7
     deq = answer("threshold", "--classes", "5,5", "--budget", "1,5", "--head", "deq:rho=0.3", "--level", "rigorous")
     assert deq["lower"] <= 86.747703936 + 5e-10 <= deq["upper"] + 1e-9
+
+
+def test_advice(tmp_path):
+    found = answer("advise", "--counts", "500*5,100*5", "--decay", "2.5e-3,2.5e-3")
+    sides = {row["remedy"]: (row["collapses"], row["first"]) for row in found["remedies"]}
+    assert sides["none"] == sides["logit adjustment"] == sides["label smoothing 0.1"] == ("none", "minority")
+    assert sides["class weights 1/sqrt(n)"] == ("none", "both")
+    assert sides["class weights 1/n"] == ("none", "majority")
+    assert sides["temperatures (n/n_max)^1/2"] == ("minority", "minority")
+    assert sides["balanced sampling"] == ("none", "all")
+    path = tmp_path / "sizes.txt"
+    path.write_text("500\n" * 5 + "100\n" * 5)
+    assert answer("advise", "--counts-file", str(path), "--decay", "2.5e-3,2.5e-3") == found
+    done = run("advise", "--counts", "1700*5,100*5", "--decay", "2.5e-3,2.5e-3")
+    assert "the 5 classes of size 1700 (majority) share one classifier until" in done.stdout
+
+
+def test_ranges_of_sizes():
+    found = answer("solve", "--counts", "500,90,12,11", "--decay", "2e-2,2e-2", "--groups", "head=50+,tail=-50")
+    assert [(part["name"], part["classes"]) for part in found["ranges"]] == [("head", 2), ("tail", 2)]
+    assert found["ranges"][1]["collapsed"] == "yes"
+
+
+def test_threshold_under_other_losses_and_in_other_quantities():
+    asked = ("threshold", "--classes", "5,5", "--minority-count", "100")
+    decay = ("--decay", "2.5e-3,2.5e-3")
+    found = answer(*asked, *decay, "--loss", "ce:weights=1")
+    assert (round(found["value"], 9), found["group"]) == (16, "majority")
+    found = answer(*asked, "--solve-for", "decay", "--ratio", "7")
+    assert (found["quantity"], round(found["value"], 12), found["group"]) == ("decay", 0.0025, "minority")
+    found = answer(*asked, "--decay", "5e-3,5e-3", "--solve-for", "rho", "--ratio", "7")
+    assert round(found["value"], 12) == 0.5
+    found = answer("threshold", "--classes", "5,5", *decay, "--solve-for", "minority-count", "--ratio", "7")
+    assert round(found["value"], 9) == 100
+    done = run(*asked, *decay, "--loss", "ce:weights=0.5")
+    assert "the majority and the minority classes each share one classifier iff" in done.stdout
 
 
 def test_tables_for_people():
@@ -158,6 +194,23 @@ def test_certificates_travel(tmp_path):
         "threshold --classes 5,5 --budget 1,1e9",
         "threshold --classes 5,5 --decay 1e-3,1e-3",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --convention sum-half",
+        "solve --counts 5*3 --decay 1e-3,1e-3 --groups many",
+        "advise --counts 5*3",
+        "advise --decay 1e-3,1e-3",
+        "advise --counts 5*3 --counts-file pyproject.toml --decay 1e-3,1e-3",
+        "advise --counts-file /nonexistent --decay 1e-3,1e-3",
+        "advise --counts 5*1 --decay 1e-3,1e-3",
+        "advise --counts 5*3 --decay 1e-3,1e-3 --head explicit:2",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for speed",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for decay --ratio 3",
+        "threshold --classes 5,5 --minority-count 5 --solve-for decay",
+        "threshold --classes 5,5 --minority-count 5 --solve-for decay --ratio 0.5",
+        "threshold --classes 5,5 --minority-count 5 --solve-for decay --ratio 3 --convention mean-full",
+        "threshold --classes 5,5 --budget 1,5 --solve-for rho --ratio 3",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --ratio 3",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --loss multitask:2,2",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --loss ce:weights=1/2/3",
+        "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --loss ce:weights=1 --head explicit:2",
         "recheck /nonexistent/c.json",
         "recheck pyproject.toml",
         "nonsense",

@@ -18,7 +18,7 @@ from ufm.problem.regularizers import WeightDecay
 
 
 def decay_threshold(
-    majority: int, minority: int, count: int, regularizer: WeightDecay, gain: Fraction, level: str
+    majority: int, minority: int, count: int, regularizer: WeightDecay, gain: Fraction, level: str, zero: bool = True
 ) -> Threshold:
     """R0 in closed form (docs/theory, Proposition 7.2).
 
@@ -28,8 +28,9 @@ def decay_threshold(
     count : int, n_B (1 for decay per class)
     regularizer : WeightDecay
     gain : Fraction
-        ``mu / mu_eff``: 1 for the explicit head, ``1 / (1 - rho)`` for a linear DEQ.
+        ``mu / mu_eff``: 1 for the explicit head, ``1 / (1 - rho)`` for a linear DEQ; times ``1 - eps`` under label smoothing.
     level : {"float", "rigorous"}
+    zero : bool, whether collapsed balanced classes have logits zero (cross-entropy), or only equal ones
 
     Returns
     -------
@@ -55,5 +56,6 @@ def decay_threshold(
         raise InputError(f"decay {regularizer.weight:g},{regularizer.features:g} puts the threshold beyond float64")
     note = ""
     if upper < 1:
-        note = "below 1: the classes are collapsed at every ratio R >= 1, and at R = 1 all logits are zero"
+        what = "all logits are zero" if zero else "all classes share one classifier"
+        note = f"below 1: the classes are collapsed at every ratio R >= 1, and at R = 1 {what}"
     return Threshold("ratio", value, lower, upper, level, "continuous", note)

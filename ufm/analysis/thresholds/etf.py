@@ -169,4 +169,4 @@ class Rivals:
             else:
                 low = middle
         note = "best found, not proved: the program is not convex"
-        return Threshold("decay on A", 0.5 * (low + high), low, high, "numeric", "jump", note)
+        return Threshold("decay on A", 0.5 * (low + high), low, high, "numeric", "jump", note, "all")

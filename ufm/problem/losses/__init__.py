@@ -1,10 +1,10 @@
 """Losses of logits and labels."""
 
-from ufm.problem.losses.base import Loss
+from ufm.problem.losses.base import GroupPull, Loss
 from ufm.problem.losses.binary_cross_entropy import BinaryCrossEntropy
 from ufm.problem.losses.cross_entropy import CrossEntropy
 from ufm.problem.losses.multitask import MultiTask
 from ufm.problem.losses.pick_all_labels import PickAllLabels
 from ufm.problem.losses.squared_error import SquaredError
 
-__all__ = ["BinaryCrossEntropy", "CrossEntropy", "Loss", "MultiTask", "PickAllLabels", "SquaredError"]
+__all__ = ["BinaryCrossEntropy", "CrossEntropy", "GroupPull", "Loss", "MultiTask", "PickAllLabels", "SquaredError"]

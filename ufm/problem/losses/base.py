@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ufm.errors import InputError, brief
@@ -11,6 +12,27 @@ from ufm.spectral.loss import BoundLoss
 from ufm.spectral.table_loss import TableLoss
 from ufm.targets.counts import ClassCounts
 from ufm.targets.table import TargetTable
+
+
+@dataclass(frozen=True)
+class GroupPull:
+    """How strongly a loss pulls equal classes apart where their contrast is zero: ``w_g Delta_g (1 - eps)`` per sample.
+
+    A loss has one if its gradient by the tempered logits of class k is ``w_k (g(z) - t)``, where ``t`` is the (smoothed) label
+    and ``g`` treats classes with equal tempered logits alike (docs/theory, Propositions 7.1 and 7.12).
+
+    Attributes
+    ----------
+    weights : float or tuple
+        Exponent a of the class weights ``w_k = n_k^{-a}``, or one weight for each distinct size, largest size first.
+    temperatures : float or tuple
+        Exponent b of ``Delta_k = (n_k / n_max)^b``, or one factor for each distinct size.
+    smoothing : float, label smoothing ``eps``
+    """
+
+    weights: float | tuple[float, ...] = 0.0
+    temperatures: float | tuple[float, ...] = 0.0
+    smoothing: float = 0.0
 
 
 class Loss(ABC):
@@ -24,6 +46,8 @@ class Loss(ABC):
         Whether it is cross-entropy without options, which heads on columns and enclosures of logits need.
     verified : bool
         Whether the independent verifier (`ufm.certify.verify`) knows it; level "rigorous" and saved certificates need that.
+    pull : GroupPull or None
+        How strongly it pulls equal classes apart, on which thresholds in closed form depend; None where that is not known.
     spelling : Spelling or None, its text form, as on the command line
     """
 
@@ -31,6 +55,7 @@ class Loss(ABC):
     shift_invariant: bool
     plain_cross_entropy = False
     verified = False
+    pull: GroupPull | None = None
     spelling: ClassVar[Spelling | None] = None
 
     @abstractmethod

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ufm._arrays import Floats
 from ufm._rounding import ELEMENTARY, UNIT, gamma
 from ufm.errors import InputError
-from ufm.problem.losses.base import Loss
+from ufm.problem.losses.base import GroupPull, Loss
 from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss, ColumnLoss
 from ufm.spectral.table_loss import LogisticLoss
@@ -38,6 +38,7 @@ class BinaryCrossEntropy(Loss):
     name = "bce"
     shift_invariant = False
     verified = True
+    pull = GroupPull()
     spelling = Spelling("bce", "bce")
 
     def bind(self, counts: ClassCounts) -> BoundBinaryCrossEntropy:

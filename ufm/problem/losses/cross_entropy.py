@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ufm._arrays import Floats
 from ufm._rounding import ELEMENTARY, UNIT, gamma
 from ufm.errors import InputError
-from ufm.problem.losses.base import Loss
+from ufm.problem.losses.base import GroupPull, Loss
 from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss, ColumnLoss
 from ufm.spectral.table_loss import SoftmaxLoss
@@ -98,6 +98,11 @@ class CrossEntropy(Loss):
             for value in (getattr(self, name),)
         )
         return listed and not self.smoothing
+
+    @property
+    def pull(self) -> GroupPull:  # type: ignore[override]
+        """Its pull on equal classes; offsets do not change it."""
+        return GroupPull(self.weights, self.temperatures, self.smoothing)
 
     def bind(self, counts: ClassCounts) -> BoundCrossEntropy:
         weights, offsets, temperatures = self._by_group(counts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ufm.problem.losses.base import Loss
+from ufm.problem.losses.base import GroupPull, Loss
 from ufm.problem.losses.cross_entropy import BoundCrossEntropy, CrossEntropy
 from ufm.problem.spelling import Spelling
 from ufm.spectral.table_loss import SoftmaxLoss
@@ -28,6 +28,7 @@ class PickAllLabels(Loss):
 
     name = "pal"
     shift_invariant = True
+    pull = GroupPull()
     plain_cross_entropy = True
     verified = True
     spelling = Spelling("pal", "pal")

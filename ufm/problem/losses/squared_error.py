@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ufm._arrays import Floats
 from ufm._rounding import UNIT, gamma
-from ufm.problem.losses.base import Loss
+from ufm.problem.losses.base import GroupPull, Loss
 from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss, ColumnLoss
 from ufm.spectral.table_loss import QuadraticLoss
@@ -34,6 +34,7 @@ class SquaredError(Loss):
     name = "mse"
     shift_invariant = False
     verified = True
+    pull = GroupPull()
     spelling = Spelling("mse", "mse")
 
     def bind(self, counts: ClassCounts) -> BoundSquaredError:

@@ -1,0 +1,304 @@
+r"""Remedies for imbalance: which of them moves the threshold of collapse, exactly. [here]
+
+Setting: weighted-mean loss ``sum_i w_i l(Delta z_i, y_i) / sum_i w_i`` with per-sample decay, ``mu = sqrt(lw lh)``, and
+``mu_eff = mu`` or ``mu (1 - rho)`` for a linear DEQ with ``||A||_2 <= rho``. Proofs: docs/theory, Propositions 7.1, 7.12, 7.13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import Kind, Theorem
+
+STEP = "8000*3,1000*4"
+THREE = "9000*2,4000*3,1000*2"
+
+
+class Remedy(NamedTuple):
+    """Class sizes, loss, size of the group, ``mu`` over its critical value, bias decay, spectral budget."""
+
+    counts: str
+    loss: str
+    size: int
+    margin: float
+    bias: float | None = None
+    rho: float = 0.0
+
+
+def critical(counts: ufm.ClassCounts, loss: ufm.CrossEntropy, size: int, rho: float = 0.0, power: float = 0.5) -> float:
+    """``w_g Delta_g (1 - eps) n_g^power / sum_j w_j n_j / (1 - rho)`` for losses whose options are exponents."""
+    a, b = loss.weights, loss.temperatures
+    assert isinstance(a, float)
+    assert isinstance(b, float)
+    largest = counts.groups[0][1]
+    total = sum(m * n ** (1 - a) for m, n in counts.groups)
+    return size**-a * (size / largest) ** b * (1 - loss.smoothing) * size**power / total / (1 - rho)
+
+
+def verdict(p: Remedy, level: str, power: float = 0.5, **wrong: float) -> ufm.GroupCollapse:
+    """The certified verdict on the group, at ``margin`` times its critical decay (that of other options: ``wrong``)."""
+    from dataclasses import replace
+
+    from ufm.problem.text import parse_loss
+
+    counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
+    options = loss if isinstance(loss, ufm.CrossEntropy) else ufm.CrossEntropy()
+    mu = p.margin * critical(counts, replace(options, **wrong), p.size, p.rho, power)
+    problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu, p.bias), loss=loss, head=ufm.LinearDEQ(p.rho))
+    found = ufm.collapse(ufm.solve(problem, level=level))
+    return next(group for group in found.groups if group.size == p.size)
+
+
+def judged(what: str, expected: str, found: ufm.GroupCollapse, level: str) -> Finding:
+    """The verdict on a group against the expected one."""
+    margin = found.lower if found.verdict == "no" else 1e-6 - found.upper
+    return decided(what, expected, found.verdict, margin=margin, level=level)
+
+
+class Threshold(Theorem):
+    r"""A group g of two or more equal classes collapses iff ``w_g Delta_g (1 - eps) sqrt(n_g) <= mu_eff sum_j w_j n_j``.
+
+    Cross-entropy with class weights w, temperatures Delta, any logit adjustment, label smoothing eps < 1, any bias decay.
+
+    Proof here: at contrast zero the group's classes have equal probabilities in every column, so that the loss falls along
+    the contrast at exactly the rate of the labels, while the penalty rises at ``mu_eff sqrt(n_g)``; convexity.
+    """
+
+    id = "X1"
+    title = "which remedy moves the threshold of collapse"
+    kind = Kind.TIGHT
+    source = cite("here", "docs/theory, Proposition 7.1")
+
+    def grid(self):
+        losses = ("ce:weights=0.5", "ce:weights=1", "ce:adjustment=2", "ce:temperatures=0.5", "ce:smoothing=0.1")
+        mixed = "ce:weights=0.7,adjustment=-1,temperatures=0.2,smoothing=0.05"
+        sides = (0.99, 1.01)
+        return [
+            *(Remedy(STEP, loss, size, side) for loss in losses for size in (8000, 1000) for side in sides),
+            *(Remedy(THREE, mixed, size, side) for size in (9000, 4000, 1000) for side in sides),
+            *(Remedy(STEP, mixed, 8000, side, bias, 0.3) for bias in (0.0, 1e-2) for side in sides),
+        ]
+
+    def check(self, instance: Remedy, level: str) -> Iterator[Finding]:
+        expected = "yes" if instance.margin >= 1 else "no"
+        yield judged(f"{instance}", expected, verdict(instance, level), level)
+
+    def steps(self):
+        import sympy as sp
+
+        x, m, k, q, d, pi, eps, mu, w, n, total = sp.symbols("x m K q Delta pi epsilon mu w n T", positive=True)
+        # Tempered logits of a column of the group: own and m - 1 others share the mass q at x = 0; the rest holds 1 - q.
+        own, other = d * x * (1 - 1 / m), -d * x / m
+        mass = sp.exp(own) + (m - 1) * sp.exp(other) + m * (1 - q) / q
+        target = (1 - eps + eps / k) * own + (m - 1) * eps / k * other
+        slope = sp.diff(pi * (sp.log(mass) - target), x).subs(x, 0)
+        yield (
+            "slope along a column's contrast is -pi Delta (1 - eps) (m-1)/m, whatever q",
+            sp.simplify(slope + pi * d * (1 - eps) * (m - 1) / m) == 0,
+        )
+        rise = mu * (m - 1) * sp.sqrt(n)
+        fall = m * (-slope).subs(pi, w * n / total)
+        bound = w * d * (1 - eps) * sp.sqrt(n) - mu * total
+        yield (
+            "m columns against the price: the condition",
+            sp.simplify((fall - rise) * total / ((m - 1) * sp.sqrt(n)) - bound) == 0,
+        )
+        r, a, b = sp.symbols("R a b", positive=True)
+        minority, majority = r**b, r ** (a - sp.Rational(1, 2))
+        yield "both groups at once iff a = b + 1/2", sp.simplify((majority / minority).subs(a, b + sp.Rational(1, 2)) - 1) == 0
+        table = ((0, 7), (sp.Rational(1, 2), 49))
+        yield "weights n^-a: R0 = 7 and 49", all((5 * r ** (1 - e) + 5).subs(r, at) == 40 for e, at in table)
+        yield "weights 1/n: the majority at R0 = 16", (sp.sqrt(r) * 10).subs(r, 16) == 40
+
+    def control(self, level: str):
+        weighted = Remedy(STEP, "ce:weights=1", 8000, 0.99)
+        yield judged("class weights left out of the condition", "no", verdict(weighted, level, weights=0.0), level)
+        smooth = Remedy(STEP, "ce:smoothing=0.1", 1000, 0.99)
+        yield judged("smoothing left out: not collapsed up to there", "no", verdict(smooth, level, smoothing=0.0), level)
+        cold = Remedy(STEP, "ce:temperatures=0.5", 1000, 0.99)
+        yield judged("temperatures left out", "no", verdict(cold, level, temperatures=0.0), level)
+
+    def twin(self, level: str):
+        yield judged("adjustment moves nothing", "no", verdict(Remedy(STEP, "ce:adjustment=-3", 1000, 0.99), level), level)
+        yield judged("nor above", "yes", verdict(Remedy(STEP, "ce:adjustment=-3", 1000, 1.01), level), level)
+        moved = "1000*4,8000*3"
+        yield judged("classes relabelled", "yes", verdict(Remedy(moved, "ce:weights=1", 8000, 1.01), level), level)
+
+    def outside(self, level: str):
+        # Samples of the minority copied instead of weighted: their features are decayed too, and all classes are equal.
+        mu = 1.01 * critical(ufm.ClassCounts.parse(STEP), ufm.CrossEntropy(weights=1.0), 8000)
+        copied = ufm.collapse(ufm.solve(ufm.Problem("8000*7", regularizer=ufm.WeightDecay(mu / 2, mu / 2)), level=level))
+        (group,) = copied.groups
+        yield judged("samples copied, not weighted: all classes alike, none collapsed at half of it", "no", group, level)
+
+
+class Universality(Theorem):
+    r"""Cross-entropy, one-vs-rest and squared error have the same threshold, ``sqrt(n_g) <= mu_eff N``.
+
+    So has every loss ``h(z) - z_y`` with h convex, differentiable and unchanged when equal classes are permuted.
+
+    Proof here: the gradient of h is alike for classes with equal logits, so that it drops out along their contrast and only
+    the label is left.
+    """
+
+    id = "X2"
+    title = "one threshold of collapse for all losses"
+    kind = Kind.TIGHT
+    source = cite("here", "docs/theory, Proposition 7.12")
+
+    def grid(self):
+        sides = (0.99, 1.01)
+        losses = ("ce", "bce", "mse")
+        return [
+            *(Remedy(STEP, loss, size, side) for loss in losses for size in (8000, 1000) for side in sides),
+            *(Remedy(THREE, loss, 4000, side, 0.1, 0.5) for loss in losses for side in sides),
+        ]
+
+    def check(self, instance: Remedy, level: str) -> Iterator[Finding]:
+        expected = "yes" if instance.margin >= 1 else "no"
+        yield judged(f"{instance}", expected, verdict(instance, level), level)
+
+    def steps(self):
+        import sympy as sp
+
+        z, x, m = sp.symbols("z x m", positive=True)
+        own, other = z + x * (1 - 1 / m), z - x / m
+        rest = sp.Symbol("r", positive=True)
+        losses = {
+            "cross-entropy": sp.log(sp.exp(own) + (m - 1) * sp.exp(other) + rest),
+            "one-vs-rest": sp.log(1 + sp.exp(own)) + (m - 1) * sp.log(1 + sp.exp(other)),
+            "squared error": (own**2 + (m - 1) * other**2) / 2,
+        }
+        for name, h in losses.items():
+            slope = sp.diff(h - own, x).subs(x, 0)
+            yield f"{name}: slope along the contrast is that of the label", sp.simplify(slope + (m - 1) / m) == 0
+        f = sp.Function("f")
+        h = f(own) + (m - 1) * f(other)
+        slope = sp.diff(h - own, x).subs(x, 0).doit()
+        yield "any sum of functions of single logits", sp.simplify(slope + (m - 1) / m) == 0
+
+    def control(self, level: str):
+        for loss in ("bce", "mse"):
+            found = verdict(Remedy(STEP, loss, 1000, 0.99), level, power=1.0)
+            yield judged(f"n_g in place of sqrt(n_g), {loss}", "no", found, level)
+
+    def twin(self, level: str):
+        for loss in ("bce", "mse"):
+            moved = Remedy("4000*4,32000*3", loss, 4000, 1.01)
+            yield judged(f"samples four times, classes relabelled, {loss}", "yes", verdict(moved, level), level)
+
+    def outside(self, level: str):
+        # Labels of half the height, as smoothing 1/2 gives, are another loss: it collapses already at 0.6 of the decay.
+        found = verdict(Remedy(STEP, "ce:smoothing=0.5", 1000, 0.6), level, smoothing=0.0)
+        yield judged("targets that are not one-hot: earlier", "yes", found, level)
+
+
+class Smoothed(NamedTuple):
+    """Classes, size, decay, label smoothing."""
+
+    classes: int
+    size: int
+    decay: float
+    smoothing: float
+
+
+class Smoothing(Theorem):
+    r"""Balanced classes: label smoothing delta is weight decay, ``mu' = mu + delta / (K sqrt(n))``.
+
+    ``Z = a S`` with ``a = log[(K-1)(1-q)/q]``, ``q = (K-1)(delta/K + sqrt(n) mu)``; logits and value are those of plain
+    cross-entropy at mu'. All is zero iff ``q >= (K-1)/K``.
+
+    Proof here: at ``a S`` the smoothed labels add ``delta (K-1) a / K`` to the loss, and the price of ``a S`` is
+    ``mu sqrt(n) (K-1) a``; both are linear in a. By symmetry the optimum has this form.
+    """
+
+    id = "X9"
+    title = "label smoothing is weight decay on balanced classes"
+    kind = Kind.TIGHT
+    source = cite("here", "docs/theory, Propositions 3.1 and 3.5")
+
+    def grid(self):
+        return [
+            Smoothed(10, 50, 2e-3, 0.1), Smoothed(3, 20, 1e-2, 0.3), Smoothed(2, 10, 5e-2, 0.05), Smoothed(50, 5, 1e-3, 0.2),
+            Smoothed(5, 100, 5e-3, 0.7), Smoothed(5, 100, 5e-3, 0.8),
+        ]  # fmt: skip
+
+    def solved(self, p: Smoothed, level: str) -> ufm.Solution:
+        """The certified optimum."""
+        loss = ufm.CrossEntropy(smoothing=p.smoothing)
+        return ufm.solve(
+            ufm.Problem([p.size] * p.classes, regularizer=ufm.WeightDecay(p.decay, p.decay), loss=loss), level=level
+        )
+
+    def height(self, p: Smoothed, share: float = 1.0) -> tuple[Any, Any]:
+        """Balls of a and of the slope ``delta/K + sqrt(n) mu``; ``share`` multiplies the first term."""
+        from flint import arb
+
+        slope = arb(p.smoothing) * share / p.classes + arb(p.size).sqrt() * arb(p.decay)
+        q = (p.classes - 1) * slope
+        return ((p.classes - 1) * (1 - q) / q).log() if q * p.classes < p.classes - 1 else arb(0), slope
+
+    def value(self, p: Smoothed, share: float = 1.0) -> Enclosure:
+        """``log(1 + (K-1) e^{-a}) + (K-1) slope a``."""
+
+        def formula():
+            a, slope = self.height(p, share)
+            return (1 + (p.classes - 1) * (-a).exp()).log() + (p.classes - 1) * slope * a
+
+        return Enclosure.ball(formula)
+
+    def check(self, instance: Smoothed, level: str) -> Iterator[Finding]:
+        solution = self.solved(instance, level)
+        found = Enclosure.of(solution.certificate)
+        yield equal(f"value, {instance}", self.value(instance), found, tolerance=1e-10, level=level)
+        (group,) = ufm.collapse(solution).groups
+        if group.verdict == "no":
+            a = Enclosure.ball(lambda: self.height(instance)[0])
+            yield equal(f"a, {instance}", a, Enclosure(group.lower, group.upper), tolerance=1e-3, level=level)
+
+    def steps(self):
+        import sympy as sp
+
+        a, k, n, mu, delta = sp.symbols("a K n mu delta", positive=True)
+        plain = sp.log(1 + (k - 1) * sp.exp(-a))
+        own, other = a * (1 - 1 / k), -a / k
+        smoothed = sp.log(sp.exp(own) + (k - 1) * sp.exp(other)) - (1 - delta + delta / k) * own - (k - 1) * delta / k * other
+        added = smoothed - (plain + delta * (k - 1) * a / k)
+        yield "smoothing adds delta (K-1) a / K", sp.simplify(sp.diff(added, a)) == 0 and sp.simplify(added.subs(a, 0)) == 0
+        price = sp.sqrt(n) * (k - 1) * a
+        moved = (mu + delta / (k * sp.sqrt(n))) * price
+        yield "which is the price at mu' minus that at mu", sp.simplify(moved - mu * price - delta * (k - 1) * a / k) == 0
+        q = sp.Symbol("q", positive=True)
+        best = sp.log((k - 1) * (1 - q) / q)
+        slope = sp.diff(plain + q * a, a)
+        yield "stationary at a", sp.simplify(slope.subs(a, best)) == 0
+        yield "zero is optimal iff q >= (K-1)/K", sp.simplify(slope.subs(a, 0) - (q - (k - 1) / k)) == 0
+
+    def control(self, level: str):
+        p = Smoothed(10, 50, 2e-3, 0.1)
+        found = Enclosure.of(self.solved(p, level).certificate)
+        yield equal("delta/(K-1) in place of delta/K", self.value(p, 10 / 9), found, tolerance=1e-10, level=level)
+        yield equal("smoothing without effect", self.value(p, 0.0), found, tolerance=1e-10, level=level)
+
+    def twin(self, level: str):
+        p = Smoothed(10, 50, 2e-3, 0.1)
+        found = Enclosure.of(self.solved(p, level).certificate)
+        mu = p.decay + p.smoothing / (p.classes * p.size**0.5)
+        plain = ufm.Problem("50*10", regularizer=ufm.WeightDecay(mu, mu))
+        other = Enclosure.of(ufm.solve(plain, level=level).certificate)
+        yield equal("plain cross-entropy at mu'", other, found, tolerance=1e-9, level=level)
+        four = Enclosure.of(self.solved(p._replace(size=200, decay=p.decay / 2), level).certificate)
+        yield equal("samples four times, decay halved", four, found, tolerance=1e-9, level=level)
+
+    def outside(self, level: str):
+        # Unequal sizes: smoothing pulls on all classes alike, decay does not; the mean size gives another value.
+        decay = ufm.WeightDecay(2e-3, 2e-3)
+        smoothed = ufm.Problem("90*5,10*5", regularizer=decay, loss=ufm.CrossEntropy(smoothing=0.1))
+        mu = 2e-3 + 0.1 / (10 * 50**0.5)
+        plain = ufm.Problem("90*5,10*5", regularizer=ufm.WeightDecay(mu, mu))
+        found, other = (Enclosure.of(ufm.solve(problem, level=level).certificate) for problem in (smoothed, plain))
+        yield less("unequal sizes: more than the value at mu' of the mean size", other, found, level=level)
