@@ -7,12 +7,15 @@ Setting: weighted-mean loss ``sum_i w_i l(Delta z_i, y_i) / sum_i w_i`` with per
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
 from proofs_check.registry import Kind, Theorem
+from ufm.problem.losses import GroupPull
+from ufm.problem.text import parse_loss
 
 STEP = "8000*3,1000*4"
 THREE = "9000*2,4000*3,1000*2"
@@ -29,25 +32,21 @@ class Remedy(NamedTuple):
     rho: float = 0.0
 
 
-def critical(counts: ufm.ClassCounts, loss: ufm.CrossEntropy, size: int, rho: float = 0.0, power: float = 0.5) -> float:
+def critical(counts: ufm.ClassCounts, pull: GroupPull, size: int, rho: float = 0.0, power: float = 0.5) -> float:
     """``w_g Delta_g (1 - eps) n_g^power / sum_j w_j n_j / (1 - rho)`` for losses whose options are exponents."""
-    a, b = loss.weights, loss.temperatures
+    a, b = pull.weights, pull.temperatures
     assert isinstance(a, float)
     assert isinstance(b, float)
     largest = counts.groups[0][1]
     total = sum(m * n ** (1 - a) for m, n in counts.groups)
-    return size**-a * (size / largest) ** b * (1 - loss.smoothing) * size**power / total / (1 - rho)
+    return size**-a * (size / largest) ** b * (1 - pull.smoothing) * size**power / total / (1 - rho)
 
 
 def verdict(p: Remedy, level: str, power: float = 0.5, **wrong: float) -> ufm.GroupCollapse:
     """The certified verdict on the group, at ``margin`` times its critical decay (that of other options: ``wrong``)."""
-    from dataclasses import replace
-
-    from ufm.problem.text import parse_loss
-
     counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
-    options = loss if isinstance(loss, ufm.CrossEntropy) else ufm.CrossEntropy()
-    mu = p.margin * critical(counts, replace(options, **wrong), p.size, p.rho, power)
+    assert loss.pull is not None
+    mu = p.margin * critical(counts, replace(loss.pull, **wrong), p.size, p.rho, power)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu, p.bias), loss=loss, head=ufm.LinearDEQ(p.rho))
     found = ufm.collapse(ufm.solve(problem, level=level))
     return next(group for group in found.groups if group.size == p.size)
@@ -101,7 +100,7 @@ class Threshold(Theorem):
             sp.simplify(slope + pi * d * (1 - eps) * (m - 1) / m) == 0,
         )
         rise = mu * (m - 1) * sp.sqrt(n)
-        fall = m * (-slope).subs(pi, w * n / total)
+        fall = -m * slope.subs(pi, w * n / total)
         bound = w * d * (1 - eps) * sp.sqrt(n) - mu * total
         yield (
             "m columns against the price: the condition",
@@ -130,7 +129,7 @@ class Threshold(Theorem):
 
     def outside(self, level: str):
         # Samples of the minority copied instead of weighted: their features are decayed too, and all classes are equal.
-        mu = 1.01 * critical(ufm.ClassCounts.parse(STEP), ufm.CrossEntropy(weights=1.0), 8000)
+        mu = 1.01 * critical(ufm.ClassCounts.parse(STEP), GroupPull(weights=1.0), 8000)
         copied = ufm.collapse(ufm.solve(ufm.Problem("8000*7", regularizer=ufm.WeightDecay(mu / 2, mu / 2)), level=level))
         (group,) = copied.groups
         yield judged("samples copied, not weighted: all classes alike, none collapsed at half of it", "no", group, level)
