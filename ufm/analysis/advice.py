@@ -189,7 +189,7 @@ class Advice:
     @property
     def title(self) -> str:
         """The problem in one line."""
-        return f"remedies for counts {sizes(self.counts)}, head {self.head}, {self.regularizer}"
+        return f"remedies for counts {sizes(self.counts.runs)}, head {self.head}, {self.regularizer}"
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -201,9 +201,7 @@ class Advice:
 
     def __repr__(self) -> str:
         held = [remedy.name for remedy in self.remedies if remedy.collapses != "none"]
-        return (
-            f"Advice({sizes(self.counts)!r}, {self.regularizer}, collapse under {len(held)} of {len(self.remedies)} remedies)"
-        )
+        return f"Advice({sizes(self.counts.runs)!r}, {self.regularizer}, collapse under {len(held)} of {len(self.remedies)} remedies)"
 
     def _repr_html_(self) -> str:
         return html_table(self.title, self.rows)
