@@ -201,7 +201,8 @@ class Advice:
 
     def __repr__(self) -> str:
         held = [remedy.name for remedy in self.remedies if remedy.collapses != "none"]
-        return f"Advice({sizes(self.counts.runs)!r}, {self.regularizer}, collapse under {len(held)} of {len(self.remedies)} remedies)"
+        collapse = f"collapse under {len(held)} of {len(self.remedies)} remedies"
+        return f"Advice({sizes(self.counts.runs)!r}, {self.regularizer}, {collapse})"
 
     def _repr_html_(self) -> str:
         return html_table(self.title, self.rows)

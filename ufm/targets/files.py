@@ -99,7 +99,8 @@ def _arrays(path: str | os.PathLike[str]) -> tuple[Floats, Floats]:
     """``columns`` and ``sizes`` of an .npz file; nothing in it is executed."""
     name = f"table file {brief(str(path))}"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, so that it is closed where NumPy refuses it.
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in ("columns", "sizes") if key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, MemoryError) as error:
         raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or brief(str(error))}") from None
