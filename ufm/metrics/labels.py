@@ -199,7 +199,7 @@ def _hot(array: NDArray[Any]) -> NDArray[Any]:
     """Columns of the ones of one-hot rows."""
     fine = array.dtype.kind in "fiub" and array.shape[1] > 1
     good = ((array == 0) | (array == 1)).all(axis=1) & ((array == 1).sum(axis=1) == 1) if fine else np.zeros(len(array), bool)
-    if not good.all():
+    if not (fine and good.all()):
         first = int(np.argmin(good)) if fine else 0
         raise InputError(
             f"labels of shape {array.shape} must be one-hot rows; row {first}, counted from 0, has not exactly one 1 beside 0s"
