@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,14 +54,15 @@ class StoredNetwork:
         InputError
             The file cannot be read or is damaged, features or labels are missing, or arrays have Python objects.
         """
-        names = _folder(path) if path.is_dir() else _archive(path)
+        if os.path.exists(path) and not (os.path.isdir(path) or os.path.isfile(path)):
+            raise InputError(f"{brief(str(path))} is a device or a pipe, which has no end; give an .npz file or a folder")
+        names = _folder(path) if os.path.isdir(path) else _archive(path)
         for name in ("features", "labels"):
             if name not in names:
                 has = ", ".join(brief(n, 40) for n in names[:12]) + (", ..." if len(names) > 12 else "")
                 raise InputError(f"{brief(str(path))} has no array {name!r}, but {has or 'none at all'}; {SHAPES}")
-        found = {
-            name: Stored(path / f"{name}.npy") if path.is_dir() else Stored(path, name) for name in ARRAYS if name in names
-        }
+        folder = os.path.isdir(path)
+        found = {name: Stored(path / f"{name}.npy") if folder else Stored(path, name) for name in ARRAYS if name in names}
         small = {name: found[name].whole() if name in found else None for name in ARRAYS[1:]}
         labels = small.pop("labels")
         assert labels is not None

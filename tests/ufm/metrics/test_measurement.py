@@ -1,9 +1,11 @@
 """Metrics against their definitions in 50 digits, features in batches and from files, labels of any kind."""
 
+import os
 import pickle
 import sys
 import zipfile
 from itertools import pairwise
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -452,3 +454,17 @@ def test_pages_of_a_mapped_file_do_not_stay_resident(tmp_path):
     )
     out = subprocess.run([sys.executable, "-c", code, tmp_path / "f.npy"], capture_output=True, text=True, check=True).stdout
     assert 0 < float(out) < 180
+
+
+def test_one_hot_labels_without_rows_or_columns_are_refused():
+    for shape in ((0, 0), (0, 3), (4, 0), (4, 1)):
+        with pytest.raises(ufm.InputError, match=r"labels|features"):
+            ufm.measure(np.zeros((shape[0], 2)), np.zeros(shape, dtype=int))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="a device that never ends, which Windows does not have")
+def test_a_file_without_an_end_is_refused():
+    from ufm.metrics.stored_network import StoredNetwork
+
+    with pytest.raises(ufm.InputError, match="is a device or a pipe"):
+        StoredNetwork.of(Path("/dev/zero"))
