@@ -153,7 +153,7 @@ class LabelCodes:
                     f"labels must be whole numbers, text or one-hot rows; label {int(np.argmin(whole))}, counted from 0, is "
                     f"{array[np.argmin(whole)]}"
                 )
-            if array.size and np.abs(array).max() >= 2**53:
+            if array.size and float(np.abs(array).max()) >= 2**53:
                 raise InputError("labels are floats beyond 2**53, where whole numbers merge; give whole numbers or text")
             array = array.astype(np.int64)
         if array.dtype.kind == "b":

@@ -468,3 +468,10 @@ def test_a_file_without_an_end_is_refused():
 
     with pytest.raises(ufm.InputError, match="is a device or a pipe"):
         StoredNetwork.of(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_labels_that_are_whole_floats_are_labels_in_every_precision(kind):
+    features = np.random.default_rng(0).standard_normal((6, 3))
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    assert ufm.measure(features, labels.astype(kind)) == ufm.measure(features, labels)
