@@ -133,7 +133,7 @@ class Files:
             name = self.pick(*arrays)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                with suppress(TypeError, ValueError):
+                with suppress(TypeError, ValueError, IndexError):
                     arrays[name] = self.random.choice(changes)(arrays[name])
         if self.random.random() < 0.1:
             del arrays[self.pick(*arrays)]
