@@ -173,7 +173,7 @@ class Files:
             warnings.simplefilter("ignore")
             for _ in range(self.random.randrange(3)):
                 name = self.random.choice(list(arrays))
-                with suppress(TypeError, ValueError, OverflowError):
+                with suppress(TypeError, ValueError, OverflowError, IndexError):
                     arrays[name] = self.random.choice(changes)(np.asarray(arrays[name]))
         if self.random.random() < 0.1:
             del arrays[self.random.choice(list(arrays))]
