@@ -60,7 +60,8 @@ class TargetTable:
 
     def __init__(self, columns: ArrayLike, sizes: ArrayLike | Iterable[int]) -> None:
         array = _table(columns)
-        given = sizes.tolist() if isinstance(sizes, np.ndarray) else list(sizes) if isinstance(sizes, Iterable) else None
+        listed = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
+        given = list(listed) if isinstance(listed, Iterable) else None
         if given is None or len(given) != array.shape[1]:
             count = brief(sizes) if given is None else f"of length {len(given)}"
             raise InputError(f"sizes is {count}; give one number of samples for each of the {array.shape[1]} columns")

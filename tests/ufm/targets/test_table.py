@@ -87,6 +87,8 @@ COLUMNS = [[0.5, 1], [0.5, 0]]
         (lambda: TargetTable([[np.nan, 1], [0, 1]], [1, 1]), "nan in row 0 of column 0"),
         (lambda: TargetTable(COLUMNS, [1]), "one number of samples for each of the 2 columns"),
         (lambda: TargetTable(COLUMNS, 5), "sizes is 5"),
+        (lambda: TargetTable(COLUMNS, np.array(3.0)), "one number of samples for each of the 2 columns"),
+        (lambda: TargetTable(COLUMNS, np.ones((2, 2))), r"sizes\[0\] is"),
         (lambda: TargetTable(COLUMNS, [1, 0]), r"sizes\[1\] is 0; give a whole number from 1"),
         (lambda: TargetTable(COLUMNS, [1, -3]), r"sizes\[1\] is -3"),
         (lambda: TargetTable(COLUMNS, [1, 2.5]), r"sizes\[1\] is 2.5"),
