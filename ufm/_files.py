@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import errno
+import lzma
 import os
+import zipfile
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from ufm.errors import InputError, RunError, brief
+
+BROKEN = (
+    ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError, zlib.error, lzma.LZMAError,
+    NotImplementedError, RuntimeError, MemoryError, OverflowError,
+)  # fmt: skip
+"""What NumPy and zipfile raise on a damaged file of arrays: the first line; NotImplementedError for an unknown compression,
+RuntimeError for an encrypted entry, MemoryError and OverflowError for impossible shapes."""
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO))
 """Error numbers of a full or broken disk, as opposed to a file name that cannot be used."""

@@ -15,12 +15,9 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ufm._files import reason_of
+from ufm._files import BROKEN, reason_of
 from ufm.errors import InputError, brief
 
-BROKEN = (ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError, zlib.error, lzma.LZMAError,
-          NotImplementedError, RuntimeError, MemoryError, OverflowError)  # fmt: skip
-"""Errors of reading a damaged file."""
 HELD = 64 * 2**20
 """Bytes of a memory-mapped file that are read before its pages are given back to the system."""
 

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import lzma
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ufm._files import reason_of, writing
+from ufm._files import BROKEN, reason_of, writing
 from ufm.errors import InputError, brief
 
 Arrays = dict[str, NDArray[Any]]
-BROKEN = (
-    ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError, zlib.error, lzma.LZMAError,
-    NotImplementedError, RuntimeError, MemoryError, OverflowError,
-)  # fmt: skip
-"""Errors of reading a file that is not a valid archive: the first line for damaged files, NotImplementedError for an unknown
-compression, RuntimeError for an encrypted entry, MemoryError and OverflowError for impossible shapes."""
 DESCRIPTION = "ufm/description"
 
 
