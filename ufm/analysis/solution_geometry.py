@@ -8,6 +8,7 @@ from ufm.analysis.tables import table_geometry
 from ufm.metrics.gram import block_gram, centred_columns, duality, equinorm, pairs, to_simplex, written
 from ufm.solvers.solution import Solution
 from ufm.spectral.blocks import BlockMatrix
+from ufm.spectral.normalised import contrast_factors
 
 
 def geometry(solution: Solution) -> dict[str, float | None]:
@@ -76,6 +77,14 @@ def _in_blocks(solution: Solution) -> tuple[BlockMatrix, BlockMatrix, BlockMatri
     """Gram matrices of W and of the means, and W H, from the sizes that the head gives to singular directions."""
     program, factors, problem = solution.program, solution.factors, solution.problem
     groups, m, scale, runs = program.groups, program.multiplicity, program.scale, program.runs
+    if problem.head.normalised:
+        effective = problem.program().penalty.effective  # type: ignore[attr-defined]
+        wide, long = contrast_factors(program, factors.contrast, effective)
+        return (
+            block_gram(factors.left @ factors.left.T, wide**2, m, runs),
+            block_gram(factors.right.T @ factors.right, long**2, m, runs),
+            block_gram(factors.left @ factors.right, wide * long, m, runs),
+        )
     heights, outputs = problem.head.sizes(*program.feature_lengths(factors), problem.regularizer)
     rows = np.sqrt(m @ factors.left**2)
     across = np.sqrt(factors.right**2 @ (m * scale**2))

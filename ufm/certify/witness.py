@@ -34,8 +34,10 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: 
     Returns
     -------
     dict
-        Keys ``format``, ``problem``, ``primal`` and ``dual``.
+        Keys ``format``, ``problem``, ``primal`` and ``dual``; for features of a fixed norm also ``weights``, one over those of
+        the supporting program.
     """
+    weights = {"weights": dyadic(1.0 / program.scale**2)} if problem.head.normalised else {}
     return {
         "format": FORMAT,
         "problem": {
@@ -47,6 +49,7 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: 
         },
         "primal": {name: dyadic(getattr(factors, name)) for name in ("contrast", "left", "right", "bias")},
         "dual": _dual(problem, program, slopes),
+        **weights,
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ufm._arrays import check_whole
 from ufm._text import classes, options, sizes
@@ -14,10 +15,11 @@ from ufm.errors import InputError, brief
 from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.losses.base import check_loss
-from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.regularizers import ClassifierDecay, NormBudget, Regularizer, WeightDecay, check_regularizer
 from ufm.problem.table_model import make_parameters, make_program, table_objective
 from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
+from ufm.spectral.normalised import contrast_factors
 from ufm.spectral.program import Factors, LogitProgram
 from ufm.spectral.table_program import TableFactors, TableProgram
 from ufm.targets.counts import ClassCounts
@@ -33,13 +35,14 @@ class Problem:
     counts : ClassCounts, list of int, text such as ``"100*5,10*5"``, or TargetTable
         A table whose columns are the one-hot labels of all its rows is turned into `ClassCounts`; any other makes a
         `TableProblem`.
-    regularizer : WeightDecay or NormBudget
+    regularizer : WeightDecay or NormBudget; ClassifierDecay for the head LayerNorm
     loss : CrossEntropy (default; in nats), BinaryCrossEntropy or SquaredError, *mean* over samples, or text such as
         ``"ce:weights=1"``
-    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, or text such as ``"deq:rho=0.3"``
+    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, LayerNorm, or text such as
+        ``"deq:rho=0.3"``
     dim : int or None
-        Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error)
-        the relaxation over logits may be loose.
+        Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error, one
+        more for features of a fixed norm) the relaxation over logits may be loose.
 
     Raises
     ------
@@ -56,7 +59,7 @@ class Problem:
     """
 
     counts: ClassCounts
-    regularizer: WeightDecay | NormBudget
+    regularizer: WeightDecay | NormBudget | ClassifierDecay
     loss: Loss
     head: Head
     dim: int | None
@@ -70,13 +73,12 @@ class Problem:
         self,
         counts: ClassCounts | TargetTable | Iterable[int] | str,
         *,
-        regularizer: WeightDecay | NormBudget,
+        regularizer: WeightDecay | NormBudget | ClassifierDecay,
         loss: Loss | str | None = None,
         head: Head | str | None = None,
         dim: int | None = None,
     ) -> None:
-        if not isinstance(regularizer, WeightDecay | NormBudget):
-            raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
+        check_regularizer(regularizer)
         dim = None if dim is None else check_whole("dim", dim, 1, 10**9)
         given = (counts.counts() or ()) if isinstance(counts, TargetTable) else counts
         values = {
@@ -89,6 +91,7 @@ class Problem:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self.loss.bind(self.counts)
+        check_decayed_features(self.head, self.regularizer)
         self.head.penalty(self.regularizer, self.counts.classes)
         reason = self.head.refuses(self.counts, self.loss, self.regularizer, self.dim)
         if reason is not None:
@@ -112,16 +115,18 @@ class Problem:
 
     @property
     def width(self) -> int:
-        """The feature dimension d: ``dim``, or K where ``dim`` is None."""
-        return self.counts.classes if self.dim is None else self.dim
+        """The feature dimension d: ``dim``, or where ``dim`` is None K, or what `needed` says if that is more."""
+        return max(self.counts.classes, self.needed) if self.dim is None else self.dim
 
     @property
     def needed(self) -> int:
         """Feature dimension that suffices for every optimum (docs/theory, Proposition 1.3).
 
-        K - 1, or K where adding a constant to a column of logits changes the loss.
+        K - 1, or K where adding a constant to a column of logits changes the loss. One more where features have a given norm
+        (Proposition 12.1).
         """
-        return self.counts.classes - 1 if self.loss.shift_invariant else self.counts.classes
+        rank = self.counts.classes - 1 if self.loss.shift_invariant else self.counts.classes
+        return rank + 1 if self.head.normalised else rank
 
     @property
     def wide(self) -> bool:
@@ -178,6 +183,8 @@ class Problem:
             raise InputError(f"dim={self.dim} is too small for these logits: they need {needed} dimensions")
         width = max(needed, self.dim or 0)
         group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
+        if self.head.normalised:
+            return self._normalised(program, factors, group)
         scale = program.scale[group]
         width = max(width, self.head.width(len(group)))
         left, singular, right = np.zeros((len(group), width)), np.zeros(width), np.zeros((width, len(group)))
@@ -201,6 +208,24 @@ class Problem:
         if self.dim is not None and found.weight.shape[1] > self.dim:
             # Heads that act on columns use their own few dimensions; only zeros are cut off here.
             found = replace(found, weight=found.weight[:, : self.dim], features=found.features[: self.dim])
+        return found if program.bias_decay is None else replace(found, bias=factors.bias[group])
+
+    def _normalised(self, program: LogitProgram, factors: Factors, group: NDArray[np.intp]) -> Parameters:
+        """Parameters of a head with normalised features; ``left`` and ``right`` are what groups share of W and H."""
+        effective = self.program().penalty.effective  # type: ignore[attr-defined]
+        heights, lengths = contrast_factors(program, factors.contrast, effective)
+        needed, rank = factors.width(program.multiplicity), factors.left.shape[1]
+        width = needed + 1 if self.dim is None else self.dim
+        weight, features = np.zeros((len(group), width)), np.zeros((width, len(group)))
+        weight[:, :rank], features[:rank] = factors.left[group], factors.right[:, group]
+        column = rank
+        for g in np.flatnonzero(factors.contrast):
+            members = np.flatnonzero(group == g)
+            frame, stop = centred_frame(len(members)), column + len(members) - 1
+            weight[members, column:stop] = heights[g] * frame
+            features[column:stop, members] = lengths[g] * frame.T
+            column = stop
+        found = self.head.settled(weight, features, needed)
         return found if program.bias_decay is None else replace(found, bias=factors.bias[group])
 
     def objective(self, parameters: Parameters) -> float:
@@ -228,7 +253,7 @@ class Problem:
         head, decay = self.head, self.regularizer
         if not head.admits(parameters, decay):
             return np.inf
-        if not np.array_equal(head.project_features(parameters.features), parameters.features):
+        if not (head.normalised or np.array_equal(head.project_features(parameters.features), parameters.features)):
             return np.inf
         counts = np.array([float(n) for n in self.counts])
         program = self.program().split()
@@ -247,9 +272,9 @@ class Problem:
             budget = len(counts) * (1 + 1e-9)
             inside = weight <= budget * decay.weight and head.spent(columns) <= budget * decay.features
             return value if inside else np.inf
-        assert isinstance(decay, WeightDecay)
-        features = float(columns.sum() if decay.per_class else counts @ columns)
-        value += 0.5 * decay.weight * weight + 0.5 * decay.features * features
+        value += 0.5 * decay.weight * weight
+        if isinstance(decay, WeightDecay):
+            value += 0.5 * decay.features * float(columns.sum() if decay.per_class else counts @ columns)
         value += head.price(head.arrays(parameters), decay)[0]
         if head.surcharged:
             scaled = parameters.weight @ parameters.outputs * program.scale
@@ -302,15 +327,14 @@ class TableProblem(Problem):
         self,
         targets: TargetTable,
         *,
-        regularizer: WeightDecay | NormBudget,
+        regularizer: WeightDecay | NormBudget | ClassifierDecay,
         loss: Loss | str | None = None,
         head: Head | str | None = None,
         dim: int | None = None,
     ) -> None:
         if not isinstance(targets, TargetTable):
             raise InputError(f"targets is {brief(targets)}; give a ufm.TargetTable")
-        if not isinstance(regularizer, WeightDecay | NormBudget):
-            raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
+        check_regularizer(regularizer)
         values = {
             "targets": targets,
             "regularizer": regularizer,
@@ -320,6 +344,11 @@ class TableProblem(Problem):
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        if self.head.normalised or isinstance(regularizer, ClassifierDecay):
+            raise InputError(
+                f"head {self.head} with {regularizer} does not go with a table of targets; choose explicit or deq:rho=R, with "
+                "decays of W and of the features, or budgets"
+            )
         object.__setattr__(self, "_table_program", make_program(targets, self.loss, self.head, regularizer))
 
     @property
@@ -430,3 +459,18 @@ class TableProblem(Problem):
     def title(self) -> str:
         """The problem in one line."""
         return str(self)
+
+
+def check_decayed_features(head: Head, regularizer: Regularizer) -> None:
+    """Refuse a decay of the classifier alone for a head whose features need one too.
+
+    Raises
+    ------
+    InputError
+        The head is not `normalised`, and the regulariser is a `ClassifierDecay`.
+    """
+    if isinstance(regularizer, ClassifierDecay) and not head.normalised:
+        raise InputError(
+            f"regularizer is {regularizer}, of the classifier alone, and head {head}: its features would grow without bound; "
+            "give a decay of the features too (WeightDecay(LW, LH), or --decay LW,LH), or the head layernorm"
+        )

@@ -110,7 +110,7 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
         elif square:
             raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
     shrink = arb(1) if charge.ball else _shrink(value - zero, quadratic, limit)
-    lower = shrink * value + (1 - shrink) * zero - shrink**2 * quadratic - support
+    lower = shrink * value + (1 - shrink) * zero - shrink**2 * quadratic - support - problem.allowance
     allowed = norm if charge.ball else strength
     return Lower(lower, allowed, shrink, slopes.own, slopes.other, slopes.denominator)
 

@@ -9,6 +9,7 @@ from flint import arb, fmpz, fmpz_mat
 
 from ufm.certify.verify.arithmetic import ZERO, affordable, ball, dyadic, power_of_two, total
 from ufm.certify.verify.document import fields, listed
+from ufm.certify.verify.normalised import ExactNormalised, normalised_price
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
 
@@ -74,7 +75,9 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
     charge = problem.charge
-    if charge.columns:
+    if isinstance(problem, ExactNormalised):
+        lengths = []
+    elif charge.columns:
         lengths = _columns(problem, product, unit, x)
     else:
         lengths = [(arb(problem.scale_squared[g]).sqrt() * abs(x[g]), m[g] - 1) for g in range(groups) if contrast[g]]
@@ -92,7 +95,10 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
     loss, own, other = losses(problem, logits)
     if charge.ball:
         return Upper(loss, width, own, other)
-    upper = loss + charge.price(lengths)
+    if isinstance(problem, ExactNormalised):
+        upper = loss + normalised_price(problem, x, (left, left_power), (right, right_power))
+    else:
+        upper = loss + charge.price(lengths)
     if problem.bias:
         square = sum(m[g] * v * v for g, v in enumerate(bias))
         upper += ball(problem.bias / 2) * arb(square) * power_of_two(2 * bias_power)

@@ -100,6 +100,7 @@ class Head(ABC):
         Whether the independent verifier (`ufm.certify.verify`) knows it; level "rigorous" and saved certificates need that.
     bilinear : bool, whether logits are ``W h`` with W and h free, as gradient descent on W and H assumes
     constrained : bool, whether `project` or `project_features` move anything, so that steps must be projected
+    normalised : bool, whether features have a given norm instead of a decay, so that it takes a `ClassifierDecay`
     surcharged : bool, whether it adds a price on the logits to the decay of its parameters (`surcharge`)
     spelling : Spelling or None, its text form, as on the command line
     """
@@ -109,6 +110,7 @@ class Head(ABC):
     bilinear = False
     constrained = False
     surcharged = False
+    normalised = False
     spelling: ClassVar[Spelling | None] = None
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
@@ -202,6 +204,21 @@ class Head(ABC):
         mixing = None if found.mixing is None else np.diag(found.mixing)
         layers = tuple(np.diag(layer) for layer in found.layers)
         return Parameters(left * found.weight, found.features[:, None] * right, mixing, None, layers)
+
+    def settled(self, weight: Floats, features: Floats, used: int) -> Parameters:
+        """Parameters with the logits ``weight @ features`` whose features have the norm of a `normalised` head.
+
+        Parameters
+        ----------
+        weight : (K, d) float64
+        features : (d, K) float64, of norms near one
+        used : int, number of leading dimensions that have lengths; one more makes up what norms lack
+
+        Returns
+        -------
+        Parameters
+        """
+        return Parameters(weight, features)
 
     def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
         """Random initial values of the head's own arrays.
