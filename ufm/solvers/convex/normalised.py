@@ -24,6 +24,8 @@ MAX_CG = 400
 MAX_KICKS = 3
 KICK = 1e-2
 """Size of the random part of a start, and of a move away from a saddle."""
+PATH = 1e-4
+"""Effective decay at which the path to smaller ones begins."""
 FIRST = 400
 """Iterations of L-BFGS before the Newton steps."""
 
@@ -163,7 +165,8 @@ class SphereModel:
         """Simplex-ETF features and classifiers of the best height on balanced classes, or a random point of that size."""
         program, g, r = self.program, self.groups, self.rank
         m, classes = program.multiplicity, program.classes
-        height = _height(classes, self.effective)
+        size = 1.0 - 1.0 / classes
+        height = np.sqrt(size) * (1.0 if program.loss.quadratic else _height(classes, self.effective))
         spread = np.eye(g) - np.outer(self.root, self.root) / classes
         frame = np.eye(g)[:, :r] if r >= g else np.linalg.qr(np.random.default_rng(0).standard_normal((g, r)))[0]
         if rng is not None:
@@ -245,7 +248,7 @@ class SphereModel:
 
 
 def _height(classes: int, effective: float) -> float:
-    """Length of ``w_k`` along its feature at the optimum of K balanced classes (docs/theory, Proposition 12.8)."""
+    """Contrast of the logits at the optimum of K balanced classes (docs/theory, Proposition 12.8)."""
     size = 1.0 - 1.0 / classes
     low, high = -700.0, 700.0
     for _ in range(60):
@@ -254,7 +257,7 @@ def _height(classes: int, effective: float) -> float:
         # The contrast x solves x (e^x + K - 1) = K / ((K - 1) e), here in logarithms.
         rises = middle + np.logaddexp(min(contrast, 1e6), np.log(classes - 1.0)) > -np.log(size * effective)
         low, high = (low, middle) if rises else (middle, high)
-    return float(np.exp(0.5 * (low + high)) * np.sqrt(size))
+    return float(np.exp(0.5 * (low + high)))
 
 
 def minimise_on_spheres(
@@ -278,10 +281,10 @@ def minimise_on_spheres(
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         small = start.flat().size <= DENSE
-        at = start if small else model.first_order(start)
+        at = _followed(model, start) if small else model.first_order(start)
         local = model.local(at)
         best: tuple[Factors, NormalisedBounds, Spheres] | None = None
-        idle, kicks, rng = 0, 0, np.random.default_rng(0)
+        idle, kicks, rng = 0.0, 0, np.random.default_rng(0)
         for _ in range(max_iterations):
             move = _dense(model, at, local) if small else _conjugate(model, at, local)
             trial, there, decrement = _searched(model, at, local, move)
@@ -292,7 +295,8 @@ def minimise_on_spheres(
             factors, found = model.certified(at, local)
             gap = found.upper - found.lower
             previous = np.inf if best is None else best[1].upper - best[1].lower
-            idle = 0 if gap < 0.5 * previous else idle + 1
+            still = decrement <= 1e-15 * abs(local.value)
+            idle = 0 if gap < 0.5 * previous else idle + (1.0 if still else 0.1)
             if best is None or gap < previous:
                 best = factors, found, at
             if gap <= tolerance * found.upper:
@@ -301,12 +305,29 @@ def minimise_on_spheres(
                 # At rest, and not optimal: a saddle.
                 if kicks == MAX_KICKS or best[1].upper - best[1].lower <= 1e-9 * best[1].upper:
                     break
-                kicks, idle = kicks + 1, 0
+                kicks, idle = kicks + 1, 0.0
                 at = model.kicked(best[2], rng)
                 local = model.local(at)
         if best is None:
             best = (*model.certified(at, local), at)
         return best
+
+
+def _followed(model: SphereModel, at: Spheres) -> Spheres:
+    """The start, for tiny decays and losses with a minimiser led along larger decays, where the valley is not yet narrow."""
+    wanted = model.effective
+    if wanted >= PATH or not (model.program.loss.quadratic or model.program.loss.smoothing):
+        return at
+    for effective in np.geomspace(PATH, wanted, 2 + round(np.log10(PATH / wanted)))[:-1]:
+        model.effective = float(effective)
+        local = model.local(at)
+        for _ in range(20):
+            at, local, decrement = _searched(model, at, local, _dense(model, at, local))
+            model.iterations += 1
+            if decrement <= 1e-6 * abs(local.value):
+                break
+    model.effective = wanted
+    return at
 
 
 def _searched(model: SphereModel, at: Spheres, local: Local, move: Spheres) -> tuple[Spheres, Local, float]:
