@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         "ufm solve --counts '100*3,10*7' --decay 2e-3,2e-3 --level rigorous --save c.json",
         "ufm solve --counts '20*10' --budget 1,5 --head deq:rho=0.3 --json",
         "ufm solve --counts '100*5,10*5' --decay 1e-3,1e-3 --loss ce:weights=1,smoothing=0.1",
+        "ufm solve --counts '100*5,10*5' --decay 1e-2 --head layernorm",
         "ufm solve --table labels.npz --loss pal --decay 1e-3,1e-3 --level rigorous",
     ),
 )
@@ -122,8 +123,9 @@ def solve_command(
 
     started = perf_counter()
     targets = _targets(counts, counts_file, table_file)
-    chosen = regularizer(decay, budget, convention, targets)
-    problem = ufm.Problem(targets, regularizer=chosen, loss=parse_loss(loss), head=parse_head(head), dim=dim)
+    architecture = parse_head(head)
+    chosen = regularizer(decay, budget, convention, targets, architecture)
+    problem = ufm.Problem(targets, regularizer=chosen, loss=parse_loss(loss), head=architecture, dim=dim)
     if groups is not None:
         if problem.tabular:
             raise InputError("--groups concerns class sizes, which a table of targets does not have; leave it out")

@@ -2,9 +2,9 @@
 
 ``explicit``, ``explicit:L``, ``deq:rho=R``, ``deq:decay=LA,contraction=G``, ``deq:frobenius=E``, ``relu``,
 ``etf[:norm=X][,average]``, ``layernorm[:norm=R]``; ``mse``,
-``ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]``, where a number is an exponent (see `CrossEntropy`) and ``a/b/...`` one
-value for each distinct class size, largest size first. Each class defines its own form (`Spelling`); to read classes of your
-own, pass them in ``heads`` or ``losses``.
+``ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]``, where a number is an exponent (see `CrossEntropy`) and ``a/b/...``
+one value for each distinct class size, largest size first. Each class defines its own form (`Spelling`); to read classes of
+your own, pass them in ``heads`` or ``losses``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Certificates of heads with features of a fixed norm, in exact and ball arithmetic.
 
-For weights ``omega_k > 0`` and slopes Y with ``||Delta Y diag(pi) Omega^{-1/2}||_2 <= 1`` (after scaling) the optimum is at least
-``sum_k pi_k d_k(y_k) - norm^2 / (2 lambda_W) sum_k omega_k`` (docs/theory, Propositions 12.3 and 12.4). It is at most the loss at
-explicit W and H plus ``lambda_W / 2 |W|^2 max_k |h_k|^2 / norm^2``.
+For weights ``omega_k > 0`` and slopes Y with ``||Delta Y diag(pi) Omega^{-1/2}||_2 <= 1`` (after scaling) the optimum is at
+least ``sum_k pi_k d_k(y_k) - norm^2 / (2 lambda_W) sum_k omega_k`` (docs/theory, Propositions 12.3 and 12.4). It is at most the
+loss at explicit W and H plus ``lambda_W / 2 |W|^2 max_k |h_k|^2 / norm^2``.
 """
 
 from __future__ import annotations

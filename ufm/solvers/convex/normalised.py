@@ -1,11 +1,11 @@
 r"""Models with bounded feature norms, on the factors: W, and features on their spheres.
 
 In block form (docs/theory, Proposition 12.6) the unknowns are, for each group g, the length ``A_g`` of the classifiers'
-contrast, a row ``L_g`` of W's means, and a unit vector ``y_g = (beta_g, R_g)`` that holds the features' contrast and mean. The objective
-``f + e/2 (|A|^2 + |L|^2)`` with the effective decay e is smooth, and with as many columns as groups every point that satisfies
-the second-order conditions is the optimum (Proposition 12.7). L-BFGS comes close; then Newton steps on the product of spheres
-finish, by eigenvalues where there are few unknowns and by conjugate gradients otherwise. The multipliers of the norms are the
-weights of the classes that the certificate needs.
+contrast, a row ``L_g`` of W's means, and a unit vector ``y_g = (beta_g, R_g)`` that holds the features' contrast and mean. The
+objective ``f + e/2 (|A|^2 + |L|^2)`` with the effective decay e is smooth, and with as many columns as groups every point that
+satisfies the second-order conditions is the optimum (Proposition 12.7). L-BFGS comes close where there are many unknowns; then
+Newton steps on the product of spheres finish, by eigenvalues where there are few unknowns and by conjugate gradients otherwise.
+The multipliers of the norms are the weights of the classes that the certificate needs.
 """
 
 from __future__ import annotations
@@ -320,14 +320,33 @@ def _followed(model: SphereModel, at: Spheres) -> Spheres:
         return at
     for effective in np.geomspace(PATH, wanted, 2 + round(np.log10(PATH / wanted)))[:-1]:
         model.effective = float(effective)
-        local = model.local(at)
-        for _ in range(20):
-            at, local, decrement = _searched(model, at, local, _dense(model, at, local))
-            model.iterations += 1
-            if decrement <= 1e-6 * abs(local.value):
-                break
+        at = descended(model, at, 1e-6, 20)[0]
     model.effective = wanted
     return at
+
+
+def descended(model: SphereModel, at: Spheres, tolerance: float, max_iterations: int) -> tuple[Spheres, Local]:
+    """Newton steps by eigenvalues, without a certificate.
+
+    Parameters
+    ----------
+    model : SphereModel
+    at : Spheres, where to start
+    tolerance : float, relative decrease of the objective that a step may promise at the end
+    max_iterations : int
+
+    Returns
+    -------
+    Spheres, Local
+        The last point, and what is known there.
+    """
+    local = model.local(at)
+    for _ in range(max_iterations):
+        at, local, decrement = _searched(model, at, local, _dense(model, at, local))
+        model.iterations += 1
+        if decrement <= tolerance * abs(local.value):
+            break
+    return at, local
 
 
 def _searched(model: SphereModel, at: Spheres, local: Local, move: Spheres) -> tuple[Spheres, Local, float]:
