@@ -27,6 +27,7 @@ from ufm.errors import InputError, brief
 
 if TYPE_CHECKING:
     from ufm.analysis import Threshold
+    from ufm.problem.heads import Head
 
 
 @app.command(
@@ -123,14 +124,16 @@ def threshold_command(
             (f"enclosure ({found.level})", f"{found.lower:.17g} .. {found.upper:.17g}"),
             ("transition", found.transition),
             ("group", found.group),
-            ("meaning", meaning(found)),
+            ("meaning", meaning(found, architecture)),
             *([("note", found.note)] if found.note else []),
         ],
     )
 
 
-def meaning(found: Threshold) -> str:
-    """What the critical value says, in one sentence."""
+def meaning(found: Threshold, head: Head) -> str:
+    """What the critical value of a head says, in one sentence."""
+    if head.normalised:
+        return "the minority classes share one classifier just above this ratio, and do not just below it"
     if found.level == "numeric":
         return "from this ratio on, the best solution found has one classifier for all minority classes"
     who = "the majority and the minority classes each" if found.group == "both" else f"the {found.group} classes"

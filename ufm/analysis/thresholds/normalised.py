@@ -1,22 +1,22 @@
 r"""Features of a fixed norm: the ratio at which the minority collapses, for plain cross-entropy.
 
-Scale the loss to ``R sum_A CE + sum_B CE``, so that the decay over the squared norm becomes ``lambda' = lambda (K_A R + K_B)``. The
-optimum *among points whose minority classes share one classifier* solves three equations in three unknowns (docs/theory,
+Scale the loss to ``R sum_A CE + sum_B CE``, so that the decay over the squared norm becomes ``lambda' = lambda (K_A R + K_B)``.
+The optimum *among points whose minority classes share one classifier* solves three equations in three unknowns (docs/theory,
 Proposition 12.9): ``alpha, beta``, roots of the weights omega of both groups, and an angle theta in (0, pi/2). With
 ``nu^2 = 1/K_A + 1/K_B``:
 
-* ``e_A = alpha cos(theta) / (R nu sqrt(K_A))`` is the mass that an A column puts on B, ``e_B = beta sin(theta) / (nu sqrt(K_B))``
-  that of a B column on A;
-* ``p_o = (alpha / R - e_A) / K_A``, ``p_d = p_o + 1 - alpha / R`` are an A column's probabilities of another A class and its own,
-  ``x_A = log(p_d / p_o)``;
-* ``g_A = log(p_d) / K_A + (1 - 1/K_A) log p_o - log(e_A / K_B)``, ``g_B = log(K_A (1 - e_B) / (K_B e_B))`` are the differences of
-  mean logits between the groups;
+* ``e_A = alpha cos(theta) / (R nu sqrt(K_A))`` is the mass that an A column puts on B,
+  ``e_B = beta sin(theta) / (nu sqrt(K_B))`` that of a B column on A;
+* ``p_o = (alpha / R - e_A) / K_A``, ``p_d = p_o + 1 - alpha / R`` are an A column's probabilities of another A class and its
+  own, ``x_A = log(p_d / p_o)``;
+* ``g_A = log(p_d) / K_A + (1 - 1/K_A) log p_o - log(e_A / K_B)``, ``g_B = log(K_A (1 - e_B) / (K_B e_B))`` are the differences
+  of mean logits between the groups;
 * ``alpha g_A sqrt(K_A) sin(theta) = beta g_B sqrt(K_B) cos(theta)``,
   ``(1 - 1/K_A) x_A / alpha = (g_B^2 - g_A^2) sin(theta) / (nu sqrt(K_B) g_B beta)`` and
   ``lambda' g_B sin(theta) / (nu sqrt(K_B)) = beta``.
 
-The minority has collapsed if and only if ``beta >= 1``. Krawczyk's test on a small box proves that the box holds a solution, so the
-sign of ``beta - 1`` at the two ends of an interval encloses a ratio where collapse begins.
+The minority has collapsed if and only if ``beta >= 1``. Krawczyk's test on a small box proves that the box holds a solution, so
+that the sign of ``beta - 1`` at the two ends of an interval encloses a ratio where collapse begins.
 """
 
 from __future__ import annotations

@@ -49,8 +49,9 @@ def threshold(
         Left out with ``solve_for="decay"``, which answers ``sqrt(lambda_W lambda_H)`` for features decayed per sample.
     minority_count : int
         n_B, samples per minority class; needed under decay per sample only.
-    head : Explicit (default, of any depth), LinearDEQ, DecayedDEQ, LayerNorm (plain cross-entropy), or text such as ``"deq:rho=0.3"``
-        Heads that are not convex are searched (K up to 20, level "numeric"); see `ufm.analysis.thresholds.jump`.
+    head : Explicit (default, of any depth), LinearDEQ, DecayedDEQ, LayerNorm (plain cross-entropy), or text such as
+        ``"deq:rho=0.3"``. Heads that are not convex are searched (K up to 20, level "numeric"); see
+        `ufm.analysis.thresholds.jump`.
     level : {"float", "rigorous"}
         Enclosure by float64 with a-priori rounding terms, or by ball arithmetic.
     loss : CrossEntropy (default), BinaryCrossEntropy, SquaredError, or text such as ``"ce:weights=1"``

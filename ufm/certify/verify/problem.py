@@ -28,7 +28,8 @@ class ExactProblem:
     m, n : classes and samples per class of each group
     share : exact weight of the loss of one class of each group; they sum (with m) to one
     temperature, offset : temperature and offset of each group's logits (1 and 0 but for cross-entropy)
-    scale_squared : square of the column scale of each group: n for decay per sample, a weight for features of fixed norm, else 1
+    scale_squared : square of the column scale of each group
+        The size for decay per sample, a weight of the certificate for features of a fixed norm, else 1.
     floor : smallest target probability, ``smoothing / K``
     bias : decay of the bias, 0 for a free bias, None for no bias
     charge : what the head charges under the regulariser
