@@ -357,7 +357,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "loose",
             "Status of the best solution found where the features are too narrow: the lower bound then belongs to a "
             "relaxation that may be loose.",
-            "dim < K - 1, or dim < K for squared error",
+            "dim < K - 1, or dim < K for squared error; one more for layernorm",
             "",
             LOGITS,
         ),
@@ -896,9 +896,9 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "Architecture between free features and logits. It enters only through what it charges for a singular value of the "
             "logits.",
             "",
-            "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average]",
+            "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], layernorm[:norm=R]",
             "README.md, section What is solved",
-            ("explicit", "deq", "relu", "etf"),
+            ("explicit", "deq", "relu", "etf", "layernorm"),
         ),
         Term(
             "undefined",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,8 +93,10 @@ class Problem:
             object.__setattr__(self, name, value)
         self.loss.bind(self.counts)
         check_decayed_features(self.head, self.regularizer)
-        self.head.penalty(self.regularizer, self.counts.classes)
-        reason = self.head.refuses(self.counts, self.loss, self.regularizer, self.dim)
+        # Heads see the kinds of regulariser that they are made for.
+        given: Any = self.regularizer
+        self.head.penalty(given, self.counts.classes)
+        reason = self.head.refuses(self.counts, self.loss, given, self.dim)
         if reason is not None:
             raise InputError(reason)
 
@@ -141,12 +144,13 @@ class Problem:
     @cached_property
     def _program(self) -> LogitProgram:
         counts = self.counts
+        given: Any = self.regularizer
         sizes = np.array([float(n) for _, n in counts.groups])
         return LogitProgram(
             multiplicity=np.array([float(m) for m, _ in counts.groups]),
             sizes=tuple(n for _, n in counts.groups),
             scale=self.regularizer.column_scale(sizes),
-            penalty=self.head.penalty(self.regularizer, counts.classes),
+            penalty=self.head.penalty(given, counts.classes),
             loss=self.loss.bind(counts),
             bias_decay=self.regularizer.bias_decay(),
             runs=counts.group_runs,
@@ -406,7 +410,7 @@ class TableProblem(Problem):
         rank = factors.left.shape[1]
         if not self.fits(rank):
             raise InputError(f"dim={self.dim} is too small for these logits: they need {rank} dimensions")
-        return make_parameters(program, factors, self.head, self.regularizer, self.dim)
+        return make_parameters(program, factors, self.head, self.regularizer, self.dim)  # type: ignore[arg-type]
 
     def objective(self, parameters: Parameters) -> float:
         """The model's own objective at explicit parameters (features equal within contexts).
@@ -430,7 +434,7 @@ class TableProblem(Problem):
             raise InputError("parameters and problem must both have a bias, or neither")
         if not self.head.admits(parameters, self.regularizer):
             return np.inf
-        return table_objective(self.program(), parameters, self.regularizer)
+        return table_objective(self.program(), parameters, self.regularizer)  # type: ignore[arg-type]
 
     @property
     def shape(self) -> str:

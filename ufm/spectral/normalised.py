@@ -101,6 +101,14 @@ def feature_norms(program: LogitProgram, factors: Factors, effective: float) -> 
     return weight, (1.0 - 1.0 / m) * lengths**2 + (factors.right**2).sum(axis=0)
 
 
+MEMORY = 6
+"""Points from which weights are extrapolated."""
+STRAY = 1e-2
+"""Relative loss of the lower end after which extrapolation begins anew."""
+FAINT = -30.0
+"""Least logarithm of a weight over the largest one."""
+
+
 @dataclass(frozen=True)
 class NormalisedFactors:
     """The cheapest factors of a matrix whose right factor has columns of norm at most one.
@@ -111,7 +119,7 @@ class NormalisedFactors:
         Enclosure of Gamma up to rounding: ``||Z diag(q)^{1/2}||_*^2`` at these weights, and ``||weight||_F^2``.
     weights : (M,) float64, q >= 0 with sum one, at which ``||Z diag(q)^{1/2}||_*^2`` is (nearly) largest
     weight : (K, d) float64, W
-    features : (d, M) float64, H with columns of norm at most one, and ``W H = Z`` up to rounding
+    features : (d, M) float64, H with columns of norm at most one, and ``W H = Z`` up to some 1e-8 of the largest logit
     """
 
     lower: float
@@ -126,11 +134,11 @@ class NormalisedFactors:
         return self.upper
 
 
-def gamma_price(logits: Floats, *, tolerance: float = 1e-12, max_iterations: int = 5000) -> NormalisedFactors:
+def gamma_price(logits: Floats, *, tolerance: float = 1e-12, max_iterations: int = 500) -> NormalisedFactors:
     r"""``Gamma(Z) = min{||W||_F^2 : Z = W H, |h_k| <= 1}``, with factors and weights that prove it.
 
     It equals ``max_q ||Z diag(q)^{1/2}||_*^2`` over the simplex, a concave maximum (docs/theory, Proposition 12.2). Weights
-    move by ``q_k <- q_k |h_k|^2`` for the balanced factors of ``Z diag(q)^{1/2}``, with steps extrapolated while they gain.
+    move by ``q_k <- q_k |h_k|^2`` for the balanced factors of ``Z diag(q)^{1/2}``, with Anderson's extrapolation of log q.
 
     Parameters
     ----------
@@ -164,38 +172,52 @@ def gamma_price(logits: Floats, *, tolerance: float = 1e-12, max_iterations: int
         free = np.zeros((matrix.shape[0], 1)), np.zeros((1, matrix.shape[1]))
         return NormalisedFactors(0.0, 0.0, np.full(matrix.shape[1], 1.0 / matrix.shape[1]), *free)
     size = float(np.abs(matrix).max())
-    best = _balanced(matrix[:, alive] / size, np.full(len(alive), 1.0 / len(alive)))
-    power = 1.0
+    scaled = matrix[:, alive] / size
+    upper = lower = _balanced(scaled, np.full(len(alive), 1.0 / len(alive)))
+    here, moves, images = np.log(lower.weights), [], []
     for _ in range(max_iterations):
-        if best.upper - best.lower <= tolerance * best.upper:
+        if upper.upper - lower.lower <= tolerance * upper.upper:
             break
-        lengths = np.maximum(np.sum(best.raw**2, axis=0), 1e-300)
-        trial = best.weights * lengths**power
-        found = _balanced(matrix[:, alive] / size, trial / trial.sum())
-        if found.lower >= best.lower * (1.0 - 1e-15):
-            best, power = found, min(1.2 * power, 4.0)
-        elif power <= 1.0:
-            break
-        else:
-            power = 1.0
-    weights, features = np.zeros(matrix.shape[1]), np.zeros((best.features.shape[0], matrix.shape[1]))
-    weights[alive], features[:, alive] = best.weights, best.features
-    return NormalisedFactors(best.lower * size**2, best.upper * size**2, weights, best.weight * size, features)
+        found = _balanced(scaled, np.exp(here - here.max()))
+        lower = found if found.lower > lower.lower else lower
+        upper = found if found.upper < upper.upper else upper
+        moves, images = [*moves[-MEMORY:], here], [*images[-MEMORY:], found.growth]
+        # Where the extrapolation has strayed, it begins anew at the best weights.
+        if found.lower < lower.lower * (1.0 - STRAY):
+            moves, images, here = [], [], np.log(lower.weights) + lower.growth
+            continue
+        here = here + np.clip(_extrapolated(moves, images), -2.0, 2.0)
+        here = np.maximum(here - here.max(), FAINT)
+    weights, features = np.zeros(matrix.shape[1]), np.zeros((upper.features.shape[0], matrix.shape[1]))
+    weights[alive], features[:, alive] = lower.weights, upper.features
+    return NormalisedFactors(lower.lower * size**2, upper.upper * size**2, weights, upper.weight * size, features)
+
+
+def _extrapolated(points: list[Floats], steps: list[Floats]) -> Floats:
+    """Anderson's step from the last point, given the plain steps at some points."""
+    if len(points) < 2:
+        return steps[-1]
+    changes = np.diff(np.array(steps), axis=0).T
+    moved = np.diff(np.array(points), axis=0).T
+    mix = np.linalg.lstsq(changes, steps[-1], rcond=1e-10)[0]
+    return steps[-1] - (moved + changes) @ mix
 
 
 @dataclass(frozen=True)
 class _Balanced(NormalisedFactors):
-    """Balanced factors at given weights; ``raw`` are the features before their norms are cut."""
+    """Balanced factors at given weights; ``growth`` are logarithms of the features' squared norms before these are cut."""
 
-    raw: Floats
+    growth: Floats
 
 
 def _balanced(matrix: Floats, weights: Floats) -> _Balanced:
+    weights = weights / weights.sum()
     scale = np.sqrt(weights)
     u, sigma, vt = np.linalg.svd(matrix * scale, full_matrices=False)
-    keep = sigma > 1e-15 * sigma[0]
+    keep = sigma > 1e-14 * sigma[0]
     root, total = np.sqrt(sigma[keep]), float(sigma.sum())
-    features = root[:, None] * vt[keep] / np.where(scale > 0, scale, np.inf) / np.sqrt(total)
-    longest = float(np.linalg.norm(features, axis=0).max())
+    features = root[:, None] * vt[keep] / scale / np.sqrt(total)
+    squares = np.maximum(np.sum(features**2, axis=0), 1e-300)
+    longest = float(np.sqrt(squares.max()))
     weight = u[:, keep] * root * np.sqrt(total)
-    return _Balanced(total**2, (total * longest) ** 2, weights, weight * longest, features / longest, features)
+    return _Balanced(total**2, (total * longest) ** 2, weights, weight * longest, features / longest, np.log(squares))

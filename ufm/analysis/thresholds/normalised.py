@@ -100,7 +100,8 @@ def _bracketed(system: CollapsedOptimum) -> tuple[float, Floats]:
             )
     if excess(low) > 0:
         raise ConvergenceError("the minority is collapsed at every ratio that was tried, which was not expected; report this")
-    ratio = exp(float(brentq(excess, low, high, xtol=1e-9, rtol=1e-12)))
+    found: Any = brentq(excess, low, high, xtol=1e-9)
+    ratio = exp(float(found))
     return ratio, system.collapsed(ratio)
 
 
