@@ -36,6 +36,7 @@ PAPERS = (
     "li2023",
     "multitask",
     "remedies",
+    "normalised",
 )
 """Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")

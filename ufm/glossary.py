@@ -896,7 +896,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "Architecture between free features and logits. It enters only through what it charges for a singular value of the "
             "logits.",
             "",
-            "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], layernorm[:norm=R]",
+            "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], "
+            "layernorm[:norm=R]",
             "README.md, section What is solved",
             ("explicit", "deq", "relu", "etf", "layernorm"),
         ),

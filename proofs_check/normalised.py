@@ -1,0 +1,249 @@
+r"""Features of a fixed norm (LayerNorm, RMSNorm) above a decayed classifier. [here]
+
+Setting: mean cross-entropy plus ``lw/2 ||W||_F^2`` over W and features with ``|h_ki| = r``. Proofs: docs/theory, file 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import ufm
+from proofs_check.bibliography import cite
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.registry import Kind, Theorem
+
+UNIT = 100_000
+"""Samples of a minority class: ratios are rounded to multiples of one over this."""
+
+
+class Step(NamedTuple):
+    """Numbers of majority and minority classes, decay over the squared norm, ratio over the threshold."""
+
+    majority: int
+    minority: int
+    decay: float
+    relative: float
+
+
+def critical(p: Step, level: str) -> ufm.Threshold:
+    """The enclosed ratio at which the minority collapses."""
+    return ufm.threshold(
+        classes=(p.majority, p.minority), regularizer=ufm.ClassifierDecay(p.decay), head="layernorm", level=level
+    )
+
+
+def solved(p: Step, ratio: float, level: str, head: str = "layernorm", loss: str = "ce") -> ufm.Solution:
+    """The optimum at a ratio, certified."""
+    counts = f"{round(ratio * UNIT)}*{p.majority},{UNIT}*{p.minority}"
+    return ufm.solve(ufm.Problem(counts, regularizer=ufm.ClassifierDecay(p.decay), head=head, loss=loss), level=level)
+
+
+def judged(what: str, expected: str, solution: ufm.Solution, level: str) -> Finding:
+    """The verdict on the minority against the expected one."""
+    found = ufm.collapse(solution)
+    margin = found.lower if found.verdict == "no" else 1e-6 - found.upper
+    return decided(what, expected, found.verdict, margin=margin, level=level)
+
+
+class NormalisedCollapse(Theorem):
+    r"""Step imbalance, plain cross-entropy: the minority collapses where ``beta`` of Proposition 12.9 reaches one.
+
+    ``alpha, beta, theta`` solve three equations in K_A, K_B, R and ``lw (K_A R + K_B) / r^2``; counts enter only through their
+    ratio, features and classifiers collapse together, and the features keep their norm.
+
+    Proof here: the point with these probabilities, contrasts and weights meets the certificate with equality if ``beta >= 1``;
+    if not, the loss falls along the minority's contrast faster than the price can rise.
+    """
+
+    id = "X3"
+    title = "minority collapse of features of a fixed norm"
+    kind = Kind.TIGHT
+    source = cite("here", "docs/theory, Proposition 12.9")
+    open_steps = "that the ratio at which beta passes one is the only one"
+
+    def grid(self):
+        cases = [(3, 7, 0.01), (5, 5, 0.01), (7, 3, 0.01), (5, 5, 0.003), (5, 5, 0.03), (1, 4, 0.1), (2, 2, 1.0), (30, 4, 0.02)]
+        return [Step(*case, relative) for case in cases for relative in (0.99, 1.01)]
+
+    def check(self, instance: Step, level: str) -> Iterator[Finding]:
+        found = critical(instance, level)
+        ratio = instance.relative * (found.lower if instance.relative < 1 else found.upper)
+        expected = "no" if instance.relative < 1 else "yes"
+        yield judged(f"{instance}", expected, solved(instance, ratio, level), level)
+
+    def steps(self):
+        import sympy as sp
+
+        a, b, r, alpha, beta, theta, g, lam, x, m = sp.symbols("K_A K_B R alpha beta theta g lambda x m", positive=True)
+        nu = sp.sqrt(1 / a + 1 / b)
+        into_b, into_a = alpha * sp.cos(theta) / (r * nu * sp.sqrt(a)), beta * sp.sin(theta) / (nu * sp.sqrt(b))
+        other = (alpha / r - into_b) / a
+        own = other + 1 - alpha / r
+        yield "an A column's probabilities sum to one", sp.simplify(own + (a - 1) * other + into_b - 1) == 0
+        yield "slopes on A contrasts have norm one", sp.simplify(r * (1 - own + other) / alpha - 1) == 0
+        core = (r * into_b * nu * sp.sqrt(a) / alpha, into_a * nu * sp.sqrt(b) / beta)
+        yield "slopes on the core have norm one", sp.simplify(core[0] ** 2 + core[1] ** 2 - 1) == 0
+        rest = sp.Symbol("r_0", positive=True)
+        column = sp.log(sp.exp(x * (1 - 1 / m)) + (m - 1) * sp.exp(-x / m) + rest) - x * (1 - 1 / m)
+        slope = sp.diff(column, x).subs(x, 0)
+        yield "the loss falls along the minority's contrast at the rate of the label", sp.simplify(slope + (m - 1) / m) == 0
+        length = g * sp.sqrt(b) / nu  # |v_B|
+        core_length = length * beta / sp.sin(theta)
+        norm = lam * length**2 / (b * core_length)
+        third = lam * g * sp.sin(theta) / (nu * sp.sqrt(b)) - beta
+        yield "minority features of norm one: the third equation", sp.simplify((norm - 1) * beta - third) == 0
+        t, e, q = sp.symbols("t e q", positive=True)
+        best = sp.solve(sp.diff(t * sp.sqrt(q) - q / (2 * e), q), q)
+        yield (
+            "the best size of the weights gives e t^2 / 2",
+            sp.simplify((t * sp.sqrt(q) - q / (2 * e)).subs(q, best[0]) - e * t**2 / 2) == 0,
+        )
+
+    def control(self, level: str):
+        p = Step(5, 5, 0.01, 1.01)
+        double = critical(p._replace(decay=2 * p.decay), level)
+        yield judged("the threshold of twice the decay", "yes", solved(p, 1.01 * double.upper, level), level)
+        other = critical(Step(7, 3, 0.01, 1.01), level)
+        yield judged(
+            "majority and minority classes exchanged", "yes", solved(Step(3, 7, 0.01, 1.01), 1.01 * other.upper, level), level
+        )
+
+    def twin(self, level: str):
+        p = Step(5, 5, 0.01, 1.01)
+        found = critical(p, level)
+        four = p._replace(decay=16 * p.decay)
+        for relative, expected in ((0.99, "no"), (1.01, "yes")):
+            solution = solved(four, relative * found.value, level, head="layernorm:norm=4")
+            yield judged(f"norm 4 at 16 times the decay, {relative} of the threshold", expected, solution, level)
+            counts = f"7*5,{round(7 * relative * found.value)}*5"
+            moved = ufm.solve(ufm.Problem(counts, regularizer=ufm.ClassifierDecay(p.decay), head="layernorm"), level=level)
+            yield judged(f"seven samples a class, relabelled, {relative} of the threshold", expected, moved, level)
+
+    def outside(self, level: str):
+        p = Step(5, 5, 0.01, 2.0)
+        found = critical(p, level)
+        equal_shares = solved(p, 2 * found.upper, level, loss="ce:weights=1")
+        yield judged("class weights 1/n, twice the threshold: separated", "no", equal_shares, level)
+        cold = solved(p, 0.5 * found.lower, level, loss="ce:temperatures=0.5")
+        yield judged("temperatures (n/n_max)^(1/2), half the threshold: collapsed", "yes", cold, level)
+
+
+class Balanced(NamedTuple):
+    """Classes, decay of the classifier, norm of the features."""
+
+    classes: int
+    decay: float
+    norm: float
+
+
+class NormalisedBalanced(Theorem):
+    r"""Equal classes: ``Z = x (I - 11'/K)`` with ``x (e^x + K - 1) = K r^2 / ((K - 1) lw)``, a simplex ETF at every decay.
+
+    The value is ``log(1 + (K-1) e^{-x}) + lw (K-1)^2 x^2 / (2 K r^2)``. W and the features are self-dual simplex ETFs, and no
+    decay is so large that all is zero.
+
+    Proof here: the certificate at ``P = softmax(x S)`` and equal weights is the value less a square that vanishes at x.
+    """
+
+    id = "LN"
+    title = "features of a fixed norm on balanced classes are a simplex ETF"
+    kind = Kind.TIGHT
+    source = cite("here", "docs/theory, Proposition 12.8")
+
+    def grid(self):
+        return [
+            Balanced(classes, decay, norm)
+            for classes in (2, 3, 10, 1000)
+            for decay, norm in ((1e-2, 1.0), (5e-4, 16.0), (3.0, 0.5))
+        ]
+
+    def height(self, p: Balanced, shift: int = 0) -> Any:
+        """Ball of x; ``shift`` is added to K - 1 on the right of its equation."""
+        from flint import arb
+        from scipy.optimize import brentq
+
+        target = arb(p.classes) * arb(p.norm) ** 2 / ((p.classes - 1 + shift) * arb(p.decay))
+
+        def excess(x: Any) -> Any:
+            return x * (x.exp() + p.classes - 1) - target
+
+        root: Any = brentq(lambda x: float(excess(arb(x)).mid()), 0.0, 60.0)
+        x = arb(root)
+        for _ in range(6):
+            x = (x - excess(x) / (x.exp() * (1 + x) + p.classes - 1)).mid()
+        ends = x * (1 - arb("1e-30")), x * (1 + arb("1e-30"))
+        # The left side increases, so a change of sign encloses the root.
+        return ends[0].union(ends[1]) if excess(ends[0]) < 0 < excess(ends[1]) else arb("nan")
+
+    def value(self, p: Balanced, shift: int = 0) -> Enclosure:
+        """The value at x."""
+
+        def formula():
+            from flint import arb
+
+            x, k = self.height(p, shift), p.classes
+            return ((k - 1) * (-x).exp()).log1p() + arb(p.decay) * (k - 1) ** 2 * x**2 / (2 * k * arb(p.norm) ** 2)
+
+        return Enclosure.ball(formula)
+
+    def solution(self, p: Balanced, level: str, counts: str = "") -> ufm.Solution:
+        """The certified optimum."""
+        problem = ufm.Problem(counts or f"20*{p.classes}", regularizer=ufm.ClassifierDecay(p.decay), head=ufm.LayerNorm(p.norm))
+        return ufm.solve(problem, level=level)
+
+    def check(self, instance: Balanced, level: str) -> Iterator[Finding]:
+        solution = self.solution(instance, level)
+        found = Enclosure.of(solution.certificate)
+        yield equal(f"value, {instance}", self.value(instance), found, tolerance=1e-9, level=level)
+        if instance.classes > 100:
+            return  # one probability in a thousand says too little about the contrast
+        (group,) = ufm.collapse(solution).groups
+        x = Enclosure.ball(lambda: self.height(instance))
+        yield equal(f"contrast, {instance}", x, Enclosure(group.lower, group.upper), tolerance=1e-3, level=level)
+
+    def steps(self):
+        import sympy as sp
+
+        x, k, e = sp.symbols("x K e", positive=True)
+        kappa = k / (k - 1 + sp.exp(x))
+        own = sp.exp(x) / (sp.exp(x) + k - 1)
+        yield "softmax of x S is I - kappa S", sp.simplify(own - (1 - kappa * (1 - 1 / k))) == 0
+        loss = sp.log(1 + (k - 1) * sp.exp(-x))
+        price = e * (k - 1) ** 2 * x**2 / (2 * k)
+        other = kappa / k
+        entropy = -(1 - (k - 1) * other) * sp.log(own) - (k - 1) * other * sp.log(1 / (sp.exp(x) + k - 1))
+        slope = sp.simplify(sp.diff(loss - entropy + kappa * x * (k - 1) / k, x))
+        yield "loss less entropy is -kappa x (K-1)/K", slope == 0 and sp.limit(loss - entropy, x, 0) == 0
+        square = price - kappa * x * (k - 1) / k + kappa**2 / (2 * e * k) - (e * (k - 1) * x - kappa) ** 2 / (2 * e * k)
+        yield "so value less bound is (e (K-1) x - kappa)^2 / (2 e K)", sp.simplify(square) == 0
+        yield (
+            "which vanishes where x solves the equation",
+            sp.simplify(
+                (e * (k - 1) * x - kappa) * (k - 1 + sp.exp(x)) / (e * (k - 1)) - (x * (sp.exp(x) + k - 1) - k / ((k - 1) * e))
+            )
+            == 0,
+        )
+
+    def control(self, level: str):
+        p = Balanced(10, 1e-2, 1.0)
+        found = Enclosure.of(self.solution(p, level).certificate)
+        yield equal("K in place of K - 1", self.value(p, 1), found, tolerance=1e-9, level=level)
+        yield equal("a norm without effect", self.value(p._replace(norm=2.0)), found, tolerance=1e-9, level=level)
+
+    def twin(self, level: str):
+        p = Balanced(10, 1e-2, 1.0)
+        found = Enclosure.of(self.solution(p, level).certificate)
+        yield equal(
+            "samples 50 times", Enclosure.of(self.solution(p, level, "1000*10").certificate), found, tolerance=1e-9, level=level
+        )
+        longer = Enclosure.of(self.solution(Balanced(10, 0.25, 5.0), level).certificate)
+        yield equal("norm 5, decay 25 times", longer, found, tolerance=1e-9, level=level)
+
+    def outside(self, level: str):
+        # Unequal sizes at the same decay: the optimum is lower, as the loss may favour large classes.
+        p = Balanced(10, 1e-2, 1.0)
+        other = Enclosure.of(self.solution(p, level, "100*5,1*5").certificate)
+        yield less(
+            "unequal sizes: less than the balanced value", other, Enclosure.of(self.solution(p, level).certificate), level=level
+        )
