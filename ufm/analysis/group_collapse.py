@@ -234,11 +234,8 @@ def _why_undecided(solution: Solution) -> str:
 
 def _why_incomparable(solution: Solution) -> str | None:
     """Why the two smallest classes, of different sizes, cannot be compared; None where they can."""
-    loss = solution.problem.loss
-    if not loss.shift_invariant:
-        return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
-    if not loss.plain_cross_entropy:
-        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {loss}"
+    if np.ptp(solution.program.loss.temperature):
+        return f"classes of different sizes have different temperatures under the loss {solution.problem.loss}"
     return None
 
 
