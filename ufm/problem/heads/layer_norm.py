@@ -60,6 +60,8 @@ class LayerNorm(Head):
         object.__setattr__(self, "norm", float(self.norm))
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: Regularizer, dim: int | None) -> str | None:
+        if not loss.convex:
+            return f"loss {loss} does not go with the head {self}, whose bounds need a convex loss; choose ce, bce or mse"
         return None
 
     def penalty(self, regularizer: Regularizer, n_classes: int) -> FeatureNorms:
