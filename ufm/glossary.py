@@ -917,9 +917,9 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "logits.",
             "",
             "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], "
-            "layernorm[:norm=R]",
+            "layernorm[:norm=R], cosine:scale=S",
             "README.md, section What is solved",
-            ("explicit", "deq", "relu", "etf", "layernorm"),
+            ("explicit", "deq", "relu", "etf", "layernorm", "cosine"),
         ),
         Term(
             "undefined",

@@ -8,7 +8,6 @@ from ufm.analysis.tables import table_geometry
 from ufm.metrics.gram import block_gram, centred_columns, duality, equinorm, pairs, to_simplex, written
 from ufm.solvers.solution import Solution
 from ufm.spectral.blocks import BlockMatrix
-from ufm.spectral.normalised import contrast_factors
 
 
 def geometry(solution: Solution) -> dict[str, float | None]:
@@ -78,8 +77,7 @@ def _in_blocks(solution: Solution) -> tuple[BlockMatrix, BlockMatrix, BlockMatri
     program, factors, problem = solution.program, solution.factors, solution.problem
     groups, m, scale, runs = program.groups, program.multiplicity, program.scale, program.runs
     if problem.head.normalised:
-        effective = problem.program().penalty.effective  # type: ignore[attr-defined]
-        wide, long = contrast_factors(program, factors.contrast, effective)
+        wide, long = problem.head.contrast_parts(program, factors, problem.regularizer)
         return (
             block_gram(factors.left @ factors.left.T, wide**2, m, runs),
             block_gram(factors.right.T @ factors.right, long**2, m, runs),

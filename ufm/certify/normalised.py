@@ -12,9 +12,9 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm._rounding import UNIT
-from ufm.certify.duality import PARAMETERS, dual_bound, dual_norm, dual_value
+from ufm.certify.duality import PARAMETERS, dual_bound, dual_norm, dual_value, zero_bound
 from ufm.certify.primal_dual import RECOVERED, loss_above, within
-from ufm.spectral.normalised import allowance, feature_norms, supporting
+from ufm.spectral.normalised import allowance, cosine_norms, feature_norms, row_weighted, supporting
 from ufm.spectral.program import Factors, LogitProgram
 
 
@@ -131,3 +131,69 @@ def normalised_lower(program: LogitProgram, model: LogitProgram, slopes: Floats)
     wide = (program.groups + 4.0 * PARAMETERS) * UNIT
     lower = found - spent * (1.0 + wide) - 4 * UNIT * (abs(found) + spent)
     return max(float(lower), 0.0), slopes
+
+
+def cosine_bounds(
+    program: LogitProgram, factors: Factors, columns: Floats, rows: Floats, slopes: Floats | None = None
+) -> tuple[NormalisedBounds, Factors]:
+    """Both bounds under ``|w_j| <= scale`` and ``|h_k| <= 1``, from any factors and any positive weights.
+
+    Parameters
+    ----------
+    program : LogitProgram, whose penalty is a `Cosines`
+    factors : Factors
+        Of logits of this program; ``left`` and ``right`` are parts of W and of the features. They are scaled into the norms.
+    columns, rows : (G,) float64 > 0, weights of one column and of one row of each group
+    slopes : (G + 1, G) float64 or None, other dual slopes than those at the factors' logits
+
+    Returns
+    -------
+    NormalisedBounds
+        ``upper`` is infinite where the logits are beyond float64.
+    Factors
+        The factors inside the norms.
+
+    Raises
+    ------
+    ConvergenceError
+        The bounds contradict each other: a defect of this package, never of the problem.
+    """
+    scale = float(program.penalty.scale)  # type: ignore[attr-defined]
+    unit = row_weighted(program, columns / columns.max(), rows / rows.max(), scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        factors = _within_norms(unit, factors, scale)
+        logits = unit.spread(unit.point(factors))
+        found = unit.loss.columns(logits, unit.logit_counts)
+        value = float(unit.mass @ found.values)
+        upper = loss_above(unit, factors, logits, found.values, found.gradient)
+        upper += 4 * UNIT * abs(upper)
+        if slopes is None:
+            slopes = found.gradient / np.maximum(unit.logit_counts, 1.0)
+    if not np.isfinite(upper):
+        upper = np.inf
+    lower, given = zero_bound(unit)[0], slopes
+    slopes = np.zeros_like(given)
+    if np.isfinite(given).all():
+        given = np.where(unit.logit_counts > 0, given, 0.0)
+        if unit.loss.shift_invariant:
+            given = given * (1.0 - 4 * UNIT * (unit.groups + 16))
+            given[-1] = -(unit.logit_counts[:-1] * given[:-1]).sum(axis=0)
+        total, slack = dual_value(unit, given)
+        price = unit.penalty.support(np.array([dual_norm(unit, given, unit.rows)]), np.ones(1))
+        price *= 1.0 + (4.0 * unit.groups + 8.0 * PARAMETERS) * UNIT
+        reached = float(total - slack - price - 4 * UNIT * (abs(total) + price))
+        # Slopes of zero prove most where the loss is least inside of the norms.
+        lower, slopes = (reached, given) if reached > lower else (lower, slopes)
+    return NormalisedBounds(lower, upper, within(lower, value, upper), slopes, unit), factors
+
+
+def _within_norms(program: LogitProgram, factors: Factors, scale: float) -> Factors:
+    """The factors, scaled where the product of the longest row and feature may exceed the scale."""
+    for _ in range(3):
+        highest, longest = (float(np.sqrt(squares.max())) for squares in cosine_norms(program, factors, scale))
+        gauge = highest * longest / scale * (1.0 + (4.0 * len(factors.right) + 4 * PARAMETERS) * UNIT)
+        if gauge <= 1.0:
+            return factors
+        root = float(np.sqrt((1.0 - 8 * UNIT) / gauge))
+        factors = factors._replace(contrast=factors.contrast * root**2, left=factors.left * root, right=factors.right * root)
+    return factors

@@ -150,6 +150,8 @@ class Optimum:
         own = arb(sum(m[g] * low.own[g] for g in groups)) / classes
         within = sum((m[g] * m[h] - (m[g] if g == h else 0)) * low.other[g][h] for g in groups for h in groups)
         scale = ball(problem.scale_squared[first]).sqrt()
+        if problem.row_squared is not None:
+            scale *= ball(problem.row_squared[first]).sqrt()
         reached = arb(within) / (classes * (classes - 1)) - own
         reached *= problem.temperature_ball[first] * problem.share_ball[first] / (low.denominator * scale)
         slack = low.allowed - low.shrink * reached

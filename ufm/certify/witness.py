@@ -35,9 +35,11 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: 
     -------
     dict
         Keys ``format``, ``problem``, ``primal`` and ``dual``; for features of a fixed norm also ``weights``, one over those of
-        the supporting program.
+        the supporting program, and for classifiers of a fixed norm ``rows``, the weights of rows.
     """
     weights = {"weights": dyadic(1.0 / program.scale**2)} if problem.head.normalised else {}
+    if problem.head.normalised and program.penalty.ball:
+        weights["rows"] = dyadic(program.rows)  # type: ignore[attr-defined]
     return {
         "format": FORMAT,
         "problem": {

@@ -19,7 +19,7 @@ from ufm.errors import InputError, brief, sentence
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ufm.problem import ClassCounts, ClassifierDecay, NormBudget, Problem, WeightDecay
+    from ufm.problem import ClassCounts, ClassifierDecay, NoDecay, NormBudget, Problem, WeightDecay
     from ufm.problem.heads import Head
     from ufm.targets import TargetTable
 
@@ -72,6 +72,7 @@ HEADS = (
     "etf:average",
     "layernorm",
     "layernorm:norm=",
+    "cosine:scale=",
 )
 
 Version = Annotated[
@@ -105,7 +106,8 @@ HeadOption = Annotated[
         "deq:rho=R (linear equilibrium z = A z + h, spectral norm of A at most R < 1); deq:decay=LA,contraction=G "
         "(LA/2 |A|_F^2 added, spectral norm at most G < 1); deq:frobenius=E (|A|_F^2 at most E < 1); relu (features >= 0); "
         "etf[:norm=X,average] (classifier fixed to a simplex ETF with rows of squared norm X); layernorm[:norm=R] (features of "
-        "norm R, which is 1 if left out, and a decayed classifier).",
+        "norm R, which is 1 if left out, and a decayed classifier); cosine:scale=S (logits S cos(w, h), without --decay and "
+        "--budget).",
     ),
 ]
 Level = Annotated[
@@ -181,7 +183,7 @@ def regularizer(
     convention: str,
     counts: ClassCounts | TargetTable | None,
     head: Head | None = None,
-) -> WeightDecay | NormBudget | ClassifierDecay:
+) -> WeightDecay | NormBudget | ClassifierDecay | NoDecay:
     """Weight decay or norm budgets from the options of a command.
 
     Parameters
@@ -194,7 +196,7 @@ def regularizer(
 
     Returns
     -------
-    WeightDecay, NormBudget or ClassifierDecay
+    WeightDecay, NormBudget, ClassifierDecay or NoDecay
         In the convention of this package: half of the decays beside the mean loss, features per sample.
 
     Raises
@@ -202,9 +204,15 @@ def regularizer(
     InputError
         Both or neither of decay and budget, values that do not fit, an unknown convention, or one that does not apply.
     """
-    from ufm.problem import ClassifierDecay, NormBudget
+    from ufm.problem import ClassifierDecay, NoDecay, NormBudget
 
     normalised = head is not None and head.normalised
+    if head is not None and head.undecayed:
+        if decay is not None or budget is not None:
+            raise InputError(
+                f"head {head} takes neither --decay nor --budget: its classifiers and features have fixed norms; leave them out"
+            )
+        return NoDecay()
     if normalised and (decay is None or budget is not None):
         raise InputError(
             f"head {head} takes the decay of its classifier, --decay LW, and no --budget: its features have one norm"

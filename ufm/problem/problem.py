@@ -16,11 +16,10 @@ from ufm.errors import InputError, brief
 from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.losses.base import check_loss
-from ufm.problem.regularizers import ClassifierDecay, NormBudget, Regularizer, WeightDecay, check_regularizer
+from ufm.problem.regularizers import ClassifierDecay, NoDecay, NormBudget, Regularizer, WeightDecay, check_regularizer
 from ufm.problem.table_model import make_parameters, make_program, table_objective
 from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
-from ufm.spectral.normalised import contrast_factors
 from ufm.spectral.program import Factors, LogitProgram
 from ufm.spectral.table_program import TableFactors, TableProgram
 from ufm.targets.counts import ClassCounts
@@ -36,10 +35,10 @@ class Problem:
     counts : ClassCounts, list of int, text such as ``"100*5,10*5"``, or TargetTable
         A table whose columns are the one-hot labels of all its rows is turned into `ClassCounts`; any other makes a
         `TableProblem`.
-    regularizer : WeightDecay or NormBudget; ClassifierDecay for the head LayerNorm
+    regularizer : WeightDecay or NormBudget; ClassifierDecay for the head LayerNorm, NoDecay for Cosine
     loss : CrossEntropy (default; in nats), BinaryCrossEntropy or SquaredError, *mean* over samples, or text such as
         ``"ce:weights=1"``
-    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, LayerNorm, or text such as
+    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, LayerNorm, Cosine, or text such as
         ``"deq:rho=0.3"``
     dim : int or None
         Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error, one
@@ -60,7 +59,7 @@ class Problem:
     """
 
     counts: ClassCounts
-    regularizer: WeightDecay | NormBudget | ClassifierDecay
+    regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay
     loss: Loss
     head: Head
     dim: int | None
@@ -74,7 +73,7 @@ class Problem:
         self,
         counts: ClassCounts | TargetTable | Iterable[int] | str,
         *,
-        regularizer: WeightDecay | NormBudget | ClassifierDecay,
+        regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay,
         loss: Loss | str | None = None,
         head: Head | str | None = None,
         dim: int | None = None,
@@ -125,11 +124,11 @@ class Problem:
     def needed(self) -> int:
         """Feature dimension that suffices for every optimum (docs/theory, Proposition 1.3).
 
-        K - 1, or K where adding a constant to a column of logits changes the loss. One more where features have a given norm
-        (Proposition 12.1).
+        K - 1, or K where adding a constant to a column of logits changes the loss. One more where features have a given norm,
+        and K + 2 where classifiers have one too (Propositions 12.1 and 12.10).
         """
-        rank = self.counts.classes - 1 if self.loss.shift_invariant else self.counts.classes
-        return rank + 1 if self.head.normalised else rank
+        rank = self.counts.classes - 1 if self.loss.shift_invariant and self.head.centred else self.counts.classes
+        return rank + self.head.spare
 
     @property
     def wide(self) -> bool:
@@ -216,10 +215,9 @@ class Problem:
 
     def _normalised(self, program: LogitProgram, factors: Factors, group: NDArray[np.intp]) -> Parameters:
         """Parameters of a head with normalised features; ``left`` and ``right`` are what groups share of W and H."""
-        effective = self.program().penalty.effective  # type: ignore[attr-defined]
-        heights, lengths = contrast_factors(program, factors.contrast, effective)
+        heights, lengths = self.head.contrast_parts(program, factors, self.regularizer)
         needed, rank = factors.width(program.multiplicity), factors.left.shape[1]
-        width = needed + 1 if self.dim is None else self.dim
+        width = needed + self.head.spare if self.dim is None else self.dim
         weight, features = np.zeros((len(group), width)), np.zeros((width, len(group)))
         weight[:, :rank], features[:rank] = factors.left[group], factors.right[:, group]
         column = rank
@@ -276,6 +274,8 @@ class Problem:
             budget = len(counts) * (1 + 1e-9)
             inside = weight <= budget * decay.weight and head.spent(columns) <= budget * decay.features
             return value if inside else np.inf
+        if isinstance(decay, NoDecay):
+            return value
         value += 0.5 * decay.weight * weight
         if isinstance(decay, WeightDecay):
             value += 0.5 * decay.features * float(columns.sum() if decay.per_class else counts @ columns)
@@ -331,7 +331,7 @@ class TableProblem(Problem):
         self,
         targets: TargetTable,
         *,
-        regularizer: WeightDecay | NormBudget | ClassifierDecay,
+        regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay,
         loss: Loss | str | None = None,
         head: Head | str | None = None,
         dim: int | None = None,
@@ -348,7 +348,7 @@ class TableProblem(Problem):
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        if self.head.normalised or isinstance(regularizer, ClassifierDecay):
+        if self.head.normalised or isinstance(regularizer, ClassifierDecay | NoDecay):
             raise InputError(
                 f"head {self.head} with {regularizer} does not go with a table of targets; choose explicit or deq:rho=R, with "
                 "decays of W and of the features, or budgets"
@@ -473,6 +473,11 @@ def check_decayed_features(head: Head, regularizer: Regularizer) -> None:
     InputError
         The head is not `normalised`, and the regulariser is a `ClassifierDecay`.
     """
+    if isinstance(regularizer, NoDecay) and not head.normalised:
+        raise InputError(
+            f"regularizer is NoDecay(), and head {head}: its parameters would grow without bound; give a decay or budgets, or "
+            "the head cosine"
+        )
     if isinstance(regularizer, ClassifierDecay) and not head.normalised:
         raise InputError(
             f"regularizer is {regularizer}, of the classifier alone, and head {head}: its features would grow without bound; "

@@ -37,8 +37,11 @@ def check_regularizer(value: object) -> None:
     InputError
         The value is none.
     """
-    if not isinstance(value, WeightDecay | NormBudget | ClassifierDecay):
-        raise InputError(f"regularizer is {value!r}; give WeightDecay(...), NormBudget(...) or ClassifierDecay(...)")
+    if not isinstance(value, WeightDecay | NormBudget | ClassifierDecay | NoDecay):
+        raise InputError(
+            f"regularizer is {value!r}; give WeightDecay(...) or NormBudget(...), ClassifierDecay(...) with the head "
+            "layernorm, or NoDecay() with the head cosine"
+        )
 
 
 def _check_bias(owner: Any) -> None:
@@ -197,6 +200,36 @@ class ClassifierDecay:
 
     def __str__(self) -> str:
         return f"decay {self.weight:g}" + ("" if self.bias is None else f", bias {self.bias:g}")
+
+
+@dataclass(frozen=True)
+class NoDecay:
+    """No decay, no budget and no bias: for heads whose features and classifiers have fixed norms (`Cosine`).
+
+    Examples
+    --------
+    >>> print(NoDecay())
+    no decay
+    """
+
+    def column_scale(self, sizes: Floats) -> Floats:
+        """(G,) ones, whatever the class sizes (G,)."""
+        return np.ones(len(sizes))
+
+    def balance(self) -> float:
+        """One: norms are fixed."""
+        return 1.0
+
+    def bias_decay(self) -> None:
+        """None: there is no bias."""
+        return
+
+    def certificate(self) -> dict[str, object]:
+        """The regulariser's entry in a saved certificate."""
+        return {"kind": "no_decay"}
+
+    def __str__(self) -> str:
+        return "no decay"
 
 
 @dataclass(frozen=True)

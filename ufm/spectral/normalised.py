@@ -18,7 +18,7 @@ import numpy as np
 
 from ufm._arrays import Floats
 from ufm.errors import InputError
-from ufm.spectral.penalties import Nuclear, Penalty
+from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty
 from ufm.spectral.program import Factors, LogitProgram
 
 
@@ -99,6 +99,91 @@ def feature_norms(program: LogitProgram, factors: Factors, effective: float) -> 
     heights, lengths = contrast_factors(program, factors.contrast, effective)
     weight = float(program.contrast_counts @ heights**2 + m @ (factors.left**2).sum(axis=1))
     return weight, (1.0 - 1.0 / m) * lengths**2 + (factors.right**2).sum(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class RowWeighted(LogitProgram):
+    """A program whose penalty is a bound on ``||diag(rows)^{1/2} Z S||_*``, less weights of the rows.
+
+    Parameters
+    ----------
+    rows : (G,) float64 > 0, weight of one row of each group
+    """
+
+    rows: Floats
+
+
+def row_weighted(program: LogitProgram, columns: Floats, rows: Floats, scale: float) -> RowWeighted:
+    """The program with ``||diag(rows)^{1/2} Z diag(columns)^{1/2}||_* <= scale sqrt(sum rows) sqrt(sum columns)``.
+
+    Every Z with ``gamma_2(Z) <= scale`` satisfies it (docs/theory, Proposition 12.11).
+
+    Parameters
+    ----------
+    program : LogitProgram, whose penalty is a `Cosines`
+    columns, rows : (G,) float64 > 0, weights of one column and of one row of each group
+    scale : float
+
+    Returns
+    -------
+    RowWeighted
+    """
+    m = program.multiplicity
+    return RowWeighted(
+        multiplicity=m,
+        sizes=program.sizes,
+        scale=np.sqrt(columns),
+        penalty=NuclearBall(scale * np.sqrt(m @ columns) * np.sqrt(m @ rows)),
+        loss=program.loss,
+        bias_decay=program.bias_decay,
+        runs=program.runs,
+        rows=rows,
+    )
+
+
+SHARE = 1e-6
+"""Least ratio of what W and features have of a contrast, in units of their product."""
+
+
+def cosine_factors(program: LogitProgram, factors: Factors, scale: float) -> tuple[Floats, Floats]:
+    """Singular values of the contrasts of W and of the features, where rows of W have the norm ``scale`` if they can.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    factors : Factors, whose ``left`` and ``right`` are what groups share of W and of the features
+    scale : float
+
+    Returns
+    -------
+    a : (G,) float64
+        Its square is ``(scale^2 - |left|^2) m / (m - 1)``, within a factor `SHARE` of ``|x|`` either way.
+    b : (G,) float64, ``x / a``, zero where x is
+    """
+    m, size = program.multiplicity, np.abs(factors.contrast)
+    some = size > 0
+    room = (scale**2 - (factors.left**2).sum(axis=1)) * m / np.maximum(m - 1.0, 1.0)
+    square = np.where(some, np.clip(room, SHARE * size, size / SHARE), 0.0)
+    heights = np.sqrt(square)
+    return heights, np.where(some, factors.contrast / np.where(some, heights, 1.0), 0.0)
+
+
+def cosine_norms(program: LogitProgram, factors: Factors, scale: float) -> tuple[Floats, Floats]:
+    """Squared norms (G,) of one row of W and of one feature of each group, for `cosine_factors`.
+
+    Parameters
+    ----------
+    program : LogitProgram
+    factors : Factors
+    scale : float
+
+    Returns
+    -------
+    (G,) float64, (G,) float64
+    """
+    heights, lengths = cosine_factors(program, factors, scale)
+    share = 1.0 - 1.0 / program.multiplicity
+    return share * heights**2 + (factors.left**2).sum(axis=1), share * lengths**2 + (factors.right**2).sum(axis=0)
 
 
 MEMORY = 6

@@ -65,3 +65,19 @@ def test_what_is_refused_in_one_line(options, part):
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert part in done.stderr
+
+
+def test_cosines():
+    found = answer("solve", "--counts", "129000*5,1000*5", "--head", "cosine:scale=2", "--level", "rigorous")
+    assert (found["status"], found["collapsed"]) == ("optimal", "yes")
+    assert found["relative_gap"] < 1e-11
+    for options, part in (
+        (("--decay", "1e-2"), "neither --decay nor --budget"),
+        (("--budget", "1,5"), "neither --decay nor --budget"),
+    ):
+        done = run("solve", "--counts", "9*3,2*2", "--head", "cosine:scale=2", *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert part in done.stderr
+    done = run("threshold", "--classes", "5,5", "--head", "cosine:scale=2")
+    assert done.returncode == 2
+    assert "not stated" in done.stderr

@@ -17,7 +17,7 @@ from ufm.problem.heads import Head
 from ufm.problem.losses import CrossEntropy, GroupPull, Loss
 from ufm.problem.losses.base import check_loss
 from ufm.problem.problem import check_decayed_features
-from ufm.problem.regularizers import ClassifierDecay, NormBudget, WeightDecay
+from ufm.problem.regularizers import ClassifierDecay, NoDecay, NormBudget, WeightDecay
 from ufm.problem.text import as_head, parse_loss
 
 LARGEST_EXPONENT = 100.0
@@ -29,7 +29,7 @@ QUANTITIES = ("ratio", "decay", "minority-count", "rho")
 def threshold(
     *,
     classes: Sequence[int],
-    regularizer: WeightDecay | NormBudget | ClassifierDecay | None = None,
+    regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay | None = None,
     minority_count: int | None = None,
     head: Head | str | None = None,
     level: str = "float",
@@ -105,6 +105,10 @@ def threshold(
     head = as_head(head)
     if regularizer is not None:
         check_decayed_features(head, regularizer)
+    if head.undecayed:
+        raise InputError(
+            f"head is {head}; thresholds of cosines are not stated; compare the verdicts of solutions at two ratios (ufm solve)"
+        )
     if isinstance(regularizer, ClassifierDecay):
         return _normalised(majority, minority, minority_count, regularizer, head, level, chosen)
     if head.normalised:
@@ -161,7 +165,7 @@ def _normalised(
 def _other(
     solve_for: str,
     classes: tuple[int, int],
-    regularizer: WeightDecay | NormBudget | ClassifierDecay | None,
+    regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay | None,
     minority_count: int | None,
     head: Head | str | None,
     level: str,

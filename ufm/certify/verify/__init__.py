@@ -33,7 +33,7 @@ from flint import arb
 from ufm.certify.verify.arithmetic import ball, decimal, integer, outward, rational, shown, toward, working_precision
 from ufm.certify.verify.document import AmbiguousError, fields, read
 from ufm.certify.verify.lower import Lower, lower_bound
-from ufm.certify.verify.normalised import ExactNormalised
+from ufm.certify.verify.normalised import ExactCosine, ExactNormalised
 from ufm.certify.verify.penalty import Linear
 from ufm.certify.verify.problem import ExactProblem
 from ufm.certify.verify.table import ExactTable, table_lower, table_upper
@@ -128,11 +128,11 @@ def prove(document: dict[str, Any]) -> Proof:
 
 
 def _prove(document: dict[str, Any]) -> Proof:
-    more = [name for name in ("weights", "claim") if isinstance(document, dict) and name in document]
+    more = [name for name in ("weights", "rows", "claim") if isinstance(document, dict) and name in document]
     version, stated, primal, dual, *_ = fields(document, "document", "format", "problem", "primal", "dual", *more)
     if version != FORMAT:
         raise InputError(f"certificate has format {shown(version)}; this version reads {FORMAT!r}")
-    if isinstance(stated, dict) and "table" in stated and "weights" not in document:
+    if isinstance(stated, dict) and "table" in stated and not {"weights", "rows"} & set(document):
         table = ExactTable(stated)
         above, width = table_upper(table, primal)
         return _ordered(table_lower(table, dual), above, width)
@@ -150,6 +150,8 @@ def stated_problem(document: dict[str, Any]) -> ExactProblem:
         The problem is malformed, or has weights where its head takes none (or none where it needs them).
     """
     stated = document["problem"]
+    if "rows" in document:
+        return ExactCosine(stated, document.get("weights"), document["rows"])
     return ExactNormalised(stated, document["weights"]) if "weights" in document else ExactProblem(stated)
 
 

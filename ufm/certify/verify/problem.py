@@ -38,6 +38,7 @@ class ExactProblem:
     plain : whether the loss is ordinary cross-entropy
     dim : feature dimension, or None
     normalised : whether features have a fixed norm, so that the charge is that of a supporting program
+    row_squared : weight of one row of each group, by whose roots rows of slopes are divided; None for ones
     allowance : what the lower bound of the program is to be reduced by; zero unless ``normalised``
 
     Raises
@@ -48,6 +49,7 @@ class ExactProblem:
 
     normalised = False
     allowance = ZERO
+    row_squared: list[Fraction] | None = None
 
     def __init__(self, data: Any) -> None:
         groups, loss, head, regularizer, dim = fields(data, "problem", "groups", "loss", "head", "regularizer", "dim")

@@ -9,7 +9,7 @@ from flint import arb, fmpz, fmpz_mat
 
 from ufm.certify.verify.arithmetic import ZERO, affordable, ball, dyadic, power_of_two, total
 from ufm.certify.verify.document import fields, listed
-from ufm.certify.verify.normalised import ExactNormalised, normalised_price
+from ufm.certify.verify.normalised import ExactCosine, ExactNormalised, cosine_gauge, normalised_price
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
 
@@ -75,7 +75,7 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
     charge = problem.charge
-    if isinstance(problem, ExactNormalised):
+    if problem.normalised:
         lengths = []
     elif charge.columns:
         lengths = _columns(problem, product, unit, x)
@@ -88,7 +88,10 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
             lengths.append(((arb(height * across) * size).sqrt(), 1))
     inside = arb(1)
     if charge.ball:
-        gauge = charge.gauge(lengths)
+        if isinstance(problem, ExactCosine):
+            gauge = cosine_gauge(problem, (contrast, contrast_power), (left, left_power), (right, right_power))
+        else:
+            gauge = charge.gauge(lengths)
         inside = arb(1) if gauge <= 1 else 1 / gauge
     logits = _Logits(product, unit, x, b, inside, m)
     losses = _squared if problem.squared else _logistic if problem.logistic else _entropy

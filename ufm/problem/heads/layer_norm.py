@@ -15,7 +15,9 @@ from ufm.problem.heads.base import Head, Parameters
 from ufm.problem.losses import Loss
 from ufm.problem.regularizers import ClassifierDecay, Regularizer
 from ufm.problem.spelling import Spelling
+from ufm.spectral.normalised import contrast_factors
 from ufm.spectral.penalties import FeatureNorms
+from ufm.spectral.program import Factors, LogitProgram
 from ufm.targets.counts import ClassCounts
 
 NORMS = 1e-30, 1e30
@@ -51,6 +53,7 @@ class LayerNorm(Head):
     verified = True
     bilinear = True
     constrained = True
+    spare = 1
     spelling = Spelling("layernorm", "layernorm[:norm=R]", optional={"norm": "norm"})
 
     def __post_init__(self) -> None:
@@ -77,6 +80,9 @@ class LayerNorm(Head):
                 "and a norm for which this lies between 1e-20 and 1e20"
             )
         return found
+
+    def contrast_parts(self, program: LogitProgram, factors: Factors, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        return contrast_factors(program, factors.contrast, self.penalty(regularizer, program.classes).effective)
 
     def settled(self, weight: Floats, features: Floats, used: int) -> Parameters:
         """Features are scaled so that the longest has the norm; where a dimension is left, it makes up what others lack."""

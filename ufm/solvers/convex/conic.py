@@ -25,7 +25,7 @@ from ufm.certify.normalised import NormalisedBounds
 from ufm.errors import ConvergenceError, InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
-from ufm.solvers.convex.normalised import SphereModel, Spheres
+from ufm.solvers.convex.normalised import CosineModel, SphereModel, Spheres
 from ufm.solvers.normalised import conclude_normalised
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.loss import BoundLoss
@@ -130,7 +130,9 @@ class Convex:
             half_traces = cp.normNuc(core)
         logits = core @ np.diag(1.0 / program.scale)
         regular: Any = 0.0
-        if penalty.feature_norms:
+        if penalty.row_norms:
+            constraints += [cp.diag(gram)[:classes] <= penalty.scale**2, cp.diag(gram)[classes:] <= 1.0]  # type: ignore[attr-defined]
+        elif penalty.feature_norms:
             regular = 0.5 * penalty.effective * cp.trace(gram[:classes, :classes])  # type: ignore[attr-defined]
             constraints += [cp.diag(gram)[classes:] <= 1.0]
         elif not penalty.ball:
@@ -175,7 +177,8 @@ def _from_gram(problem: Problem, program: LogitProgram, point: Point, gram: Floa
     rows = vectors * np.sqrt(np.maximum(values, 0.0))
     unit = np.concatenate([np.zeros((classes, 1)), rows[classes:]], axis=1)
     at = Spheres(np.zeros(classes), rows[:classes], point.bias, unit)
-    model = SphereModel(program, problem.needed - 1)
+    cosines = program.penalty.row_norms
+    model = CosineModel(program, 2 * classes) if cosines else SphereModel(program, problem.needed - 1)
     return model.certified(at, model.local(at))
 
 

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm.certify.normalised import NormalisedBounds, normalised_bounds
+from ufm.certify.normalised import NormalisedBounds, cosine_bounds, normalised_bounds
 from ufm.certify.primal_dual import Bounds, bounds
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
 from ufm.solvers.convex.block_newton import BlockNewton
 from ufm.solvers.convex.manifold import minimise
 from ufm.solvers.convex.newton_cg import Frame, newton_step
-from ufm.solvers.convex.normalised import SphereModel, minimise_on_spheres
+from ufm.solvers.convex.normalised import CosineModel, SphereModel, minimise_on_spheres
 from ufm.solvers.normalised import conclude_normalised
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
@@ -120,14 +120,20 @@ class Factored:
             return factors, found, model
         group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
         whole, slopes = program.split(), split_slopes(program, found.slopes)
-        narrow = SphereModel(whole, problem.width)
+        cosines = whole.penalty.row_norms
+        narrow = (CosineModel if cosines else SphereModel)(whole, problem.width)
         rng, best = np.random.default_rng(self.random_state), None
         for i in range(self.starts):
             start = narrow.start(rng if i else None)
             *_, point = minimise_on_spheres(narrow, start, 0.1 * self.tolerance, self.max_iterations)
             exact = narrow.exact(point)
             # The weights of the wide model prove the lower bound; the upper one is that of the parameters themselves.
-            reached = normalised_bounds(whole, exact, found.program.scale[group] ** 2, slopes)
+            columns = found.program.scale[group] ** 2
+            if cosines:
+                rows = found.program.rows[group]  # type: ignore[attr-defined]
+                reached, exact = cosine_bounds(whole, exact, columns, rows, slopes)
+            else:
+                reached = normalised_bounds(whole, exact, columns, slopes)
             if best is None or reached.upper < best[1].upper:
                 best = exact, reached
         assert best is not None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm.certify.normalised import NormalisedBounds, normalised_bounds
+from ufm.certify.normalised import NormalisedBounds, cosine_bounds, normalised_bounds
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
 
 DENSE = 60
@@ -26,6 +26,10 @@ KICK = 1e-2
 """Size of the random part of a start, and of a move away from a saddle."""
 PATH = 1e-4
 """Effective decay at which the path to smaller ones begins."""
+NOTHING = 1e-25
+"""Gap (nats) at which the iteration stops whatever the optimum: losses may vanish there."""
+SPANNED = 1e-10
+"""Relative singular value below which a dimension of W or of the features counts as unused."""
 FIRST = 400
 """Iterations of L-BFGS before the Newton steps."""
 
@@ -64,12 +68,14 @@ class Local(NamedTuple):
     gradient : Spheres, by the ambient coordinates
     smooth : Evaluation of the loss
     multipliers : (G,) float64, of the norms: minus the inner product of each row of ``unit`` with its gradient
+    rows : (G,) float64, price of each group's row of ``contrast`` and ``left``: the decay, or the multiplier of its norm
     """
 
     value: float
     gradient: Spheres
     smooth: Evaluation
     multipliers: Floats
+    rows: Floats
 
 
 class SphereModel:
@@ -79,12 +85,18 @@ class SphereModel:
     ----------
     program : LogitProgram, whose penalty is a `FeatureNorms`
     rank : int, number r of columns of the core
+
+    Attributes
+    ----------
+    effective : float, ``decay / norm^2``, or 0 where classifiers have a norm
+    radius : (G,) float64 or None, length of each group's row of ``contrast`` and ``left`` where classifiers have a norm
     """
 
     def __init__(self, program: LogitProgram, rank: int) -> None:
         m = program.multiplicity
         self.program, self.rank, self.groups = program, rank, program.groups
-        self.effective = float(program.penalty.effective)  # type: ignore[attr-defined]
+        self.effective = 0.0 if program.penalty.row_norms else float(program.penalty.effective)  # type: ignore[attr-defined]
+        self.radius: Floats | None = None
         self.biased = program.bias_decay is not None
         self.alive = program.contrast_counts > 0
         self.root = np.sqrt(m)
@@ -109,7 +121,11 @@ class SphereModel:
         gradient = Spheres(
             along * at.unit[:, 0] + e * at.contrast, core @ at.unit[:, 1:] + e * at.left, smooth.gradient.bias, unit
         )
-        return Local(value, gradient, smooth, -(unit * at.unit).sum(axis=1))
+        return Local(value, gradient, smooth, -(unit * at.unit).sum(axis=1), self.row_prices(at, gradient))
+
+    def row_prices(self, at: Spheres, gradient: Spheres) -> Floats:
+        """(G,) price of each group's row of W: the effective decay."""
+        return np.full(self.groups, self.effective)
 
     def tangent(self, at: Spheres, move: Spheres) -> Spheres:
         """The direction with its part along the rows of ``unit``, and what does not exist, removed."""
@@ -137,7 +153,7 @@ class SphereModel:
             move.bias,
         )
         image = self.program.hessian(local.smooth, first)
-        slope, e = local.smooth.gradient, self.effective
+        slope, e = local.smooth.gradient, local.rows
         along, along_image = slope.contrast * self.reach, image.contrast * self.reach
         core, core_image = slope.core * self.columns, image.core * self.columns
         unit = np.concatenate(
@@ -150,7 +166,7 @@ class SphereModel:
         unit += local.multipliers[:, None] * move.unit
         found = Spheres(
             along_image * at.unit[:, 0] + along * move.unit[:, 0] + e * move.contrast,
-            core_image @ at.unit[:, 1:] + core @ move.unit[:, 1:] + e * move.left,
+            core_image @ at.unit[:, 1:] + core @ move.unit[:, 1:] + e[:, None] * move.left,
             image.bias,
             unit,
         )
@@ -166,7 +182,9 @@ class SphereModel:
         program, g, r = self.program, self.groups, self.rank
         m, classes = program.multiplicity, program.classes
         size = 1.0 - 1.0 / classes
-        height = np.sqrt(size) * (1.0 if program.loss.quadratic else _height(classes, self.effective))
+        height = 1.0
+        if self.radius is None:
+            height = np.sqrt(size) * (1.0 if program.loss.quadratic else _height(classes, self.effective))
         spread = np.eye(g) - np.outer(self.root, self.root) / classes
         frame = np.eye(g)[:, :r] if r >= g else np.linalg.qr(np.random.default_rng(0).standard_normal((g, r)))[0]
         if rng is not None:
@@ -176,7 +194,7 @@ class SphereModel:
         unit[:, 1 : 1 + frame.shape[1]] = (spread / self.root).T @ frame
         unit[:, 0] = np.sqrt(np.where(self.alive, 1.0 - 1.0 / m, 0.0))
         contrast = height * np.sqrt(np.where(self.alive, program.contrast_counts, 0.0))
-        if r and not (program.loss.shift_invariant and unit[:, 1:].any()):
+        if r and not (program.loss.shift_invariant and unit[:, 1:].any() and self.radius is None):
             # Without a part along the mean of all classes the start would be a saddle.
             noise = np.random.default_rng(0).standard_normal((2, g, r))
             left, unit[:, 1:] = left + KICK * height * noise[0], unit[:, 1:] + KICK * noise[1]
@@ -211,10 +229,13 @@ class SphereModel:
     @classmethod
     def full(cls, program: LogitProgram) -> SphereModel:
         """With as many columns as let no saddle be a minimum (docs/theory, Proposition 12.7)."""
+        if program.penalty.row_norms:
+            return CosineModel(program, 2 * program.groups + 1)
         return cls(program, program.groups + (0 if program.loss.shift_invariant else 1))
 
     def kicked(self, at: Spheres, rng: np.random.Generator) -> Spheres:
         """The point, moved at random."""
+        # Beside the size of W; rows of fixed norms are rescaled afterwards.
         size = KICK * max(float(np.abs(at.left).max(initial=0.0)), float(np.abs(at.contrast).max(initial=0.0)))
         spread = (size, size, 0.0, KICK)
         noise = Spheres(*(s * rng.standard_normal(part.shape) for s, part in zip(spread, at, strict=True)))
@@ -245,6 +266,53 @@ class SphereModel:
         weights = np.maximum(weights, 1e-12 * float(np.abs(weights).max()) + 1e-290)
         factors = self.factors(at, weights)
         return factors, normalised_bounds(self.program, factors, weights)
+
+
+class CosineModel(SphereModel):
+    """Features and classifiers of fixed norms: rows ``(A_g, L_g)`` have the length ``scale sqrt(m_g)`` (Proposition 12.12).
+
+    Parameters
+    ----------
+    program : LogitProgram, whose penalty is a `Cosines`
+    rank : int, number r of columns of the core
+    """
+
+    def __init__(self, program: LogitProgram, rank: int) -> None:
+        super().__init__(program, rank)
+        self.radius = float(program.penalty.scale) * self.root  # type: ignore[attr-defined]
+
+    def row_prices(self, at: Spheres, gradient: Spheres) -> Floats:
+        along = at.contrast * gradient.contrast + (at.left * gradient.left).sum(axis=1)
+        return -along / self.radius**2  # type: ignore[operator]
+
+    def tangent(self, at: Spheres, move: Spheres) -> Spheres:
+        found = super().tangent(at, move)
+        along = at.contrast * found.contrast + (at.left * found.left).sum(axis=1)
+        share = along / self.radius**2  # type: ignore[operator]
+        contrast, left = found.contrast - share * at.contrast, found.left - share[:, None] * at.left
+        return found._replace(contrast=contrast, left=left)
+
+    def normalised(self, at: Spheres) -> Spheres:
+        lengths = np.sqrt(at.contrast**2 + (at.left**2).sum(axis=1))
+        ratio = self.radius / np.where(lengths > 0, lengths, 1.0)  # type: ignore[operator]
+        return super().normalised(at)._replace(contrast=at.contrast * ratio, left=at.left * ratio[:, None])
+
+    def certified(self, at: Spheres, local: Local) -> tuple[Factors, NormalisedBounds]:
+        m = self.program.multiplicity
+        columns, rows = local.multipliers / m, local.rows
+        columns, rows = (np.maximum(w, 1e-10 * float(np.abs(w).max()) + 1e-290) for w in (columns, rows))
+        found, factors = cosine_bounds(self.program, self.spanned(at), columns, rows)
+        return factors, found
+
+    def spanned(self, at: Spheres) -> Factors:
+        """Factors with these logits in no more dimensions than they need: norms do not grow (Proposition 12.10)."""
+        exact = self.exact(at)
+        u, sigma, vt = np.linalg.svd(exact.left * self.root[:, None], full_matrices=False)
+        keep = sigma > SPANNED * float(sigma.max(initial=0.0))
+        left, right = (u[:, keep] * sigma[keep]) / self.root[:, None], vt[keep] @ exact.right
+        u, sigma, vt = np.linalg.svd(right * self.root, full_matrices=False)
+        keep = sigma > SPANNED * float(sigma.max(initial=0.0))
+        return exact._replace(left=left @ u[:, keep], right=(sigma[keep][:, None] * vt[keep]) / self.root)
 
 
 def _height(classes: int, effective: float) -> float:
@@ -299,7 +367,7 @@ def minimise_on_spheres(
             idle = 0 if gap < 0.5 * previous else idle + (1.0 if still else 0.1)
             if best is None or gap < previous:
                 best = factors, found, at
-            if gap <= tolerance * found.upper:
+            if gap <= max(tolerance * found.upper, NOTHING):
                 break
             if idle >= 4:
                 # At rest, and not optimal: a saddle.
@@ -316,7 +384,7 @@ def minimise_on_spheres(
 def _followed(model: SphereModel, at: Spheres) -> Spheres:
     """The start, for tiny decays and losses with a minimiser led along larger decays, where the valley is not yet narrow."""
     wanted = model.effective
-    if wanted >= PATH or not (model.program.loss.quadratic or model.program.loss.smoothing):
+    if model.radius is not None or wanted >= PATH or not (model.program.loss.quadratic or model.program.loss.smoothing):
         return at
     for effective in np.geomspace(PATH, wanted, 2 + round(np.log10(PATH / wanted)))[:-1]:
         model.effective = float(effective)
@@ -424,7 +492,7 @@ def hessian_matrix(model: SphereModel, at: Spheres, local: Local) -> Floats:
         cross[starts[1] + row * r + i, units[column] + 1 + i] = (slope.core * model.columns).ravel()
     matrix += cross + cross.T
     diagonal = np.zeros(starts[-1])
-    diagonal[: starts[2]] = model.effective
+    diagonal[:g], diagonal[g : starts[2]] = local.rows, np.repeat(local.rows, r)
     diagonal[starts[2] : starts[3]] = program.bias_decay or 0.0
     diagonal[starts[3] :] = np.repeat(local.multipliers, 1 + r)
     matrix.flat[:: starts[-1] + 1] += diagonal
@@ -438,6 +506,11 @@ def hessian_matrix(model: SphereModel, at: Spheres, local: Local) -> Floats:
             projector[units[k], :] = projector[:, units[k]] = 0.0
     if not model.biased:
         projector[starts[2] : starts[3]] = 0.0
+    if model.radius is not None:
+        for k in range(g):
+            block = np.concatenate([[k], starts[1] + k * r + np.arange(r)])
+            row = np.concatenate([at.contrast[k : k + 1], at.left[k]]) / model.radius[k]
+            projector[np.ix_(block, block)] -= np.outer(row, row)
     found = projector @ matrix @ projector
     return 0.5 * (found + found.T)
 
@@ -488,14 +561,15 @@ def _diagonal(model: SphereModel, at: Spheres, local: Local) -> Spheres:
     smooth = local.smooth
     curved = np.maximum(smooth.diagonal - smooth.rank_one**2, 0.0)
     core = (curved[:-1] + np.diag(curved[-1])) * model.program.core_to_logits**2 * model.columns**2
-    left = model.effective + core @ at.unit[:, 1:] ** 2
+    price = np.maximum(local.rows, 1e-6 * float(np.abs(local.rows).max()) + 1e-300)
+    left = price[:, None] + core @ at.unit[:, 1:] ** 2
     unit = np.empty_like(at.unit)
     pull = np.maximum(local.multipliers, 1e-6 * float(np.abs(local.multipliers).max()) + 1e-300)
     unit[:, 1:] = pull[:, None] + core.T @ at.left**2
     within = (curved[:-1].diagonal() + curved[-1] * model.program.contrast_counts**2) * model.program.contrast_to_logits**2
     within = within * model.reach**2
     unit[:, 0] = pull + within * at.contrast**2
-    contrast = model.effective + within * at.unit[:, 0] ** 2
+    contrast = price + within * at.unit[:, 0] ** 2
     rows = curved[:-1].sum(axis=1) + curved[-1]
     bias = np.maximum(rows, 1e-12 * float(rows.max())) * model.program.bias_to_logits**2 + (model.program.bias_decay or 0.0)
     return Spheres(1.0 / contrast, 1.0 / left, 1.0 / bias, 1.0 / unit)

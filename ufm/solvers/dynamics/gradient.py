@@ -92,6 +92,8 @@ class Gradient:
         if entries > MAX_ENTRIES:
             return f"sample-level parameters would have {entries} entries, more than {MAX_ENTRIES}; use another method"
         constrained = isinstance(problem.regularizer, NormBudget) or problem.head.constrained
+        if problem.head.undecayed:
+            return f"it does not project classifiers, whose norms the head {problem.head} fixes"
         if problem.head.surcharged:
             return f"the head {problem.head} charges singular values, which have no gradient by samples here"
         if self.rule == "adam" and constrained:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ufm._arrays import Floats
-from ufm.spectral.penalties.base import Price
+from ufm.spectral.penalties.base import Ball, Price
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,31 @@ class FeatureNorms(Price):
         raise TypeError("this price depends on the columns of the logits; see ufm.spectral.normalised")
 
     def relaxed(self, upper: float) -> FeatureNorms:
+        return self
+
+
+@dataclass(frozen=True)
+class Cosines(Ball):
+    """``gamma_2(Z) <= scale``: logits ``W H`` with ``|w_j| <= scale`` and ``|h_k| <= 1`` (docs/theory, Proposition 12.10).
+
+    Parameters
+    ----------
+    scale : float > 0
+    """
+
+    scale: float
+    convex = True
+    feature_norms = True
+    row_norms = True
+
+    def gauge(self, singular: Floats, copies: Floats) -> float:
+        raise TypeError("this constraint depends on the rows and columns of the logits; see ufm.spectral.normalised")
+
+    def slope(self, singular: Floats, copies: Floats) -> Floats:
+        raise TypeError("this constraint depends on the rows and columns of the logits; see ufm.spectral.normalised")
+
+    def prox(self, singular: Floats, copies: Floats, step: Floats) -> tuple[Floats, float]:
+        raise TypeError("this constraint depends on the rows and columns of the logits; see ufm.spectral.normalised")
+
+    def relaxed(self, upper: float) -> Cosines:
         return self
