@@ -247,3 +247,53 @@ class NormalisedBalanced(Theorem):
         yield less(
             "unequal sizes: less than the balanced value", other, Enclosure.of(self.solution(p, level).certificate), level=level
         )
+
+
+class Cosines(NamedTuple):
+    """Scale of the cosines, ratio, and whether five minority classes beside five majority ones are collapsed there."""
+
+    scale: float
+    ratio: float
+    expected: str
+
+
+class CosineCollapse(Theorem):
+    r"""Cosine softmax, five and five classes: the minority collapses between 21.67 and 21.69 for scale 1.
+
+    Between 128.69 and 128.73 for scale 2, and between 1018 and 1025 for scale 3: fixed norms of classifiers and features do not
+    prevent minority collapse, they move it.
+
+    Proof here: at both ends of an interval the certified gap proves the contrast of the optimum to be positive, or at most 1e-6.
+    """
+
+    id = "X16"
+    title = "minority collapse of the cosine softmax"
+    kind = Kind.LIMIT
+    source = cite("here", "docs/theory, Propositions 12.10 to 12.12")
+
+    def grid(self):
+        ends = ((1.0, 21.67, 21.69), (2.0, 128.69, 128.73), (3.0, 1018.0, 1025.0))
+        return [Cosines(s, ratio, verdict) for s, low, high in ends for ratio, verdict in ((low, "no"), (high, "yes"))]
+
+    def solution(self, p: Cosines, level: str, counts: str = "", loss: str = "ce") -> ufm.Solution:
+        """The optimum at a ratio, certified."""
+        sizes = counts or f"{round(p.ratio * UNIT)}*5,{UNIT}*5"
+        return ufm.solve(ufm.Problem(sizes, regularizer=ufm.NoDecay(), head=ufm.Cosine(p.scale), loss=loss), level=level)
+
+    def check(self, instance: Cosines, level: str) -> Iterator[Finding]:
+        yield judged(f"{instance}", instance.expected, self.solution(instance, level), level)
+
+    def control(self, level: str):
+        early, late = Cosines(2.0, 120.0, "yes"), Cosines(2.0, 129.1, "no")
+        yield judged("collapsed at 120 for scale 2", "yes", self.solution(early, level), level)
+        yield judged("separated at 129.1 for scale 2", "no", self.solution(late, level), level)
+
+    def twin(self, level: str):
+        p = Cosines(2.0, 128.73, "yes")
+        yield judged("classes relabelled, a tenth of the samples", "yes", self.solution(p, level, "10000*5,1287300*5"), level)
+        p = Cosines(2.0, 128.69, "no")
+        yield judged("the same below", "no", self.solution(p, level, "10000*5,1286900*5"), level)
+
+    def outside(self, level: str):
+        p = Cosines(2.0, 260.0, "no")
+        yield judged("class weights 1/n, twice the ratio: separated", "no", self.solution(p, level, loss="ce:weights=1"), level)

@@ -87,6 +87,7 @@ SETTING = {
     "X2": decay,
     "X3": lambda p: isinstance(p.regularizer, ufm.ClassifierDecay) and isinstance(p.head, ufm.LayerNorm),
     "LN": lambda p: isinstance(p.regularizer, ufm.ClassifierDecay) and isinstance(p.head, ufm.LayerNorm),
+    "X16": lambda p: isinstance(p.regularizer, ufm.NoDecay) and isinstance(p.head, ufm.Cosine),
     "X9": lambda p: decay(p) and isinstance(p.loss, ufm.CrossEntropy),
     "X4": both(decay, with_loss(ufm.CrossEntropy, ufm.PickAllLabels)),
     "X5": both(decay, tabular, with_loss(ufm.CrossEntropy)),

@@ -133,7 +133,7 @@ def row_weighted(program: LogitProgram, columns: Floats, rows: Floats, scale: fl
         multiplicity=m,
         sizes=program.sizes,
         scale=np.sqrt(columns),
-        penalty=NuclearBall(scale * np.sqrt(m @ columns) * np.sqrt(m @ rows)),
+        penalty=NuclearBall(float(scale * np.sqrt(m @ columns) * np.sqrt(m @ rows))),
         loss=program.loss,
         bias_decay=program.bias_decay,
         runs=program.runs,
