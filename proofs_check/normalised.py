@@ -263,7 +263,8 @@ class CosineCollapse(Theorem):
     Between 128.69 and 128.73 for scale 2, and between 1018 and 1025 for scale 3: fixed norms of classifiers and features do not
     prevent minority collapse, they move it.
 
-    Proof here: at both ends of an interval the certified gap proves the contrast of the optimum to be positive, or at most 1e-6.
+    Proof here: at both ends of an interval the certified gap proves that the contrast of the optimum is positive, or that it is
+    at most 1e-6.
     """
 
     id = "X16"
