@@ -92,8 +92,10 @@ def collapsed_step(
         sides = {g: (sqrt(n), total * mu) for g, (m, n) in enumerate(groups) if m > 1}
     if any(abs(value - limit) <= NEAR * limit for value, limit in sides.values()):
         return "undecided"
-    counts = ClassCounts(tuple((max(round(n), 1), m) for m, n in groups))
-    return place(counts, [g for g, (value, limit) in sides.items() if value < limit])
+    held = [g for g, (value, limit) in sides.items() if value < limit]
+    if not held:
+        return "none"
+    return "all" if equal else "both" if len(held) == 2 else ("majority", "minority")[held[0]]
 
 
 @lru_cache(maxsize=4096)
