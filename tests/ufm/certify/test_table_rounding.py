@@ -404,15 +404,17 @@ def test_the_room_of_a_lower_bound_under_budgets(loss):
         given = inner_slopes(program, np.random.default_rng(8), 0.3)
         if loss == "mse":
             given = -0.3 * program.loss.target
-        found, slopes = table_lower(program, given)
-        expected, price = own_lower(loss, program, given)
-        if slopes.any():
-            assert price > 0
-            assert slopes.tolist() == program.loss.feasible(given).tolist()
-            assert found == pytest.approx(expected, rel=1e-12)
-            seen += 1
-        else:
-            assert found >= expected
+        for decay in (None, 7.0):  # no regularizer has a budget and a decay of the bias, but a program may
+            there = replace(program, bias_decay=decay)
+            found, slopes = table_lower(there, given)
+            expected, price = own_lower(loss, there, given)
+            if slopes.any():
+                assert price > 0
+                assert slopes.tolist() == program.loss.feasible(given).tolist()
+                assert found == pytest.approx(expected, rel=1e-12)
+                seen += decay is not None
+            else:
+                assert found >= expected
     assert seen
 
 
@@ -450,6 +452,11 @@ def test_one_hot_targets_prove_zero_from_slopes_of_zero():
         assert not slopes.any()
     program = built("mse")[1]
     assert table_lower(program, np.zeros((3, 4)))[0] == 0.0
+    # Nor below zero for targets that are almost one-hot, or almost uniform.
+    for small in (1e-300, 1e-17, 1e-3, 0.49999, 0.5):
+        target = np.array([[1 - small, small], [small, 1 - small]])
+        for form in (SoftmaxLoss(target, np.ones(2), ((0, 2),)), LogisticLoss(target, np.ones(2))):
+            assert (form.below(np.zeros((2, 2))) >= 0).all()
 
 
 @pytest.mark.usefixtures("coarse")
@@ -533,14 +540,14 @@ def test_slopes_without_a_residual(loss):
     """Row means off, and the least mixture with the mean target, whatever becomes of the slopes afterwards."""
     _, program = built(loss, 0.0)
     parts = []
-    for seed in range(12):
+    for seed in range(24):
         rng = np.random.default_rng(seed)
         given = inner_slopes(program, rng, (0.3, 0.9, 1.0)[seed % 3])
         if seed >= 6 and loss != "mse":
             # A probability near the lower end, and one near the upper.
             q = given + program.loss.target
             k, m = int(rng.integers(program.rows)), int(rng.integers(program.contexts))
-            q[k, m] = 0.02 if seed % 2 else 0.98
+            q[k, m] = 0.001 if seed % 2 else 0.999
             given = program.loss.feasible(q - program.loss.target)
         first = first_slopes(program, given)
         expected, part = without_residual(loss, program, given)
@@ -548,6 +555,16 @@ def test_slopes_without_a_residual(loss):
         np.testing.assert_allclose(first, expected, rtol=0, atol=1e-14)
         np.testing.assert_allclose(first @ program.share, 0.0, atol=1e-14)
     assert loss == "mse" or (min(parts) == 0 and 0 < sorted(parts)[-2] < 1)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_probabilities_of_almost_one_are_moved_in_one_vs_rest_only():
+    """In a softmax the others' lower ends are all that matters."""
+    target = np.array([[0.999, 0.0005], [0.0005, 0.999], [0.0005, 0.0005]])
+    softmax, rest = built("ce", 0.0)[1], built("bce", 0.0)[1]
+    for program, loss in ((softmax, SoftmaxLoss(target, np.ones(2), ((0, 3),))), (rest, LogisticLoss(target, np.ones(2)))):
+        there = replace(program, sizes=(1, 1), scale=np.ones(2), loss=loss)
+        assert first_slopes(there, np.zeros((3, 2))).any() == (program is rest)
 
 
 @pytest.mark.usefixtures("coarse")
