@@ -11,7 +11,7 @@ import ufm
 from proofs_check import andriopoulos2024, li2023, multitask, tables, zhao2024
 from proofs_check.enclosure import Enclosure, Outcome
 from proofs_check.registry import all_theorems
-from tests.proofs_check.remembered import hear, listen
+from tests.proofs_check.remembered import SOLVE, hear, listen
 from tests.proofs_check.test_controls import at
 
 BOOK = all_theorems()
@@ -283,6 +283,7 @@ def test_control_of_x7(heard):
     assert at(found, (0.01 * np.sqrt(variances) - 5e-5).sum())
     assert decision == ("yes", "no")
     assert heard.problems[1].regularizer.weight * 400 == pytest.approx(0.9 * sqrt(50))
+    assert [sorted(p.counts) for p in heard.problems] == [[50, 50, 100, 200]] * 2
 
 
 def test_control_of_x8(heard):
@@ -392,12 +393,28 @@ def test_outside_of_x7(heard):
     assert [p.regularizer.bias for p in (without, charged, alone)] == [None, 0.1, 0.0]
     assert sorted(alone.counts) == [40, 60, 100, 200]
     assert alone.regularizer.weight * 400 == pytest.approx(1.5 * sqrt(40))
+    for problem in (without, charged):
+        assert sorted(problem.counts) == [50, 50, 100, 200]
+        assert problem.regularizer.weight == problem.regularizer.features == 5e-4
+    # Half of 40 / 400 times the squared distance of a logit of class 3 is at most the gap; of 60 / 400 for class 2.
+    solution = SOLVE(alone, level="rigorous")
+    gap, row = solution.certificate.upper - solution.certificate.lower, np.asarray(solution.logits)[3]
+    for side, k, n in zip(heard[2], (3, 2), (40, 60), strict=True):
+        wide = sqrt(2 * gap / (n / 400)) + 1e-12
+        assert (side.lower, side.upper) == pytest.approx((row[k] - wide, row[k] + wide), rel=1e-14)
 
 
 def test_outside_of_x8(heard):
     (problem,) = heard.problems
     assert sorted(set(problem.targets.sizes)) == [4, 20]
     assert problem.targets.sizes.count(20) == 6
+    assert problem.targets.rows == 5
+    assert problem.regularizer == D(0.01, 0.01)
+    low, high = tables.probabilities(SOLVE(problem, level="rigorous"))
+    labels = [tuple(np.flatnonzero(column).tolist()) for column in problem.targets.columns.T]
+    ends = {(low[k, m], high[k, m]) for k, m in ((0, labels.index((0, 1))), (2, labels.index((2, 3))))}
+    assert {(side.lower, side.upper) for side in heard[0]} == ends
+    assert problem.targets.sizes[labels.index((0, 1))] == 20
 
 
 def test_outside_of_x12(heard):
