@@ -159,6 +159,7 @@ def test_a_threshold_of_exactly_one():
                 assert "the minority is collapsed at every ratio R >= 1" in found.note or found.group == "both"
             else:
                 assert 1.0 < found.upper < 1 + 1e-6
+                assert "near R = 1" not in found.note
                 assert found.value <= found.upper
 
 
@@ -340,6 +341,9 @@ def test_ratios_up_to_the_largest():
             assert found_or_none(groups, decay) is None
 
 
+NEGATIVE = "below 0: no group is collapsed under the explicit head, nor under any equilibrium"
+
+
 @pytest.mark.parametrize("level", ["float", "rigorous"])
 def test_other_quantities_in_closed_form(level):
     """Fractions of square roots: ``mu = gain (1 - eps) / (sqrt(n_B) f)``, solved for each of its parts."""
@@ -367,14 +371,13 @@ def test_other_quantities_in_closed_form(level):
                 assert found.lower <= found.value <= found.upper
                 assert found.lower < found.upper < found.lower + 1e-14 * max(1, abs(found.lower))
                 negative = exact[quantity] < 0
-                assert found.note == (
-                    "below 0: no group is collapsed under the explicit head, nor under any equilibrium" if negative else ""
-                )
+                assert found.note == (NEGATIVE if negative else "")
     for strong, below in ((0.5, True), (0.9, True), (3.0, False)):
         with mp.workdps(40):
             mu = float(groups.decay(2.0, level).value) * strong
         found = groups.rho(2.0, ufm.WeightDecay(mu, mu), level)
-        assert (found.note != "") == below == (found.value < 0)
+        assert found.note == (NEGATIVE if below else "")
+        assert below == (found.value < 0)
         assert found.value == pytest.approx(1 - 1 / strong, rel=1e-9)
 
 
@@ -503,6 +506,11 @@ def test_undecided_doublings_go_on(monkeypatch):
     assert found.group == "both"
     assert at * 0.9999 * (1 - 1e-3) * (1 - 2 * RELATIVE) < found.lower < at * 0.9999 * (1 - 1e-3)
     assert at * 0.9999 * (1 + 1e-3) < found.upper < at * 0.9999 * (1 + 1e-3) * (1 + 2 * RELATIVE)
+    # Or where a doubling is undecided for one group, and the other collapses soon after.
+    staged(monkeypatch, {"majority": at, "minority": at * 1.0005}, {"majority": 1e-3})
+    found = asked_for()
+    assert found.group == "both"
+    assert at * (1 - 1e-3) * (1 - 2 * RELATIVE) < found.lower < at * (1 - 1e-3)
     # Undecided up to the last ratio, it is left out.
     staged(monkeypatch, {"majority": at * 0.9, "minority": 1e6}, {"minority": 1 - 5e-6})
     assert asked_for().group == "majority"

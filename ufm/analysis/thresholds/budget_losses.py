@@ -64,7 +64,8 @@ def budget_loss_threshold(
             f"budget {regularizer.weight:g},{regularizer.features:g} has a group collapsed, or undecided, at R = 1 already; "
             "raise the budget"
         )
-    high, decided = low, dict.fromkeys(names, low)  # the last ratios at which groups are not collapsed
+    high = low
+    decided: dict[str, float] = {}  # the last ratio at which each group is not collapsed
     while max(signs.values()) <= 0:
         if high >= MAX_RATIO:
             raise InputError(
