@@ -261,6 +261,11 @@ def test_control_of_x5(heard):
     assert now.lower > before.upper > 0.3
     changed = [p.targets.columns for p in heard.problems[2::2]]
     assert all((c > 0).sum() == 21 for c in changed)
+    assert [p.regularizer for p in heard.problems] == [D(x, x) for x in (1e-6, 1e-5, 1e-5, 1e-6, 1e-6)]
+    assert all(set(p.targets.sizes) == {1} for p in heard.problems)
+    kept = zhao2024.spread(5, 2, 0)
+    assert all(c[:, 0].tolist() == [0.25, 0.5, 0.25, 0, 0] and (c[:, 1:] == kept[:, 1:]).all() for c in changed)
+    assert all((p.targets.columns == kept).all() for p in (heard.problems[0], *heard.problems[1::2]))
 
 
 def test_control_of_x6(heard):
@@ -372,6 +377,16 @@ def test_outside_of_x4(heard):
     assert missing.targets.contexts == 9
     assert {tuple(sorted(c)) for c in uneven.targets.columns.T.tolist()} == {(0, 0, 0, 0.25, 0.75)}
     assert at(heard[1][1], tokens(5, 2, 0.01))
+    assert uneven.targets.columns.tolist() == zhao2024.spread(5, 2, 0).tolist()
+    for problem in heard.problems:
+        assert set(problem.targets.sizes) == {1}
+        assert problem.regularizer == D(0.01, 0.01)
+    # Label 2 of {0, 2} and of {2, 3}.
+    low, high = tables.probabilities(SOLVE(missing, level="rigorous"))
+    labels = [tuple(np.flatnonzero(column).tolist()) for column in missing.targets.columns.T]
+    assert (0, 1) not in labels
+    ends = {(low[2, m], high[2, m]) for m in (labels.index((0, 2)), labels.index((2, 3)))}
+    assert {(side.lower, side.upper) for side in heard[0]} == ends
 
 
 def test_outside_of_x5(heard):
@@ -380,12 +395,33 @@ def test_outside_of_x5(heard):
     assert sum(unequal.targets.sizes) == 100
     assert len(set(unequal.targets.sizes)) == 2
     assert at(heard[0][1], log(6))
+    # Log-odds of rows 0 and 2: log 2, log (1/2) and log 6 in the limit; a decay of 1e-6 takes less than a hundredth off.
+    assert [sorted(column) for column in full.targets.columns.T.tolist()] == [
+        [0.25, 0.25, 0.5],
+        [0.25, 0.25, 0.5],
+        [0.125, 0.125, 0.75],
+    ]
+    assert full.targets.sizes == (1, 1, 1)
+    assert full.regularizer == D(1e-6, 1e-6)
+    odds = heard[0][0]
+    assert log(6) - 0.01 < odds.lower < odds.upper < log(6)
+    low, high = tables.probabilities(SOLVE(full, level="rigorous"))
+    assert odds.lower <= abs(np.log(low[0] / low[2])).max() <= odds.upper
+    assert odds.upper - odds.lower < 3 * (np.log(high) - np.log(low)).max()
+    assert (unequal.targets.columns == zhao2024.spread(5, 2, 0)).all()
+    assert unequal.targets.sizes == (91,) + (1,) * 9
+    assert unequal.regularizer.weight == unequal.regularizer.features == pytest.approx(1e-5 / sqrt(10))
+    assert heard[1][1] == zhao2024.SupportPattern.bounds(zhao2024.Rung(5, 2, 0, 1e-5))[0]
 
 
 def test_outside_of_x6(heard):
     without, charged, narrow = heard.problems
     assert [p.regularizer.bias for p in (without, charged, narrow)] == [None, 0.1, 0.0]
     assert narrow.dim == 1
+    for problem in heard.problems:
+        assert (problem.regularizer.weight, problem.regularizer.features) == (2.0, 3.0 / 9)
+        assert problem.targets.sizes == (1,) * 9
+        assert problem.targets.columns.tolist() == andriopoulos2024.TARGETS["cloud"]
 
 
 def test_outside_of_x7(heard):
