@@ -558,6 +558,26 @@ def test_slopes_without_a_residual(loss):
 
 
 @pytest.mark.usefixtures("coarse")
+def test_probabilities_above_one_are_mirror_images_of_those_below_zero():
+    """Shares 1/4 and 3/4, mean target 0.3: slopes 0.099 and -0.05 have the mean -0.01275, so that q is 1.01175."""
+    program = built("bce", 0.0)[1]
+    target, slopes = np.array([[0.9, 0.1], [0.5, 0.25]]), np.array([[0.099, -0.05], [0.0, 0.0]])
+    found = []
+    for mirrored in (False, True):
+        loss = LogisticLoss(1 - target if mirrored else target, np.ones(2))
+        there = replace(program, sizes=(1, 3), scale=np.ones(2), loss=loss)
+        found.append(first_slopes(there, -slopes if mirrored else slopes))
+    moved = np.array([[0.11175, -0.03725], [0.0, 0.0]])
+    _, error = bias_residual(there, moved)
+    # The target of the mirror image is smaller, and so is the room for its error.
+    rooms = [16 * error[0] + 16 * (own_gamma(6) + UNIT) * y for y in (0.9, 1 - 0.9)]
+    for sign, room, slope in zip((1, -1), rooms, found, strict=True):
+        part = (0.01175 + room) / (1.01175 - 0.3) * (1 + 1e-9)
+        expected = (1 - part) * moved + part * (np.array([[0.3], [0.3125]]) - target)
+        np.testing.assert_allclose(sign * slope, expected, atol=1e-14)
+
+
+@pytest.mark.usefixtures("coarse")
 def test_probabilities_of_almost_one_are_moved_in_one_vs_rest_only():
     """In a softmax the others' lower ends are all that matters."""
     target = np.array([[0.999, 0.0005], [0.0005, 0.999], [0.0005, 0.0005]])
