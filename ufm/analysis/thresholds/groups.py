@@ -172,8 +172,7 @@ class StepGroups:
             return always if limit > 0 and log(limit) >= target + slack else None
         lowest = 0.0
         if min(p, q) < 0:
-            low, falls, high, rises = (first, -p, second, q) if p < q else (second, -q, first, p)
-            lowest = min(max(log(falls * low / (rises * high)) / (falls + rises), 0.0), LARGEST)
+            lowest = min(max(log(-p * first / (q * second)) / (q - p), 0.0), LARGEST)
         if excess(LARGEST) < 0:
             return None
         if excess(lowest) >= slack if lowest > 0 else side(1.0) > 0:
