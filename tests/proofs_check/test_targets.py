@@ -163,6 +163,20 @@ def test_regression_by_soft_thresholding(monkeypatch):
                 assert (claim, found) == ("yes", "yes")
 
 
+def test_smallest_classes_merge_wherever_there_are_two(monkeypatch):
+    """A verdict for every instance with two or more of them, with the margin of its enclosure."""
+    for k, p in enumerate(BOOK["X7"]().grid()):
+        heard = claimed(monkeypatch, "X7", k)
+        smallest = min(p.counts)
+        assert len(heard) == 1 + (p.counts.count(smallest) > 1)
+        for said, margin in zip(heard[1:], heard.margins[1:], strict=True):
+            verdict = "yes" if sqrt(smallest) <= sum(p.counts) * p.decay else "no"
+            assert said == (verdict, verdict)
+            found = ufm.collapse(SOLVE(heard.problems[0], level="rigorous"))
+            assert margin == (found.lower if verdict == "no" else found.tolerance - found.upper)
+            assert margin > 0
+
+
 def test_enclosed_probabilities_contain_the_optimum():
     """Of a coarse solution, those of a fine one."""
     p = zhao2024.Subsets(5, 2, 0.01)
@@ -240,6 +254,11 @@ def test_grids_reach_the_cases_of_the_claims():
     classes = BOOK["X7"]().grid()
     assert {len(set(p.counts)) for p in classes} == {1, 2, 3, 4}
     assert {sqrt(min(p.counts)) <= sum(p.counts) * p.decay for p in classes} == {True, False}
+    pairs = [p for p in classes if p.counts.count(min(p.counts)) > 1]
+    relative = sorted((sum(p.counts) * p.decay / sqrt(min(p.counts)), len(p.counts)) for p in pairs)
+    near = [(value, k) for value, k in relative if 0.9 < value < 1.1]
+    assert [k for _, k in near] == [4, 5, 4, 5]
+    assert [value for value, _ in near] == pytest.approx([0.99, 0.99, 1.01, 1.01])
     for p in BOOK["X5"]().grid():
         assert p.decay * comb(p.tokens, p.size) < 0.25  # below the least probability
 
@@ -289,6 +308,7 @@ def test_control_of_x7(heard):
     assert decision == ("yes", "no")
     assert heard.problems[1].regularizer.weight * 400 == pytest.approx(0.9 * sqrt(50))
     assert [sorted(p.counts) for p in heard.problems] == [[50, 50, 100, 200]] * 2
+    assert heard.margins[1] == ufm.collapse(SOLVE(heard.problems[1], level="rigorous")).lower > 0
 
 
 def test_control_of_x8(heard):
