@@ -163,6 +163,46 @@ def test_regression_by_soft_thresholding(monkeypatch):
                 assert (claim, found) == ("yes", "yes")
 
 
+def test_enclosed_singular_values():
+    """``|Z S - Z* S|^2 <= 2 N gap``, of a wide certificate; logits without their mean over samples."""
+    columns = np.array(andriopoulos2024.TARGETS["few"], dtype=float)
+    sizes = np.array([3, 1, 2])
+    solution = andriopoulos2024.solved(columns, sizes.tolist(), D(0.2, 0.1, 0.0), "rigorous")
+    narrow = solution.certificate
+    wide = type("Wide", (), {"lower": narrow.lower - 0.25, "upper": narrow.upper, "level": "rigorous"})
+    loose = type("Loose", (), {"program": solution.program, "logits": solution.logits, "certificate": wide})
+    found, reach = andriopoulos2024.enclosed_singular(loose)
+    logits = np.asarray(solution.logits)
+    away = logits - np.average(logits, axis=1, weights=sizes)[:, None]
+    exact = np.sqrt(np.maximum(np.linalg.eigvalsh((away * sizes) @ away.T)[::-1], 0.0))[: len(found)]
+    assert found == pytest.approx(exact, abs=1e-6)
+    assert found.dtype == np.float64
+    gap = narrow.upper - wide.lower
+    assert reach == pytest.approx(sqrt(2 * 6 * gap) + 1e-11 * (1 + found[0]), rel=1e-13)
+    tight = type("Tight", (), {"lower": narrow.lower, "upper": narrow.lower, "level": "rigorous"})
+    exactly = type("Exact", (), {"program": solution.program, "logits": solution.logits, "certificate": tight})
+    assert andriopoulos2024.enclosed_singular(exactly)[1] == pytest.approx(1e-11 * (1 + found[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "wide", "verdict"),
+    [
+        (0.0, 0.9e-5, "yes"),
+        (0.5e-5, 0.6e-5, "undecided"),
+        (1.5e-5, 0.6e-5, "undecided"),
+        (2e-5, 0.9e-5, "no"),
+        (1.0, 0.1, "no"),
+    ],
+)
+def test_directions_are_called_dead_if_their_enclosure_ends_below_1e_5(monkeypatch, value, wide, verdict):
+    """All three directions of the first targets are dead at c = 4.08."""
+    monkeypatch.setattr(andriopoulos2024, "enclosed_singular", lambda _: (np.full(3, value), wide))
+    (k,) = [k for k, p in enumerate(BOOK["X6"]().grid()) if p.weight * p.features == 4.08]
+    heard = claimed(monkeypatch, "X6", k)
+    assert heard[1:] == [("yes", verdict)] * 3
+    assert heard.margins[1:] == [pytest.approx(abs(1e-5 - value - wide))] * 3
+
+
 def test_smallest_classes_merge_wherever_there_are_two(monkeypatch):
     """A verdict for every instance with two or more of them, with the margin of its enclosure."""
     for k, p in enumerate(BOOK["X7"]().grid()):
@@ -285,6 +325,12 @@ def test_control_of_x5(heard):
     kept = zhao2024.spread(5, 2, 0)
     assert all(c[:, 0].tolist() == [0.25, 0.5, 0.25, 0, 0] and (c[:, 1:] == kept[:, 1:]).all() for c in changed)
     assert all((p.targets.columns == kept).all() for p in (heard.problems[0], *heard.problems[1::2]))
+    for side, decay, pair in ((before, 1e-5, heard.problems[1:3]), (now, 1e-6, heard.problems[3:5])):
+        one, two = (np.asarray(SOLVE(p, level="rigorous").logits) for p in pair)
+        moved = one - two
+        largest = max(np.ptp([a, b]) for m, y in enumerate(kept.T) for a in moved[y > 0, m] for b in moved[y == 0, m])
+        assert side.lower <= largest / log(1 / decay) <= side.upper
+        assert side.upper - side.lower < 0.02
 
 
 def test_control_of_x6(heard):
@@ -347,6 +393,9 @@ def test_twin_of_x4(heard):
     assert sorted(map(tuple, moved.targets.columns.T)) == sorted(map(tuple, tables.indicator(6, 2).T / 2))
     assert counted.targets.sizes == (4,) * 15
     assert each.regularizer == D(0.02, 0.02, per_class=True)
+    assert each.targets.sizes == (9,) * 15
+    certificate = SOLVE(picked, level="rigorous").certificate
+    assert (heard[4][1].lower, heard[4][1].upper) == (certificate.lower / 2, certificate.upper / 2)
     assert picked.loss == ufm.PickAllLabels()
 
 
@@ -354,6 +403,7 @@ def test_twin_of_x5(heard):
     one, more, turned = heard.problems
     assert more.targets.sizes == (4,) * 10
     assert more.regularizer.weight * 2 == one.regularizer.weight == 2.0**-12
+    assert (one.targets.columns == zhao2024.spread(5, 2, 0)).all()
     assert np.sort(one.targets.columns, axis=None) == pytest.approx(np.sort(turned.targets.columns, axis=None))
     assert not np.array_equal(one.targets.columns, turned.targets.columns)
 
@@ -390,6 +440,9 @@ def test_twin_of_x12(heard):
     assert all(at(side, 0.49190860, 1e-4) for k in (2, 4) for side in heard[k])
     assert heard.problems[-2].targets.sizes == (150, 39, 1, 10)
     assert heard.problems[-1].regularizer.bias == 0
+    base, swapped = heard.problems[:2]
+    assert swapped.targets.columns.tolist() == base.targets.columns[[2, 3, 0, 1]].tolist()
+    assert base.targets.columns.tolist() != swapped.targets.columns.tolist()
 
 
 def test_outside_of_x4(heard):
@@ -480,6 +533,8 @@ def test_outside_of_x12(heard):
     assert at(heard[0][1], pairs(80, 20, 1.0), 1e-8)
     assert all(at(side, 2 * log(2)) for side in heard[1])
     assert 2 * (dead.regularizer.weight * 25) ** 2 >= 20
+    assert dead.targets.sizes == (20, 5, 5, 20)
+    assert dead.regularizer.weight * 25 == pytest.approx(4)
 
 
 def test_one_head_is_told_from_two():
