@@ -36,6 +36,8 @@ PAPERS = (
     "li2023",
     "multitask",
     "remedies",
+    "contrastive",
+    "training_laws",
 )
 """Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")
