@@ -302,7 +302,7 @@ class HadamardStart(Theorem):
         )
         kappa, k, lam = sp.symbols("kappa K lambda", positive=True)
         w, h = sp.Function("w")(t), sp.Function("h")(t)
-        rates = {w.diff(t): -(kappa * h / k + lam * w), h.diff(t): -(kappa * w / k + lam * h)}
+        rates: dict[Any, Any] = {w.diff(t): -(kappa * h / k + lam * w), h.diff(t): -(kappa * w / k + lam * h)}
         product = (w * h).diff(t).subs(rates)
         yield (
             "equal factors: z' = -2 z (kappa / K + lambda)",

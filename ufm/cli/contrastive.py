@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ufm._text import classes as classes_of
 from ufm._text import finite
 from ufm.cli.common import Json, Level, app, examples, print_json, table, whole_pair, working
 from ufm.errors import InputError, brief
@@ -30,7 +31,7 @@ def contrastive_command(
     temperature: Annotated[
         float,
         typer.Option(
-            metavar="T", help="Temperature tau of the loss, by which inner products of unit vectors are divided: 1e-3 to 1e6."
+            metavar="T", help="Temperature tau of the loss, by which inner products of unit vectors are divided: 1e-3 to 1e4."
         ),
     ],
     counts: Annotated[
@@ -95,7 +96,10 @@ def contrastive_command(
         print_json(solution.to_dict() | {"seconds": seconds})
         return
     sign = ", inner products >= 0" if nonnegative else ""
-    table(f"contrastive, temperature {temperature:g}{sign}, sizes {sizes}", [*_rows(solution), ("seconds", f"{seconds:.3f}")])
+    table(
+        f"contrastive, temperature {temperature:g}{sign}, {classes_of(sizes.runs)}",
+        [*_rows(solution), ("seconds", f"{seconds:.3f}")],
+    )
 
 
 def _rows(solution: ContrastiveSolution) -> list[tuple[str, str]]:
@@ -108,8 +112,8 @@ def _rows(solution: ContrastiveSolution) -> list[tuple[str, str]]:
         ("gap", f"{solution.gap:.3g}"),
     ]
     for group in solution.groups:
-        enclosed = f"{group.cosine:.10g} in [{group.lower:.10g}, {group.upper:.10g}], collapsed: {group.collapsed}"
-        rows.append((f"cosine within {group.classes} classes of size {group.size}", enclosed))
+        cosine = f"{group.cosine:.10g} in [{group.lower:.10g}, {group.upper:.10g}], collapsed: {group.collapsed}"
+        rows.append((f"cosine ({group.classes} classes of size {group.size})", cosine))
     return rows
 
 

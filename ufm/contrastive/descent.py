@@ -105,7 +105,7 @@ class _Factored:
         return _Factored(program, 1.0 / np.sqrt(self.m * np.maximum(curvature, program.share * 1e-9)))
 
     def vectors(self, rows: Floats) -> ClassVectors:
-        return ClassVectors(rows[:, :-1].copy(), rows[:, -1].copy())
+        return ClassVectors(rows[:, :-1].copy(), np.abs(rows[:, -1]))
 
     def point(self, rows: Floats) -> Floats:
         """Flat unknowns of unit rows."""

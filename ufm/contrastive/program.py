@@ -21,7 +21,7 @@ from ufm._arrays import Floats
 from ufm.errors import InputError, brief
 from ufm.targets.counts import ClassCounts
 
-COLDEST, HOTTEST = 1e-3, 1e6
+COLDEST, HOTTEST = 1e-3, 1e4
 """Temperatures between which programs are solved."""
 
 
@@ -98,8 +98,8 @@ class GramProgram:
     Examples
     --------
     >>> program = GramProgram.of(ClassCounts.parse("50*5,10*5"), 0.5)
-    >>> float(round(program.value(np.eye(2)), 6))
-    -1.189193
+    >>> float(round(program.value(np.zeros((2, 2))), 6))
+    -1.36361
     """
 
     groups: tuple[tuple[int, int], ...]

@@ -44,7 +44,7 @@ def solve_contrastive(
     ----------
     counts : iterable of int, ClassCounts or str
         Class sizes, as for `ufm.Problem`; at most `MOST_GROUPS` distinct ones.
-    temperature : float, tau, from 1e-3 to 1e6
+    temperature : float, tau, from 1e-3 to 1e4
     nonnegative : bool
         Whether all inner products must be at least zero, as those of features after a ReLU. The optimum is then the orthogonal
         frame whatever the class sizes (docs/theory, Proposition 13.7).

@@ -16,7 +16,7 @@ def contrastive_threshold(*, classes: tuple[int, int], temperature: float) -> Th
     Parameters
     ----------
     classes : (int, int), numbers K_A >= 1 of majority and K_B >= 2 of minority classes
-    temperature : float, tau, from 1e-3 to 1e6
+    temperature : float, tau, from 1e-3 to 1e4
 
     Returns
     -------
