@@ -32,6 +32,7 @@ PAPERS = {
     "kini2024": ("Kini et al. 2024", "Kini et al., ICLR 2024"),
     "arxiv2602.16642": ("arXiv 2602.16642", "arXiv 2602.16642, 2026"),
     "arxiv2512.04006": ("arXiv 2512.04006", "arXiv 2512.04006, 2025"),
+    "arxiv2506.05801": ("arXiv 2506.05801", "arXiv 2506.05801, 2025"),
     "here": ("derived here", "derived in this book"),
 }
 

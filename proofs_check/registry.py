@@ -38,6 +38,7 @@ PAPERS = (
     "remedies",
     "contrastive",
     "training_laws",
+    "ordinal",
 )
 """Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")

@@ -231,7 +231,7 @@ def descended(p: Start, weights: tuple[int, ...] | None = None, mirror: int = 1)
             slope = _slopes(w * h, share)[0] * arb(p.rate)
             w, h = w * keep - slope * h.transpose(), h * keep - w.transpose() * slope
         loss = _slopes(w * h, share)[1]
-        squares = sum((x**2 for m in (w, h) for x in m.entries()), arb(0))
+        squares = sum((x * x for m in (w, h) for x in m.entries()), arb(0))
         inside = u.transpose() * w * v
         off = arb(0)
         for i in range(k):

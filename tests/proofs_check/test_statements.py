@@ -94,6 +94,7 @@ SETTING = {
     "X12": both(decay, tabular, with_loss(ufm.MultiTask)),
     "X10": lambda _: False,  # no model over logits is solved
     "X11": lambda _: False,
+    "X13": lambda _: False,
     "X14": lambda _: False,
     "X15": both(decay, plain, balanced),
 }

@@ -174,7 +174,7 @@ def _shortfall(program: GramProgram, pairs: list[list[Any]], y: list[Any]) -> tu
             entry = (m[g] - 1) * pairs[g][g] - y[g] if g == h else (arb(m[g]) * m[h]).sqrt() * pairs[g][h]
             residual = abs(entry / (d[g] * d[h]) - product[g, h])
             row += residual
-            squares += residual**2
+            squares += residual * residual
         longest = longest.max(row)
     # Both the largest row sum and the Frobenius norm bound the spectral norm of the residual.
     return arb(longest.min(squares.sqrt()).upper()), d

@@ -50,14 +50,14 @@ class CollapseCurve:
         """gamma, and both sides of the condition of collapse, for a ball of beta or a power series about one."""
         k = self.k
         e = (-(1 + beta) / self.tau).exp()
-        f = (-(1 - beta**2) * k / (k - 1) / self.tau).exp()
+        f = (-(1 - beta * beta) * k / (k - 1) / self.tau).exp()
         c = 1 + (k - 1) * f
         b, constant = 2 * f * beta - e**2 - e * c / k, e * beta * (1 + e)
         if isinstance(beta, arb):  # gamma falls in b
             gamma = _positive_root(f * e, b.lower(), constant).union(_positive_root(f * e, b.upper(), constant))
         else:
             gamma = _positive_root(f * e, b, constant, b[0] > 0)
-        return gamma, gamma**2 * f * (beta + gamma * e), gamma * c / k + beta * e
+        return gamma, gamma * gamma * f * (beta + gamma * e), gamma * c / k + beta * e
 
     def sign(self, beta: Any) -> int:
         """1 where collapse is proved for the whole ball, -1 where its contrary is, 0 otherwise."""
@@ -131,7 +131,7 @@ class CollapseCurve:
 
 def _positive_root(half: Any, linear: Any, constant: Any, positive: bool | None = None) -> Any:
     """Positive root of ``2 half x^2 + linear x = constant`` without cancellation; ``positive`` says that the second is."""
-    root = (linear**2 + 8 * half * constant).sqrt()
+    root = (linear * linear + 8 * half * constant).sqrt()
     positive = linear > 0 if positive is None else positive
     return 2 * constant / (linear + root) if positive else (root - linear) / (4 * half)
 
