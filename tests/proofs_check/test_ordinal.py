@@ -1,4 +1,4 @@
-"""Ordinal regression: the critical decay and both bounds, computed again from numerical derivatives and by another minimiser."""
+"""Ordinal regression: the critical decay and both bounds again, from numerical derivatives and by another minimiser."""
 
 import mpmath as mp
 import numpy as np

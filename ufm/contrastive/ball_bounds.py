@@ -103,6 +103,8 @@ def ball_upper(program: GramProgram, vectors: ClassVectors) -> float:
 def ball_lower(program: GramProgram, cosines: Floats) -> float:
     """Lower bound from the slopes at cosines of groups, (G, G), which need not be those of unit vectors.
 
+    Where it is higher, the value at cosines -1, which is below that of every Gram matrix.
+
     Parameters
     ----------
     program : GramProgram
@@ -117,7 +119,7 @@ def ball_lower(program: GramProgram, cosines: Floats) -> float:
         if program.nonnegative:
             return outward(rows.value())[0]
         bound, _ = tangent(program, rows, cosines)
-        return outward(bound)[0]
+        return max(outward(bound)[0], outward(Rows(program, exact(-np.ones_like(cosines))).value())[0])
 
 
 def tangent(program: GramProgram, rows: Rows, cosines: Floats) -> tuple[Any, list[Any]]:

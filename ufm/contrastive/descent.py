@@ -15,10 +15,10 @@ from ufm._arrays import Floats
 from ufm.contrastive.dual import dual_gap
 from ufm.contrastive.program import ClassVectors, GramProgram
 
-ROUNDS = 6
-"""Rounds of a trust region and Newton steps."""
+ROUNDS = 12
+"""Most rounds of the trust region, each with scales of its own."""
 STEPS = 12
-"""Newton steps in a round."""
+"""Most Newton steps."""
 
 
 def descend(program: GramProgram, random_state: int = 0, *, tolerance: float = 1e-14) -> tuple[ClassVectors, int]:
@@ -49,41 +49,37 @@ def descend(program: GramProgram, random_state: int = 0, *, tolerance: float = 1
     rows, iterations = search.rows(found.x)[0], int(found.nit)
     target = tolerance * min(1.0, 1.0 / program.temperature)
     best = (dual_gap(program, search.vectors(rows)), rows)
+    options = {"maxiter": 200, "gtol": 1e-16}
     for _ in range(ROUNDS):
-        before = best[0]
-        search = search.rescaled(rows)
-        options = {"maxiter": 100, "gtol": 1e-14}
+        search = search.rescaled(rows)  # a trust region stops where rounding of the objective hides its progress
         found = minimize(
             search.objective, search.point(rows), jac=True, hessp=search.hessian_product, method="trust-ncg", options=options
         )
-        rows, best, steps = _newton(program, search.rows(found.x)[0], best, target)
-        iterations += int(found.nit) + steps
-        if best[0] <= target or not best[0] < 0.5 * before:
+        rows, iterations = search.rows(found.x)[0], iterations + int(found.nit)
+        gap = dual_gap(program, search.vectors(rows))
+        best = min(best, (gap, rows), key=lambda pair: pair[0])
+        if gap <= target or found.nit == 0:
             break
-    return search.vectors(best[1]), iterations
+    best, steps = _newton(program, best, target)
+    return search.vectors(best[1]), iterations + steps
 
 
-def _newton(
-    program: GramProgram, rows: Floats, best: tuple[float, Floats], target: float
-) -> tuple[Floats, tuple[float, Floats], int]:
-    """Newton steps on the stationarity equations; the last rows, the best gap with its rows, and the number of steps."""
+def _newton(program: GramProgram, best: tuple[float, Floats], target: float) -> tuple[tuple[float, Floats], int]:
+    """Newton steps on the stationarity equations from the best rows; the best gap with its rows, and the number of steps."""
     from scipy.sparse.linalg import LinearOperator, minres
 
-    steps = 0
-    search = _Factored(program, np.ones(len(rows)))
-    for steps in range(STEPS):
-        gap = dual_gap(program, search.vectors(rows))
-        if gap < best[0]:
-            best = (gap, rows)
-        if gap <= target or (steps > 3 and gap > 0.5 * best[0] and best[1] is not rows):
-            break
+    search, rows, steps = _Factored(program, np.ones(len(best[1]))), best[1], 0
+    while best[0] > target and steps < STEPS:
         search = search.rescaled(rows)
         point = search.point(rows)
         slope = search.objective(point)[1]
         operator = LinearOperator((point.size, point.size), matvec=lambda d, s=search, x=point: s.hessian_product(x, d))  # type: ignore[call-arg]
-        step = minres(operator, -slope, rtol=1e-10, maxiter=600)[0]
-        rows = search.rows(point + step)[0]
-    return best[1], best, steps
+        rows, steps = search.rows(point + minres(operator, -slope, rtol=1e-10, maxiter=600)[0])[0], steps + 1
+        gap = dual_gap(program, search.vectors(rows))
+        if steps > 3 and not gap < 0.5 * best[0]:
+            break
+        best = min(best, (gap, rows), key=lambda pair: pair[0])
+    return best, steps
 
 
 class _Factored:

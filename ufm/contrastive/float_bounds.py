@@ -40,6 +40,8 @@ def float_upper(program: GramProgram, vectors: ClassVectors) -> float:
 def float_lower(program: GramProgram, cosines: Floats) -> float:
     """Lower bound from the slopes at cosines of groups, (G, G), which need not be those of unit vectors.
 
+    Where it is higher, the value at cosines -1, which is below that of every Gram matrix.
+
     Parameters
     ----------
     program : GramProgram
@@ -65,7 +67,9 @@ def float_lower(program: GramProgram, cosines: Floats) -> float:
     priced, cost = float(m @ y), short * float(m @ d**2)
     error += (relative + gamma(2 * groups + 8)) * size + gamma(groups + 4) * float(m @ np.abs(y)) + TINY
     error += 8 * UNIT * (abs(value) + abs(linear) + abs(priced))
-    return _outward(value - linear + priced, -(error * (1 + 1e-9) + cost * (1 + gamma(groups + 8))))
+    bound = _outward(value - linear + priced, -(error * (1 + 1e-9) + cost * (1 + gamma(groups + 8))))
+    least, wrong = float_value(program, -np.ones_like(cosines))
+    return max(bound, _outward(least, -wrong))
 
 
 def _shortfall(program: GramProgram, pairs: Floats, y: Floats, relative: float) -> tuple[float, Floats]:

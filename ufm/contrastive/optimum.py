@@ -9,17 +9,17 @@ from ufm.contrastive.ball_bounds import Rows, ball_cosines, exact, tangent
 from ufm.contrastive.program import ClassVectors, GramProgram
 
 
-def enclose_cosines(program: GramProgram, vectors: ClassVectors, gap: float) -> list[list[tuple[float, float] | None]]:
-    """Enclosures of the cosines of the optimum, from vectors whose value exceeds it by at most the gap.
+def enclose_cosines(program: GramProgram, vectors: ClassVectors) -> list[list[tuple[float, float] | None]]:
+    """Enclosures of the cosines of the optimum, from vectors near it and the gap between their value and their lower bound.
 
-    Two bounds are used. The Kullback-Leibler divergences of the optimum's row probabilities from those at the vectors, weighted
-    by the shares, sum to at most the gap. And a group whose dual slack is z > 0 has ``m z spread^2 <= gap`` at the optimum.
+    Two bounds are used, both in ball arithmetic. The Kullback-Leibler divergences of the optimum's row probabilities from those
+    at the vectors, weighted by the shares, sum to at most the gap. And a group whose dual slack is z > 0 has
+    ``m z spread^2 <= gap`` at the optimum.
 
     Parameters
     ----------
     program : GramProgram, without a sign constraint
     vectors : ClassVectors
-    gap : float, f at the vectors minus a lower bound on the optimum
 
     Returns
     -------
@@ -32,10 +32,11 @@ def enclose_cosines(program: GramProgram, vectors: ClassVectors, gap: float) -> 
     with working_precision():
         rows = Rows(program, ball_cosines(program, vectors))
         middle = program.cosines(vectors)
-        _, slack = tangent(program, Rows(program, exact(middle)), middle)
+        bound, slack = tangent(program, Rows(program, exact(middle)), middle)
+        gap = arb((rows.value() - bound).upper())
         size = sum(m * n for m, n in program.groups)
         tau = arb(program.temperature)
-        distance = [(arb(gap) * size / (m * n)).sqrt() for m, n in program.groups]
+        distance = [(gap * size / (m * n)).sqrt() for m, n in program.groups]
         found: list[list[Any]] = [[arb(0, 1) for _ in span] for _ in span]
         for g in span:
             own = _moved(arb(program.groups[g][1]) / size / rows.total[g], distance[g])
@@ -49,7 +50,7 @@ def enclose_cosines(program: GramProgram, vectors: ClassVectors, gap: float) -> 
                 found[g][h] = found[h][g] = _meet(found[h][g], cosine)
         for g, (m, _) in enumerate(program.groups):
             if m > 1 and slack[g] > 0:
-                spread = arb(gap) / (m * slack[g])
+                spread = gap / (m * slack[g])
                 found[g][g] = _meet(found[g][g], 1 - (spread * m / (m - 1)).union(arb(0)))
         return [[None if g == h and program.groups[g][0] == 1 else _inside(outward(found[g][h])) for h in span] for g in span]
 

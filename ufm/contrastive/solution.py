@@ -27,7 +27,7 @@ class GroupCosine:
     ----------
     size, classes : int, samples of each class, and how many (at least two) classes have that size
     cosine : float, of the vectors that were found
-    lower, upper : float, enclosure of the optimum's cosine
+    lower, upper : float, enclosure of the optimum's cosine, evaluated in ball arithmetic at either level of the bounds
     collapsed : {"yes", "no", "undecided"}
         "no": proved to be below 1; "yes": proved to be at least 1 - tolerance.
     """

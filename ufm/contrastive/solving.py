@@ -91,7 +91,7 @@ def solve_contrastive(
     optimal = upper - lower <= tolerance * min(1.0, 1.0 / program.temperature)
     return ContrastiveSolution(
         Status.OPTIMAL if optimal else Status.OPEN, min(max(program.value(cosines), lower), upper), lower, upper, level, method,
-        given, program, vectors, cosines, _groups(program, vectors, cosines, lower, upper), iterations,
+        given, program, vectors, cosines, _groups(program, vectors, cosines), iterations,
     )  # fmt: skip
 
 
@@ -119,9 +119,7 @@ def _bounds(program: GramProgram, cosines: Floats, vectors: ClassVectors, level:
     return float_lower(program, cosines), float_upper(program, vectors)
 
 
-def _groups(
-    program: GramProgram, vectors: ClassVectors, cosines: Floats, lower: float, upper: float
-) -> tuple[GroupCosine, ...]:
+def _groups(program: GramProgram, vectors: ClassVectors, cosines: Floats) -> tuple[GroupCosine, ...]:
     several = [(g, m, n) for g, (m, n) in enumerate(program.groups) if m > 1]
     if program.nonnegative:
         return tuple(GroupCosine(n, m, 0.0, 0.0, 0.0, "no") for _, m, n in several)
@@ -129,7 +127,7 @@ def _groups(
         return ()
     from ufm.contrastive.optimum import enclose_cosines
 
-    enclosed = enclose_cosines(program, vectors, nextafter(upper - lower, inf))
+    enclosed = enclose_cosines(program, vectors)
     found = []
     for g, m, n in several:
         ends = enclosed[g][g]

@@ -118,7 +118,7 @@ def test_no_lower_bound_is_above_an_upper_bound(sizes, temperature, seed):
 @given(st.floats(1.0, 1e4), st.floats(0.2, 5.0))
 @settings(max_examples=15, deadline=None)
 def test_enclosures_contain_the_optimum_of_a_finer_solve(ratio, temperature):
-    """Cosines enclosed from the wider float gap contain those of the solution, and the wider contains the narrower."""
+    """Cosines of the solution lie in their enclosures, whatever the level of the bounds on the value."""
     counts = ufm.ClassCounts(((round(1000 * ratio), 3), (1000, 4)))
     wide, narrow = (ufm.solve_contrastive(counts, temperature=temperature, level=level) for level in ("float", "rigorous"))
     for one, other in zip(wide.groups, narrow.groups, strict=True):
