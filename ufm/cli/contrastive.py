@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ufm._text import classes as classes_of
-from ufm._text import finite
 from ufm.cli.common import Json, Level, app, examples, print_json, table, whole_pair, working
 from ufm.errors import InputError, brief
 
@@ -119,9 +118,7 @@ def _rows(solution: ContrastiveSolution) -> list[tuple[str, str]]:
 
 def _print_threshold(found: Threshold, classes: str, temperature: float, as_json: bool) -> None:
     if as_json:
-        numbers = {name: finite(getattr(found, name)) for name in ("value", "lower", "upper")}
-        words = {name: getattr(found, name) for name in ("level", "transition", "group", "note")}
-        print_json({"quantity": found.quantity, **numbers, **words})
+        print_json(found.to_dict())
         return
     if isfinite(found.value):
         rows = [

@@ -39,6 +39,8 @@ def solve_contrastive(
 
     with shares ``pi_k = n_k / N`` and the class itself among the terms (Nguyen et al., arXiv 2605.11291; locator unknown). The
     loss is convex in the Gram matrix; bounds on its optimum come from a dual point (docs/theory, Propositions 13.1 to 13.6).
+    The vectors may have any dimension of at least the rank of the Gram matrix (K suffices); the lower bound holds for narrower
+    ones too.
 
     Parameters
     ----------
