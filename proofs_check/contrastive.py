@@ -70,6 +70,9 @@ class ContrastiveCollapse(Theorem):
     source = cite(
         "nguyen2026", "population form, locator unknown; thresholds derived in docs/theory, Propositions 13.8 to 13.10"
     )
+    open_steps = (
+        "convexity in two scalars and the passage to infinite ratio are argued in docs/theory, Propositions 13.3, 13.9, 13.10"
+    )
 
     def grid(self):
         sides = (0.98, 1.02)

@@ -171,6 +171,7 @@ class OrdinalZero(Theorem):
     title = "ordinal regression: the decay at which the latent number vanishes"
     kind = Kind.TIGHT
     source = cite("arxiv2506.05801", "locator unknown; proof in docs/theory, Proposition 13.13")
+    open_steps = "that log-concave densities give convex losses (Prekopa) is cited in docs/theory, Proposition 13.13"
 
     def grid(self):
         made = [
