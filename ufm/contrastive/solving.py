@@ -104,7 +104,11 @@ def _vectors(program: GramProgram, random_state: int) -> tuple[ClassVectors, str
         return ClassVectors(means, np.sqrt(1.0 - 1.0 / m)), "orthogonal frame", 0
     if len(program.groups) <= 2:
         return solve_two_groups(program), "two groups", 0
-    vectors, iterations = descend(program, random_state)
+    import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):  # products of matrices of groups are too small to gain from more
+        vectors, iterations = descend(program, random_state)
     return vectors, "descent", iterations
 
 
