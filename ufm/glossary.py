@@ -471,6 +471,14 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             VERDICTS,
         ),
         Term(
+            "collapsed_groups",
+            "Which groups of equal classes share one classifier at the optimum, in the table of a sweep: proved in ball "
+            "arithmetic, or from closed forms in float64 where the route is step.",
+            "",
+            "none, minority, majority, both, all (balanced classes), sizes, undecided",
+            VERDICTS,
+        ),
+        Term(
             "contrast_majority",
             "Logit contrast of the largest classes of the solution found: own logit minus the mean of the others of that "
             "size; 0 where they share one classifier.",
