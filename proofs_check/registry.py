@@ -36,6 +36,9 @@ PAPERS = (
     "li2023",
     "multitask",
     "remedies",
+    "contrastive",
+    "training_laws",
+    "ordinal",
 )
 """Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")
