@@ -28,6 +28,11 @@ PAPERS = {
     "li2023": ("Li et al. 2023", "Li et al., arXiv 2310.15903, 2023"),
     "zhao2024": ("Zhao et al. 2024", "Zhao et al., arXiv 2408.15417, 2024"),
     "andriopoulos2024": ("Andriopoulos et al. 2024", "Andriopoulos et al., arXiv 2409.04180, 2024"),
+    "nguyen2026": ("Nguyen et al. 2026", "Nguyen et al., arXiv 2605.11291, 2026"),
+    "kini2024": ("Kini et al. 2024", "Kini et al., ICLR 2024"),
+    "arxiv2602.16642": ("arXiv 2602.16642", "arXiv 2602.16642, 2026"),
+    "arxiv2512.04006": ("arXiv 2512.04006", "arXiv 2512.04006, 2025"),
+    "arxiv2506.05801": ("arXiv 2506.05801", "arXiv 2506.05801, 2025"),
     "here": ("derived here", "derived in this book"),
 }
 

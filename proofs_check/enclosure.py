@@ -9,6 +9,7 @@ from typing import Any
 
 from ufm._balls import outward, working_precision
 from ufm.certify import Certificate
+from ufm.contrastive import ContrastiveSolution
 
 
 class Outcome(Enum):
@@ -27,7 +28,7 @@ class Enclosure:
     upper: float
 
     @classmethod
-    def of(cls, certificate: Certificate) -> Enclosure:
+    def of(cls, certificate: Certificate | ContrastiveSolution) -> Enclosure:
         """The optimal value."""
         return cls(certificate.lower, certificate.upper)
 

@@ -37,6 +37,9 @@ PAPERS = (
     "multitask",
     "remedies",
     "normalised",
+    "contrastive",
+    "training_laws",
+    "ordinal",
 )
 """Modules that define theorems, in order of appearance."""
 LEVELS = ("numeric", "float", "rigorous")

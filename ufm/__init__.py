@@ -22,6 +22,7 @@ from ufm.analysis.critical_points import CriticalPoint, Landscape, classify, hes
 from ufm.analysis.tables import table_geometry
 from ufm.analysis.thresholds import Threshold, etf_window, pair_depth, threshold
 from ufm.certify import Certificate, Recheck, recheck
+from ufm.contrastive import ContrastiveSolution, GramProgram, contrastive_threshold, solve_contrastive
 from ufm.errors import ConvergenceError, InputError, RunError
 from ufm.metrics import Measured, Measurement, measure, orthogonal_frame, seli, simplex_etf
 from ufm.problem import (
@@ -69,6 +70,7 @@ __all__ = [
     "ClassCounts",
     "ClassifierDecay",
     "Collapse",
+    "ContrastiveSolution",
     "ConvergenceError",
     "Cosine",
     "CriticalPoint",
@@ -79,6 +81,7 @@ __all__ = [
     "FixedETF",
     "Focal",
     "FrobeniusDEQ",
+    "GramProgram",
     "InputError",
     "Landscape",
     "LayerNorm",
@@ -107,6 +110,7 @@ __all__ = [
     "balanced",
     "classify",
     "collapse",
+    "contrastive_threshold",
     "deq",
     "etf_window",
     "geometry",
@@ -122,6 +126,7 @@ __all__ = [
     "seli",
     "simplex_etf",
     "solve",
+    "solve_contrastive",
     "step_imbalanced",
     "table_geometry",
     "threshold",

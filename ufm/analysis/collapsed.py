@@ -7,7 +7,6 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from ufm.analysis.group_collapse import collapse
-from ufm.analysis.thresholds.budget import critical_budget
 from ufm.problem.heads import Head
 from ufm.problem.losses import Loss
 from ufm.problem.regularizers import WeightDecay
@@ -100,6 +99,8 @@ def collapsed_step(
 
 @lru_cache(maxsize=4096)
 def _critical_radius(majority: int, minority: int, ratio: float) -> float:
+    from ufm.analysis.thresholds.budget import critical_budget  # it loads flint
+
     return critical_budget(majority, minority, ratio)
 
 

@@ -111,7 +111,7 @@ def solve_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Solve a model; print its value, certified bounds and geometry.
+    """Solve a model; print its value, bounds and geometry.
 
     The optimum of an unconstrained-feature (layer-peeled) model comes with bounds that enclose it, a verdict on the collapse
     of its smallest classes, and its neural-collapse metrics. Give one of --counts, --counts-file and --table, and either
