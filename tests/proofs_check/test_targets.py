@@ -543,3 +543,6 @@ def test_one_head_is_told_from_two():
     assert claim("", "yes", one, "float").outcome is claim("", "no", two, "float").outcome is Outcome.HOLDS
     assert claim("", "no", one, "float").outcome is claim("", "yes", two, "float").outcome is Outcome.VIOLATED
     assert claim("", "yes", wide, "float").outcome is Outcome.INCONCLUSIVE
+    # How far the enclosure is from 1 - 1e-4.
+    assert claim("", "no", two, "float").margin == pytest.approx(0.4 - 1e-4)
+    assert claim("", "yes", one, "float").margin == pytest.approx(1e-4 - 1e-6)
