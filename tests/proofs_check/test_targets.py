@@ -240,6 +240,24 @@ def test_enclosed_probabilities_contain_the_optimum():
     assert (high - low).max() < 1e-5
 
 
+@pytest.mark.parametrize("rounding", [1e-12, 1e-2])
+def test_probabilities_are_as_far_as_the_gap_allows(monkeypatch, rounding):
+    """Roots of probabilities of a context of share pi differ by ``sqrt(gap / pi)``, and by rounding at each step."""
+    monkeypatch.setattr(tables, "ROUNDING", rounding)
+    columns = np.array([[0.5, 0.25, 0.125], [0.25, 0.25, 0.125], [0.25, 0.5, 0.75]])
+    solution = ufm.solve(ufm.Problem(ufm.TargetTable(columns, [5, 2, 1]), regularizer=D(1e-3, 1e-3)))
+    wide = type("Wide", (), {"lower": solution.certificate.upper - 1e-3, "upper": solution.certificate.upper, "level": "float"})
+    low, high = tables.probabilities(
+        type("Loose", (), {"program": solution.program, "logits": solution.logits, "certificate": wide})
+    )
+    odds = np.exp(np.asarray(solution.logits))
+    root = np.sqrt(odds / odds.sum(axis=0))
+    reach = np.sqrt(1e-3 / (np.array([5, 2, 1]) / 8)) * (1 + rounding)
+    below, above = np.maximum(root * (1 - rounding) - reach, 0.0), root * (1 + rounding) + reach
+    np.testing.assert_allclose(low, below**2 * (1 - rounding), rtol=1e-13)
+    np.testing.assert_allclose(high, np.minimum(above**2 * (1 + rounding), 1.0), rtol=1e-13)
+
+
 def test_bounds_of_vanishing_decay():
     """The dual point and the primal point themselves, by numpy."""
     for p in (zhao2024.Rung(5, 2, 0, 1e-4), zhao2024.Rung(5, 3, 1, 1e-3)):
