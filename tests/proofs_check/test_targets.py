@@ -276,6 +276,24 @@ def test_bounds_of_vanishing_decay():
         assert above.upper - below.lower < 30 * p.decay  # O(mu)
 
 
+def test_distances_of_margins_over_the_logarithm_of_the_decay():
+    """From one, and from the margins of the even table, by the logits themselves."""
+    p, claim = zhao2024.Rung(5, 2, 0, 1e-5), zhao2024.SupportPattern()
+    tables_ = [claim.solved(p, "rigorous", even)[1] for even in (False, True)]
+    one, other = (np.asarray(s.logits) for s in tables_)
+    on = zhao2024.spread(5, 2, 0) > 0
+
+    def margins(z):
+        return np.array([a - b for m in range(10) for a in z[on[:, m], m] for b in z[~on[:, m], m]]) / log(1e5)
+
+    for found, exact in (
+        (claim.from_one(p, "rigorous"), abs(margins(one) - 1).max()),
+        (claim.between(p, "rigorous"), abs(margins(one) - margins(other)).max()),
+    ):
+        assert found.lower <= exact <= found.upper
+        assert found.upper - found.lower < 0.01
+
+
 def test_ladders_fall_to_less_than_a_third(monkeypatch):
     """The distance from the limit over ``log(1/mu)`` is what a bounded difference leaves."""
     for k, p in enumerate(BOOK["X5"]().grid()):
