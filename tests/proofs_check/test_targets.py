@@ -276,6 +276,46 @@ def test_bounds_of_vanishing_decay():
         assert above.upper - below.lower < 30 * p.decay  # O(mu)
 
 
+def test_bounds_of_labels_are_as_far_as_the_gap_allows():
+    """Half of the squared total variation is at most the divergence; every label within twice its root, and 1e-12."""
+    value, labels = li2023.enclosed(li2023.Labels(5, (20, 4), 0.01))
+    for label, m, n in zip(labels, (1, 2), (20, 4), strict=True):
+        wide = 2 * sqrt(value.width * 140 / (n * comb(5, m) * m)) + 1e-12
+        assert (label.upper - label.lower) / 2 == pytest.approx(wide, rel=1e-3)
+
+
+def test_largest_values_between_bounds():
+    found = zhao2024.farthest(np.array([-1.0, 1.0, -0.5]), np.array([-0.5, 2.0, 0.5]), 4.0)
+    assert (found.lower, found.upper) == (0.25 * (1 - 1e-12), 0.5 * (1 + 1e-12))
+    assert zhao2024.farthest(np.array([-3.0]), np.array([-1.0]), 2.0).upper == 1.5 * (1 + 1e-12)
+
+
+def test_bounds_of_vanishing_decay_in_full():
+    """The upper bound by its formula, and what is added to nu in both."""
+    p = zhao2024.Rung(5, 3, 1, 1e-3)
+    y = zhao2024.spread(5, 3, 1)
+    logs = np.log(y[y > 0])
+    entropy, nu = -(y[y > 0] * logs).sum() / 10, 4 * sqrt(comb(3, 2))
+    for extra in (0.0, 0.7):
+        below, above = zhao2024.SupportPattern.bounds(p, extra)
+        nuclear = log(1e3) * (nu + extra) + sqrt(5 * (logs**2).sum())
+        assert at(above, entropy + log(1 + 2e-3) + 1e-3 * nuclear)
+        assert at(below, zhao2024.SupportPattern.bounds(p)[0].lower + extra * 1e-3 * log(1e3))
+
+
+def test_claims_of_vanishing_decay_in_full(monkeypatch):
+    """Distance of probabilities and least margin against the solution itself."""
+    (k,) = [k for k, p in enumerate(BOOK["X5"]().grid()) if p == zhao2024.Rung(5, 2, 0, 1e-3)]
+    _, _, (distance, most), (least, narrow) = heard = claimed(monkeypatch, "X5", k)
+    y, z = zhao2024.spread(5, 2, 0), np.asarray(SOLVE(heard.problems[0], level="rigorous").logits)
+    q = np.exp(z) / np.exp(z).sum(axis=0)
+    assert distance.lower <= abs(q - y).max() <= distance.upper < distance.lower + 1e-4
+    assert (most.lower, most.upper) == (1e-2 * (1 - 1e-12), 1e-2 * (1 + 1e-12))
+    assert at(least, log((0.25 - 1e-2) / 1e-2))
+    margin = min(z[y[:, m] > 0, m].min() - z[y[:, m] == 0, m].max() for m in range(10))
+    assert narrow.lower <= margin <= narrow.upper < narrow.lower + 1e-2
+
+
 def test_distances_of_margins_over_the_logarithm_of_the_decay():
     """From one, and from the margins of the even table, by the logits themselves."""
     p, claim = zhao2024.Rung(5, 2, 0, 1e-5), zhao2024.SupportPattern()
