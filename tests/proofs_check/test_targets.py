@@ -379,6 +379,16 @@ def test_grids_reach_the_cases_of_the_claims():
         assert p.decay * comb(p.tokens, p.size) < 0.25  # below the least probability
 
 
+def test_instances_of_several_labels():
+    """The two that are tabulated above, and two hundredths on either side of the effective class size."""
+    grid = BOOK["X8"]().grid()
+    assert grid[:2] == [li2023.Labels(5, (20, 4), 0.01), li2023.Labels(6, (3, 10), 0.005)]
+    relative = [p.total * p.decay / sqrt(p.effective) for p in grid]
+    assert relative[-6:] == pytest.approx([0.98, 1.02] * 3)
+    assert all(one[:2] == two[:2] for one, two in zip(grid[-6::2], grid[-5::2], strict=True))
+    assert max(relative[:-6]) < 0.5
+
+
 def test_control_of_x4(heard):
     (wrong, found), (zero, alive) = heard
     assert at(wrong, tokens(5, 2, 0.01, comb(4, 1)))
