@@ -174,7 +174,7 @@ class TwoTasks(Theorem):
         signs = sp.Matrix([[1, 1, -1, -1], [1, -1, 1, -1]])
         x, y = sp.symbols("x y", positive=True)
         sizes = sp.diag(2 * p * x / (1 + x), 2 * q * y / (1 + y), 2 * q / (1 + y), 2 * p / (1 + x))  # 2 p and 2 q, split anyhow
-        along, across = sp.Matrix([1, 1, 0, 0][:2]), sp.Matrix([1, -1])
+        along, across = sp.Matrix([1, 1]), sp.Matrix([1, -1])
         margins = signs * sp.diag(a, b, b, a)
         logits = embed * margins / 2
         gram = logits * sizes * logits.T
