@@ -15,7 +15,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import working_precision
 from ufm.errors import InputError
 
@@ -148,16 +148,27 @@ def deep(sizes: tuple[int, ...], layers: int, relative: float) -> Deep:
 
 
 class OrthogonalFrame(Theorem):
-    r"""The optimum is a general orthogonal frame: logits ``diag(x_k^M / (x_k^M + 1))``, x_k the larger root of
-    ``b/n_k = M x^{M-1}/(x^M+1)^2`` with ``b = M N (N lw^M lh)^{1/M}``.
+    r"""Squared error through M linear layers: the optimum is a general orthogonal frame with logits
+    $\mathrm{diag}\left(x_k^M / (x_k^M + 1)\right)$, where $x_k$ is the larger root of $b/n_k = M x^{M-1}/(x^M+1)^2$ and
+    $b = M N (N \lambda_W^M \lambda_H)^{1/M}$.
 
-    The value is ``sum_k (n_k/2N) [1/(x_k^M + 1) + (b/n_k) x_k]`` (x_k = 0 for dead classes).
+    The value is $\sum_k \frac{n_k}{2N} \left[1/(x_k^M + 1) + (b/n_k)\, x_k\right]$, with $x_k = 0$ for dead classes.
     """
 
     id = "B1"
     title = "squared error through M linear layers: a general orthogonal frame"
     kind = Kind.TIGHT
     source = cite("dang2023", "deep linear networks on imbalanced data")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: len(p.sizes) >= 2 and min(p.sizes) >= 1),
+        Hypothesis(r"$M \ge 1$ layers", lambda p: p.layers >= 1),
+        Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
+    )
+    required = "numeric"
+    open_steps = (
+        "the alignment of the logits with the targets (von Neumann's trace inequality), and the equation of the root "
+        "at other points and depths than those named"
+    )
 
     def grid(self):
         balanced = [Deep((20,) * 5, m, 2e-3, 2e-3) for m in (1, 2, 3)]
@@ -191,7 +202,7 @@ class OrthogonalFrame(Theorem):
             strength = (m * total * (total * slope ** (m + 1) * s ** (m - 1)) ** (1 / m) / n).subs(m, depth)
             test = {x: sp.Rational(13, 10), n: 7, total: 31}
             gap = (strength - ratio.subs(m, depth)).subs(test)
-            yield f"b/n = M x^(M-1)/(x^M+1)^2 at M={depth}", abs(sp.N(gap, 40)) < sp.Float("1e-35")
+            yield rf"$b/n = M x^{{M-1}}/(x^M+1)^2$ at $M = {depth}$", abs(sp.N(gap, 40)) < sp.Float("1e-35")
 
     def control(self, level: str):
         p = Deep((30, 20, 10, 5), 2, 1e-3, 3e-3)
@@ -251,15 +262,23 @@ def survival(p: Deep, level: str, expected: str, what: str) -> Finding:
 
 
 class DeadClass(Theorem):
-    r"""Class k dies iff (M = 1) ``N^2 lw lh >= n_k``, or (M >= 2) ``b/n_k > (M-1)^{(M-1)/M} / M``: a first-order jump.
+    r"""Class k dies iff, for $M = 1$, $N^2 \lambda_W \lambda_H \ge n_k$, or, for $M \ge 2$, $b/n_k > (M-1)^{(M-1)/M} / M$ with
+    $b = M N (N \lambda_W^M \lambda_H)^{1/M}$: a first-order jump.
 
-    At the threshold both scalar minima tie. For M >= 2 the logit falls from ``(M-1)/M`` to 0.
+    At the threshold both scalar minima tie. For $M \ge 2$ the logit falls from $(M-1)/M$ to 0.
     """
 
     id = "B2"
     title = "squared error: when a class dies, continuously or by a jump"
     kind = Kind.TIGHT
     source = cite("dang2023", "minority collapse threshold of deep linear networks")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: len(p.sizes) >= 2 and min(p.sizes) >= 1),
+        Hypothesis(r"$M \ge 1$ layers", lambda p: p.layers >= 1),
+        Hypothesis(r"a positive b other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
+    )
+    required = "rigorous"
+    open_steps = "which of both minima is lower away from the tie (monotonicity in b), and the case of one layer"
 
     def grid(self):
         sizes = ((10,) * 4, (30, 20, 10))
@@ -280,8 +299,8 @@ class DeadClass(Theorem):
         m, y = sp.symbols("M y", positive=True)
         # With y = x^M: b/n = M (y/x) / (y+1)^2, so the value 1/(y+1) + (b/n) x is 1 where both minima tie.
         value = 1 / (y + 1) + m * y / (y + 1) ** 2
-        yield "both minima tie at x^M = M - 1", sp.simplify(value.subs(y, m - 1) - 1) == 0
-        yield "b/n = x^{M-1} / M there", sp.simplify((m / (y + 1) ** 2).subs(y, m - 1) - 1 / m) == 0
+        yield "both minima tie at $x^M = M - 1$", sp.simplify(value.subs(y, m - 1) - 1) == 0
+        yield "$b/n = x^{M-1} / M$ there", sp.simplify((m / (y + 1) ** 2).subs(y, m - 1) - 1 / m) == 0
 
     def control(self, level: str):
         # The threshold of M = 1 put to M = 2, where the class is long dead.
@@ -305,15 +324,23 @@ class DeadClass(Theorem):
 
 
 class Binary(Theorem):
-    r"""Two balanced classes through L linear layers are fitted at all iff ``n lh prod lw < (L-1)^{L-1} / (2^{L+1} L^{2L})``.
+    r"""Two balanced classes through L linear layers are fitted at all iff
+    $n\, \lambda_H \prod_l \lambda_{W_l} < (L-1)^{L-1} / (2^{L+1} L^{2L})$.
 
-    This is B2 at K = 2, M = L.
+    This is B2 at $K = 2$, $M = L$.
     """
 
     id = "M3"
     title = "two classes, deep squared error: the decay at which everything vanishes"
     kind = Kind.TIGHT
     source = cite("sukenik2023", "deep neural collapse for two classes")
+    hypotheses = (
+        Hypothesis(r"two classes of one size", lambda p: len(p.sizes) == 2 and p.sizes[0] == p.sizes[1] >= 1),
+        Hypothesis(r"$L \ge 2$ layers", lambda p: p.layers >= 2),
+        Hypothesis(r"a positive decay other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
+    )
+    required = "rigorous"
+    open_steps = "what B2 leaves to argument"
 
     @staticmethod
     def decay(n: int, layers: int, relative: float) -> float:
@@ -349,7 +376,7 @@ class Binary(Theorem):
         claimed = (layers - 1) ** (layers - 1) / (2 ** (layers + 1) * layers ** (2 * layers))
         solution = sp.solve(sp.Eq(left, right), product)[0] * n
         yield (
-            "B2 at K = 2 is this threshold",
+            "B2 at $K = 2$ is this threshold",
             sp.simplify(sp.powsimp(sp.expand_power_base(solution / claimed), force=True)) == 1,
         )
 

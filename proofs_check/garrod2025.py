@@ -10,7 +10,7 @@ from typing import NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Multistart
 
 BOXES = 400
@@ -109,22 +109,31 @@ def best_found(p: Depth) -> ufm.Solution:
 
 
 class DepthBoundary(Theorem):
-    r"""With L linear layers the simplex ETF is not optimal for small decay if L = 2 and K >= 6, or L >= 3 and K >= 4.
+    r"""With L linear layers the simplex ETF is not optimal for small decay if $L = 2$ and $K \ge 6$, or $L \ge 3$ and
+    $K \ge 4$.
 
-    *Even K*: the pair code ``I (x) [[1, -1], [-1, 1]]`` has rank K/2 and beats the ETF: at small decay both need the same
-    margin a, which costs ``(K-1) a^p`` against ``(K/2) (2a)^p``, ``p = 2/(L+1)``. *Odd K*: pairs and one triple, of rank
-    (K+1)/2, cost ``(K-3)/2 (2a)^p + 2 (3a/2)^p``, less for L = 2 and K >= 7, and for L >= 3 and K >= 5. Violated optimality
-    is a proof here: explicit parameters with a value below that of *every* multiple of the ETF, at one decay for each K and L.
+    *Even K*: the pair code $I_{K/2} \otimes \begin{pmatrix} 1 & -1 \\ -1 & 1 \end{pmatrix}$ has rank $K/2$ and beats the
+    ETF: at small decay both need the same margin a, which costs $(K-1)\, a^p$ against $(K/2) (2a)^p$, $p = 2/(L+1)$. *Odd
+    K*: pairs and one triple, of rank $(K+1)/2$, cost $\frac{K-3}{2} (2a)^p + 2 (3a/2)^p$, less for $L = 2$ and $K \ge 7$,
+    and for $L \ge 3$ and $K \ge 5$. Violated optimality is a proof here: explicit parameters with a value below that of
+    *every* multiple of the ETF, at one decay for each K and L.
 
-    At K = 5, L = 2 pairs and a triple do not beat the ETF, but a code of rank 3 that is found does, at the decay shown; for
-    smaller decays nothing is claimed there. Nor is anything claimed about what is optimal instead; codes of lower rank than
-    pairs can be better still (K = 10, L = 3: rank 3).
+    At $K = 5$, $L = 2$ pairs and a triple do not beat the ETF, but a code of rank 3 that is found does, at the decay shown;
+    for smaller decays nothing is claimed there. Nor is anything claimed about what is optimal instead; codes of lower rank
+    than pairs can be better still ($K = 10$, $L = 3$: rank 3).
     """
 
     id = "G1"
     title = "through linear layers the ETF loses to codes of lower rank"
-    kind = Kind.TIGHT
+    kind = Kind.IMPOSSIBILITY
     source = cite("garrod2025", "non-optimality of deep neural collapse; boundary and odd K derived here")
+    hypotheses = (
+        Hypothesis(r"$K \ge 4$ classes of $n \ge 1$ samples", lambda p: p.classes >= 4 and p.n >= 1),
+        Hypothesis(r"$L \ge 2$ linear layers", lambda p: p.layers >= 2),
+        Hypothesis(r"a decay $\lambda > 0$", lambda p: p.decay > 0),
+    )
+    required = "rigorous"
+    open_steps = "the limit of small decay: that prices at equal margins decide there"
     golden = (Depth(10, 2, 5, 2.0**-10), 0.090662, 0.080013)
     beaten = ((5, 2),)
     """K, L at which another code than pairs is known to beat the ETF."""
@@ -185,12 +194,15 @@ class DepthBoundary(Theorem):
         s, t = sp.symbols("s t", positive=True)
         pair = sp.Matrix([[s / 2, -s / 2], [-s / 2, s / 2]])
         yield "the pair code's block has one singular value s", sorted(pair.eigenvals()) == [0, s]
-        yield "its margins are s and s/2", (sp.Matrix([[1, -1]]) * pair)[0] == s and pair[0, 0] == s / 2
+        yield "its margins are s and $s/2$", (sp.Matrix([[1, -1]]) * pair)[0] == s and pair[0, 0] == s / 2
         etf = t * (sp.eye(4) - sp.ones(4, 4) / 4)
         triple = t * (sp.eye(3) - sp.ones(3, 3) / 3)
         yield "the triple's singular values are its height", triple.eigenvals() == {t: 2, sp.Integer(0): 1}
         margins = [(sp.Matrix([[1, -1, 0]]) * triple)[0] - t, triple[0, 0] - 2 * t / 3]
-        yield "its margins are t and 2t/3: 3/4 of the pairs' height for the same one", all(sp.simplify(m) == 0 for m in margins)
+        yield (
+            "its margins are t and $2t/3$: 3/4 of the pairs' height for the same one",
+            all(sp.simplify(m) == 0 for m in margins),
+        )
         yield "the ETF's singular values are its height", etf.eigenvals() == {t: 3, sp.Integer(0): 1}
         yield "and so is its margin", sp.simplify((sp.Matrix([[1, -1, 0, 0]]) * etf)[0] - t) == 0
 
