@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 SOURCE = "sunshi2024"
 INTRODUCTION = (
-    "Sun & Shi (NeurIPS 2024) claim four things about deep equilibrium models (DEQs) and neural collapse. Its theorems were not "
+    "Sun & Shi (NeurIPS 2024) claim four things about deep equilibrium models (DEQs) and neural collapse. Its theorems "
+    "were not "
     "at hand (locator unknown), so each claim is put into the precise form, or forms, in which it can be proved or refuted. "
     "Whether it holds turns on one question that the claims leave open: *which norm bounds the equilibrium map*."
 )
@@ -32,12 +33,14 @@ AUDIT = (
     Audited(
         "S1",
         "Neural collapse exists in a linear DEQ on balanced data.",
-        "True where the equilibrium map is bounded in spectral norm; false where it is bounded in Frobenius norm, and false for "
+        "True where the equilibrium map is bounded in spectral norm; false where it is bounded in Frobenius norm, and "
+        "false for "
         "some strengths of weight decay on it.",
         (
             (
                 "D1",
-                r"With $\lVert A \rVert_2 \le \rho$ the linear DEQ is the explicit model with $c/(1-\rho)$ in place of c: every "
+                r"With $\lVert A \rVert_2 \le \rho$ the linear DEQ is the explicit model with $c/(1-\rho)$ in place of "
+                r"c: every "
                 "statement about explicit models carries over, the simplex ETF on balanced data among them.",
             ),
             (
@@ -46,13 +49,15 @@ AUDIT = (
             ),
             (
                 "D5",
-                r"With $\lVert A \rVert_F^2 \le E_A$ the simplex ETF is *not* optimal: at $K = 10$, $c = \sqrt{5}$, $E_A = 0.3$ "
+                r"With $\lVert A \rVert_F^2 \le E_A$ the simplex ETF is *not* optimal: at $K = 10$, $c = \sqrt{5}$, "
+                r"$E_A = 0.3$ "
                 "it costs 0.3582 and a pair code 0.3483, a difference of certified numbers.",
             ),
             (
                 "D7",
                 r"With decay on A a singular value of the logits is charged the minimax concave penalty, which is not convex. "
-                "On balanced data the ETF loses to codes of lower rank in a window of that decay (docs/theory, Proposition 7.10; "
+                "On balanced data the ETF loses to codes of lower rank in a window of that decay (docs/theory, "
+                "Proposition 7.10; "
                 "the ends of the window are numeric).",
             ),
         ),
@@ -60,12 +65,14 @@ AUDIT = (
     Audited(
         "S2",
         "The loss that a DEQ attains is not above that of an explicit network.",
-        "True as a statement about budgets on the injected features; without content where the budget is on the equilibria; and "
+        "True as a statement about budgets on the injected features; without content where the budget is on the "
+        "equilibria; and "
         "trained networks do not show it.",
         (
             (
                 "D2",
-                r"With one budget on the injected features h the DEQ's optimal loss is strictly below for every $\rho > 0$; with "
+                r"With one budget on the injected features h the DEQ's optimal loss is strictly below for every $\rho > "
+                r"0$; with "
                 "that budget on the equilibria z both models are the same.",
             ),
             (
@@ -76,9 +83,11 @@ AUDIT = (
             ),
             (
                 "D9",
-                "Trained networks (docs/deq-against-explicit.md): with equal numbers of parameters and shared data, encoder and "
+                "Trained networks (docs/deq-against-explicit.md): with equal numbers of parameters and shared data, "
+                "encoder and "
                 "optimizer, the explicit network ends with the lower training objective above the certified bound in 22 of 22 "
-                "settings. An optimum that is lower is not a lower end of training: this is the question that the public review "
+                "settings. An optimum that is lower is not a lower end of training: this is the question that the "
+                "public review "
                 "of the paper raised.",
             ),
         ),

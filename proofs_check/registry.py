@@ -6,15 +6,13 @@ paper; the report, the command line and the tests enumerate the book and ask for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 
 from proofs_check.judging import LEVELS, SCALES, Verdict, judge
 from proofs_check.theorem import Hypothesis, Kind, Proof, Theorem
-from ufm.errors import InputError
 
 __all__ = [
-    "LEVELS", "PAPERS", "SCALES", "Hypothesis", "Kind", "Proof", "Theorem", "Verdict", "all_theorems", "judge", "select",
+    "LEVELS", "PAPERS", "SCALES", "Hypothesis", "Kind", "Proof", "Theorem", "Verdict", "all_theorems", "judge",
 ]  # fmt: skip
 
 PAPERS = (
@@ -56,19 +54,3 @@ def all_theorems() -> dict[str, type[Theorem]]:
                     raise ValueError(f"two theorems are named {value.id}")
                 book[value.id] = value
     return book
-
-
-def select(names: Iterable[str]) -> list[type[Theorem]]:
-    """Theorems by identifier, all if none is named.
-
-    Raises
-    ------
-    InputError
-        An unknown identifier.
-    """
-    book = all_theorems()
-    wanted = [name.upper() for name in names] or list(book)
-    unknown = [name for name in wanted if name not in book]
-    if unknown:
-        raise InputError(f"there is no theorem {unknown[0]!r}; choose among {', '.join(book)}")
-    return [book[name] for name in wanted]

@@ -11,8 +11,8 @@ from types import FrameType
 from ufm.errors import InputError, brief
 
 
-class OutOfTimeError(Exception):
-    """The time limit has passed."""
+class OutOfTimeError(BaseException):
+    """The time limit has passed: like an interrupt, no handler of errors on the way should keep it."""
 
 
 def check_seconds(seconds: float, option: str) -> None:
