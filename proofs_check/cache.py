@@ -1,7 +1,7 @@
 """Verdicts of an earlier run: its certificates are verified again, its comparisons judged again, and nothing is solved.
 
-A stored verdict belongs to the code that made it: after a change of any source file of `ufm` or `proofs_check`, of a library, of
-the level or of the number of instances the theorem is computed anew.
+A stored verdict belongs to the code that made it: after a change of any source file of `ufm` or `proofs_check`, of a library,
+of the level or of the number of instances, the theorem is computed anew.
 """
 
 from __future__ import annotations

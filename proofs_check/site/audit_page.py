@@ -21,8 +21,9 @@ def page(verdicts: list[Verdict]) -> str:
         for identifier, text in claim.details:
             verdict = known.get(identifier)
             name = f'<a href="{file_of(identifier)}">{identifier}</a>' if verdict else identifier
-            mark = badge(verdict.outcome) if verdict else '<span class="soft">not checked in this run</span>'
-            items.append(f"<dt>{name} {mark}</dt><dd>{typeset(text)}</dd>")
+            missing = "" if identifier == "measured" else ' <span class="soft">not checked in this run</span>'
+            mark = f" {badge(verdict.outcome)}" if verdict else missing
+            items.append(f"<dt>{name}{mark}</dt><dd>{typeset(text)}</dd>")
         sections.append(
             f'<h2 id="{claim.id}"><span class="id">{claim.id}</span> {escape(claim.claim)}</h2>'
             f'<p class="statement">{typeset(claim.finding)}</p><dl class="audit">{"".join(items)}</dl>'

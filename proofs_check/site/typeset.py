@@ -16,7 +16,8 @@ LONG = 34
 """Characters of LaTeX from which on a formula may break at its outermost relations and sums."""
 BREAKS = re.compile(r" (?=(?:=|\\le|\\ge|<|>|\\iff|\+|-) )")
 PARTS = re.compile(r"\$([^$]+)\$|``([^`]+)``|`([^`]+)`|\*([^*\s][^*]*)\*")
-WORDS = re.compile(r"\\[a-z]+|[()\[\]{}]")
+WORDS = re.compile(r"\\(?:left|right)\s*(?:\\[a-z{}|]+|.)|\\[a-z]+|[()\[\]{}]")
+FUNCTIONS = re.compile(r"<mi>(log|exp|cos|sin|max|min)</mi>(?=(<m[inr]))?")
 
 
 @cache
@@ -33,7 +34,14 @@ def formula(latex: str) -> str:
     """
     from latex2mathml.converter import convert
 
-    return convert(" ".join(latex.split()).replace(r"\varepsilon", r"\epsilon"))
+    text = " ".join(latex.split())
+    # Names of functions stand off from letters beside them.
+    made = FUNCTIONS.sub(
+        lambda found: f'<mspace width="0.17em"/><mi>{found[1]}</mi>' + ('<mspace width="0.17em"/>' if found[2] else ""),
+        convert(text),
+    )
+    # A part of a longer formula that begins with a sign adds or subtracts; without this the sign would look like its own.
+    return made.replace("<mo>", '<mo form="infix">', 1) if text.startswith(("+ ", "- ")) else made
 
 
 def pieces(latex: str) -> list[str]:
@@ -51,9 +59,9 @@ def pieces(latex: str) -> list[str]:
     # Inside \left ... \right the brackets themselves do not count.
     for place in range(len(text)):
         mark = marks.get(place, "")
-        if mark in (r"\left", r"\begin", r"\langle"):
+        if mark.startswith((r"\left", r"\begin", r"\langle")):
             sided += 1
-        elif mark in (r"\right", r"\end", r"\rangle"):
+        elif mark.startswith((r"\right", r"\end", r"\rangle")):
             sided -= 1
         elif not sided and mark in ("(", "[", "{"):
             depth += 1
