@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from proofs_check import conjecture_command, outputs, report
+from proofs_check import conjecture_command, mutation_command, outputs, report
 from proofs_check.cache import folder_of
 from proofs_check.enclosure import Outcome
 from proofs_check.judging import Verdict
@@ -126,6 +126,8 @@ def run(
     if show:
         console.print(_listed(chosen))
         return
+    if mutate:
+        raise typer.Exit(0 if mutation_command.run(console, chosen, level=level, jobs=jobs, json=json) else 1)
     start, kept = perf_counter(), None if cache is None else folder_of(cache)
     scale = "quick" if quick else "full" if full else "default"
     plan = Plan(level, scale, jobs, limit, keep=html is not None, cache=kept)

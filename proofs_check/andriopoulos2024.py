@@ -122,6 +122,7 @@ class Directions(Theorem):
         Hypothesis(r"targets that are not all equal", lambda p: float(np.ptp(p.columns, axis=1).max()) > 0),
     )
     required = "rigorous"
+    formulas = ("least", "strength", "spectrum", "check")
 
     def grid(self):
         axes = [Regression("axes", c, 1.0) for c in (0.01, 0.5, 0.245, 0.255, 0.98, 1.02, 3.92, 4.08)]
@@ -249,6 +250,7 @@ class OneHot(Theorem):
         Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
+    formulas = ("least", "strength", "spectrum", "check")
 
     def grid(self):
         tabulated = [Classes((200, 100, 50, 50), 5e-4), Classes((200, 100, 50, 50), 1e-3), Classes((9, 9, 9), 0.02)]

@@ -165,6 +165,7 @@ class OrthogonalFrame(Theorem):
         Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
     )
     required = "numeric"
+    formulas = ("closed_form", "strength_ball", "cost", "Deep.strength", "check")
     open_steps = (
         "the alignment of the logits with the targets (von Neumann's trace inequality), and the equation of the root "
         "at other points and depths than those named"
@@ -278,6 +279,7 @@ class DeadClass(Theorem):
         Hypothesis(r"a positive b other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
     )
     required = "rigorous"
+    formulas = ("closed_form", "strength_ball", "cost", "deep", "check")
     open_steps = "which of both minima is lower away from the tie (monotonicity in b), and the case of one layer"
 
     def grid(self):
@@ -340,6 +342,7 @@ class Binary(Theorem):
         Hypothesis(r"a positive decay other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
     )
     required = "rigorous"
+    formulas = ("decay", "alive", "check")
     open_steps = "what B2 leaves to argument"
 
     @staticmethod

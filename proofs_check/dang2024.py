@@ -68,6 +68,7 @@ class NonNegative(Theorem):
         Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
     )
     required = "numeric"
+    formulas = ("closed_form", "check")
     open_steps = "that repelling columns make the form copositive, and the bound that follows from it"
 
     def grid(self):

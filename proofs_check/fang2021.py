@@ -74,6 +74,7 @@ class BalancedETF(Theorem):
         Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
     )
     required = "rigorous"
+    formulas = ("etf_value", "etf_contrast")
     open_steps = (
         "uniqueness of the optimum over logits (strict convexity), collapse within classes, and self-duality at sizes "
         "other than K = 4"
@@ -153,6 +154,7 @@ class Relaxation(Theorem):
         Hypothesis(r"positive class sizes, $K \ge 2$", lambda p: ufm.ClassCounts.parse(p.counts).classes >= 2),
     )
     required = "rigorous"
+    formulas = ("check",)
     open_steps = (
         "from the 2 x 2 minors to the nuclear norm of a whole matrix (duality of the norms), and the factors of a rectangular Z"
     )
@@ -243,6 +245,7 @@ class MinorityCollapse(Theorem):
         Hypothesis(r"a ratio beyond the threshold, $R > R_0$", lambda p: p.relative > 1),
     )
     required = "rigorous"
+    formulas = ("check",)
 
     def grid(self):
         return [Step(ka, 10 - ka, eh, 10.0) for ka in (3, 5, 7) for eh in (1.0, 5.0)]
@@ -319,6 +322,7 @@ class ExactThreshold(Theorem):
         Hypothesis(r"a positive ratio $R / R_0$ other than 1", lambda p: p.relative > 0 and p.relative != 1),
     )
     required = "rigorous"
+    formulas = ("check",)
     open_steps = (
         "that r > 0, the formula of Sherman and Morrison, and that C* tends to infinity; decisions are one per cent "
         "away from R0"
@@ -416,6 +420,7 @@ class Oversampling(Theorem):
         Hypothesis(r"budgets $E_W = 1$, $E_H > 0$", lambda p: p.e_h > 0),
     )
     required = "rigorous"
+    formulas = ("etf_value", "etf_contrast", "weighted")
 
     def grid(self):
         return [

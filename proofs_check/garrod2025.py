@@ -133,6 +133,7 @@ class DepthBoundary(Theorem):
         Hypothesis(r"a decay $\lambda > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
+    formulas = ("code_value", "pairs", "etf", "check")
     open_steps = "the limit of small decay: that prices at equal margins decide there"
     golden = (Depth(10, 2, 5, 2.0**-10), 0.090662, 0.080013)
     beaten = ((5, 2),)

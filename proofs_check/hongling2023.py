@@ -50,6 +50,7 @@ class Convexification(Theorem):
         Hypothesis(r"positive class sizes, $K \ge 2$", lambda p: ufm.ClassCounts.parse(p.counts).classes >= 2),
     )
     required = "float"
+    formulas = ("solved",)
     open_steps = "from scalars to matrices (the variational form of the nuclear norm), and Jensen's inequality within classes"
 
     def grid(self):
@@ -134,6 +135,7 @@ class GroupCollapse(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
     )
     required = "rigorous"
+    formulas = ("verdict", "check")
     open_steps = "that the nuclear norm rises by exactly mu along a group's contrasts (matrix subgradient)"
     minority_size = 1000
 

@@ -158,6 +158,7 @@ class PickAllLabels(Theorem):
         Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
+    formulas = ("enclosed", "all_zero", "Labels.effective", "check")
 
     def grid(self):
         tabulated = [

@@ -149,6 +149,7 @@ class TwoTasks(Theorem):
         Hypothesis(r"not everything vanishes, $p > 2 l^2$", lambda p: p.pairs[0] > 4 * p.strength**2 > 0),
     )
     required = "rigorous"
+    formulas = ("height", "closed_form", "cosine", "check")
 
     def grid(self):
         even = [joint(80, 20, 1.0), joint(97, 3, 1.0), joint(60, 40, 1.5), joint(30, 10, 0.25), joint(50, 1, 2.0)]

@@ -83,6 +83,7 @@ class Threshold(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
     )
     required = "rigorous"
+    formulas = ("critical", "check")
     open_steps = "that the penalty splits off the group's contrasts and rises there by mu_eff (docs/theory, Proposition 7.1)"
 
     def grid(self):
@@ -171,6 +172,7 @@ class Universality(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
     )
     required = "rigorous"
+    formulas = ("critical", "check")
     open_steps = (
         "functions h that are no sum over single logits other than the three named, and that the penalty splits off "
         "(docs/theory, Proposition 7.12)"
@@ -254,6 +256,7 @@ class Smoothing(Theorem):
         Hypothesis(r"smoothing $0 \le \delta < 1$", lambda p: 0 <= p.smoothing < 1),
     )
     required = "rigorous"
+    formulas = ("height", "value")
     open_steps = "the reduction to multiples of S by symmetry (docs/theory, Proposition 3.1)"
 
     def grid(self):

@@ -55,6 +55,7 @@ class SpectralBudget(Theorem):
         Hypothesis(r"positive class sizes, $K \ge 2$", lambda p: ufm.ClassCounts.parse(p.counts).classes >= 2),
     )
     required = "rigorous"
+    formulas = ("explicit", "check")
     open_steps = "from the length of (I - A) x to the singular values of a product, and the resolvent at sizes other than 3"
 
     def grid(self):
@@ -157,6 +158,7 @@ class BalancedValue(Theorem):
         Hypothesis(r"spectral budget $0 < \rho < 1$", lambda p: 0 < p.rho < 1),
     )
     required = "rigorous"
+    formulas = ("formula",)
 
     def grid(self):
         return [BalancedDEQ(k, 1.0, h, r) for k, h in ((10, 5.0), (3, 2.0)) for r in (0.1, 0.3, 0.5, 0.7)]
@@ -228,6 +230,7 @@ class ThresholdDEQ(Theorem):
         Hypothesis(r"a positive ratio $R / R_0$ other than 1", lambda p: p.relative > 0 and p.relative != 1),
     )
     required = "rigorous"
+    formulas = ("check",)
 
     def grid(self):
         cases = ((3, 1.0, 0.3), (5, 5.0, 0.3), (5, 5.0, 0.5), (7, 5.0, 0.3), (7, 5.0, 0.5))
@@ -311,6 +314,7 @@ class ETFOnlyInTheLimit(Theorem):
         Hypothesis(r"spectral budget $0 \le \rho < 1$", lambda p: 0 <= p.rho < 1),
     )
     required = "rigorous"
+    formulas = ("check",)
     ladder = ((5.0, 0.0), (5.0, 0.3), (5.0, 0.5), (12.25, 0.5), (56.25, 0.5))
 
     def grid(self):

@@ -78,6 +78,7 @@ class FrobeniusBudgetOnA(Theorem):
         Hypothesis(r"Frobenius budget $0 < E_A < 1$", lambda p: 0 < p.budget < 1),
     )
     required = "rigorous"
+    formulas = ("etf", "pair", "pair_loss", "check")
     open_steps = "the cost of logits (docs/theory, Proposition 5.6)"
 
     def grid(self):
@@ -197,6 +198,7 @@ class FrobeniusBudgetOnALayer(Theorem):
         Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
     )
     required = "rigorous"
+    formulas = ("code", "pair_loss")
     open_steps = "from scalars to matrices (the inequalities of Horn and Hoelder)"
 
     def grid(self):

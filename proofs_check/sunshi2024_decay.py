@@ -90,6 +90,7 @@ class MinimaxPenalty(Theorem):
         Hypothesis(r"contraction $0 < g < 1$", lambda p: 0 < p.contraction < 1),
     )
     required = "numeric"
+    formulas = ("check", "compare")
     open_steps = "that an A aligned with the singular directions of the logits is best (Mirsky's inequality)"
 
     def grid(self):
@@ -224,6 +225,7 @@ class FirstOrderCollapse(Theorem):
         Hypothesis(r"an interval within the thresholds of slopes $\mu$ and $\mu (1 - g)$", lambda p: 7 <= p.low < p.high <= 15),
     )
     required = "numeric"
+    formulas = ("below", "above", "check")
     base = ufm.WeightDecay(2.5e-3, 2.5e-3)
 
     def grid(self):

@@ -85,6 +85,7 @@ class Dynamics(Theorem):
     source = cite("sunshi2024", "training dynamics; precise form, and the band of plateaus, derived here")
     hypotheses = (Hypothesis(r"balanced classes, or a decay that keeps the ratio out of the band", _outside_band),)
     required = "numeric"
+    formulas = ("check", "end")
     open_steps = "the Hessian of a block of dead directions, and where the descent ends, which is measured from single starts"
 
     def grid(self):

@@ -45,6 +45,7 @@ class FixedClassifier(Theorem):
         Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
     )
     required = "numeric"
+    formulas = ("fang2021:etf_value",)
 
     def grid(self):
         tails = ((100,) * 10, (1000,) * 5 + (10,) * 5, (500, 100, 20, 4), (7, 1))

@@ -92,6 +92,7 @@ class NextToken(Theorem):
         Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
+    formulas = ("closed_form", "off_support", "Subsets.critical", "check")
 
     def grid(self):
         tabulated = [Subsets(5, 2, 0.01), Subsets(6, 3, 0.005), Subsets(6, 2, 0.02), Subsets(4, 3, 1e-3)]
@@ -266,6 +267,7 @@ class SupportPattern(Theorem):
         ),
     )
     required = "rigorous"
+    formulas = ("bounds", "check")
     open_steps = "the limit point of Z / log(1/mu) (compactness)"
     ladder = (1e-3, 1e-4, 1e-5, 1e-6)
 

@@ -86,6 +86,7 @@ class FreeMean(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b > 0$", lambda p: p.relative > 0),
     )
     required = "numeric"
+    formulas = ("closed_form", "Biased.threshold", "check")
     open_steps = "that the program splits into one scalar problem per singular direction (von Neumann's trace inequality)"
 
     def grid(self):

@@ -60,6 +60,7 @@ class ClosedForm(Theorem):
         Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
     )
     required = "rigorous"
+    formulas = ("closed_form", "check")
     open_steps = "the reduction to multiples of S (symmetry of the unique optimum)"
 
     def grid(self):
@@ -70,6 +71,7 @@ class ClosedForm(Theorem):
             Balanced(100, 13, 1e-4, 2e-4),
             Balanced(1000, 500, 1e-6, 1e-6),
             Balanced(10, 400, 5e-3, 5.1e-3),
+            Balanced(10, 400, 4.9e-3, 4.9e-3),
         ]
 
     def check(self, instance: Balanced, level: str) -> Iterator[Finding]:
@@ -159,6 +161,7 @@ class BenignLandscape(Theorem):
         Hypothesis(r"$n \ge 1$ samples in each class", lambda p: p.n >= 1),
     )
     required = "float"
+    formulas = ("check", "saddle")
 
     def grid(self):
         return [Landscape(4, 5, 6, 1e-2, 50), Landscape(6, 2, 7, 2e-2, 10)]
