@@ -122,7 +122,7 @@ class Directions(Theorem):
         Hypothesis(r"targets that are not all equal", lambda p: float(np.ptp(p.columns, axis=1).max()) > 0),
     )
     required = "rigorous"
-    formulas = ("least", "strength", "spectrum", "check")
+    formulas = ("least", "strength", "spectrum", "living")
 
     def grid(self):
         axes = [Regression("axes", c, 1.0) for c in (0.01, 0.5, 0.245, 0.255, 0.98, 1.02, 3.92, 4.08)]
@@ -138,22 +138,23 @@ class Directions(Theorem):
     def solved(p: Regression, level: str) -> ufm.Solution:
         return solved(p.columns, [1] * p.columns.shape[1], p.decay, level)
 
+    @staticmethod
+    def living(p: Regression, place: int) -> Any:
+        """``sqrt(M) (sqrt(l_i) - sqrt(c))^+`` as a ball, largest first."""
+        from flint import arb
+
+        m = p.columns.shape[1]
+        c, eigenvalues = strength(m, p.decay), spectrum(p.columns, [1] * m)
+        alive = place < len(eigenvalues) and eigenvalues[place] > c
+        return arb(m).sqrt() * (eigenvalues[place].sqrt() - c.sqrt()) if alive else arb(0)
+
     def check(self, instance: Regression, level: str) -> Iterator[Finding]:
         solution = self.solved(instance, level)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {instance}", self.closed_form(instance), found, tolerance=1e-10, level=level)
-        m = instance.columns.shape[1]
         singular, wide = enclosed_singular(solution)
         for i, value in enumerate(singular):
-
-            def predicted(i=i):
-                from flint import arb
-
-                c, eigenvalues = strength(m, instance.decay), spectrum(instance.columns, [1] * m)
-                alive = i < len(eigenvalues) and eigenvalues[i] > c
-                return arb(m).sqrt() * (eigenvalues[i].sqrt() - c.sqrt()) if alive else arb(0)
-
-            claim = Enclosure.ball(predicted)
+            claim = Enclosure.ball(lambda i=i: self.living(instance, i))
             what = f"direction {i + 1}, {instance}"
             if claim.upper > 0:
                 yield equal(what, claim, Enclosure(value - wide, value + wide), tolerance=1e-3, level=level)
@@ -250,7 +251,7 @@ class OneHot(Theorem):
         Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
-    formulas = ("least", "strength", "spectrum", "check")
+    formulas = ("least", "strength", "spectrum", "merges")
 
     def grid(self):
         tabulated = [Classes((200, 100, 50, 50), 5e-4), Classes((200, 100, 50, 50), 1e-3), Classes((9, 9, 9), 0.02)]
@@ -275,14 +276,18 @@ class OneHot(Theorem):
         margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
         return decided(what, expected, found.verdict, margin=margin, level=level)
 
+    @staticmethod
+    def merges(p: Classes) -> str:
+        """Whether the smallest classes are claimed to merge."""
+        return "yes" if sqrt(min(p.counts)) <= sum(p.counts) * p.decay else "no"
+
     def check(self, instance: Classes, level: str) -> Iterator[Finding]:
         solution = self.solved(instance, level)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {instance}", self.closed_form(instance), found, tolerance=1e-10, level=level)
         smallest = min(instance.counts)
         if instance.counts.count(smallest) > 1:
-            expected = "yes" if sqrt(smallest) <= sum(instance.counts) * instance.decay else "no"
-            yield self.merged(f"smallest classes merge, {instance}", expected, solution, level)
+            yield self.merged(f"smallest classes merge, {instance}", self.merges(instance), solution, level)
 
     def steps(self):
         import sympy as sp

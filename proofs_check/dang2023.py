@@ -42,20 +42,22 @@ def solved(p: Deep, level: str) -> ufm.Solution:
     return ufm.solve(problem, level=level)
 
 
+def steepness(layers: int, x: Any) -> Any:
+    """``M x^{M-1} / (x^M + 1)^2`` at a number or a ball."""
+    return layers * x ** (layers - 1) / (x**layers + 1) ** 2
+
+
 def root(layers: int, ratio: float, alive_only: bool = True) -> float:
     """Larger root x of ``ratio = M x^{M-1} / (x^M + 1)^2``, or 0 where there is none or (``alive_only``) 0 is better."""
     power = layers
     turn = ((power - 1) / (power + 1)) ** (1 / power)
     low, high = turn, 1e9
 
-    def slope(x: float) -> float:
-        return power * x ** (power - 1) / (x**power + 1) ** 2
-
-    if slope(low) <= ratio:
+    if steepness(power, low) <= ratio:
         return 0.0
     for _ in range(300):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if slope(middle) > ratio else (low, middle)
+        low, high = (middle, high) if steepness(power, middle) > ratio else (low, middle)
     return low if not alive_only or 1 / (low**power + 1) + ratio * low < 1 else 0.0
 
 
@@ -78,7 +80,7 @@ def enclosed_root(layers: int, ratio: Any) -> Any:
     x = arb(root(layers, float(ratio.mid()), alive_only=False))
     for power in (40, 30, 20):
         low, high = x - x / 2**power, x + x / 2**power
-        signs = [layers * end ** (layers - 1) / (end**layers + 1) ** 2 - ratio for end in (low, high)]
+        signs = [steepness(layers, end) - ratio for end in (low, high)]
         if signs[0] > 0 and signs[1] < 0:
             return low.union(high)
     raise InputError(f"no root is enclosed for M = {layers} at b/n = {ratio}")
@@ -165,7 +167,7 @@ class OrthogonalFrame(Theorem):
         Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
     )
     required = "numeric"
-    formulas = ("closed_form", "strength_ball", "cost", "Deep.strength", "check")
+    formulas = ("closed_form", "strength_ball", "steepness", "Deep.strength", "heights")
     open_steps = (
         "the alignment of the logits with the targets (von Neumann's trace inequality), and the equation of the root "
         "at other points and depths than those named"
@@ -175,14 +177,18 @@ class OrthogonalFrame(Theorem):
         balanced = [Deep((20,) * 5, m, 2e-3, 2e-3) for m in (1, 2, 3)]
         return [*balanced, *(Deep((30, 20, 10, 5), m, 1e-3, 3e-3) for m in (1, 2, 3, 6))]
 
+    @staticmethod
+    def heights(x: Any, layers: int) -> Any:
+        """Logits ``x^M / (x^M + 1)`` of the classes at their roots."""
+        return x**layers / (x**layers + 1.0)
+
     def check(self, instance: Deep, level: str) -> Iterator[Finding]:
         solution = solved(instance, level)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {instance}", closed_form(instance), found, tolerance=1e-10, level=level)
         x = np.array([root(instance.layers, instance.strength / n) for n in instance.sizes])
         logits = np.asarray(solution.logits)
-        power = x**instance.layers
-        distance = float(np.abs(logits - np.diag(power / (power + 1.0))).max())
+        distance = float(np.abs(logits - np.diag(self.heights(x, instance.layers))).max())
         expected = Enclosure(0.0, 0.0)
         yield less(f"logits diagonal, {instance}", expected, Enclosure(1e-9 - distance, 1e-9 - distance), level="numeric")
 
@@ -279,19 +285,24 @@ class DeadClass(Theorem):
         Hypothesis(r"a positive b other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
     )
     required = "rigorous"
-    formulas = ("closed_form", "strength_ball", "cost", "deep", "check")
+    formulas = ("closed_form", "strength_ball", "cost", "deep", "alive")
     open_steps = "which of both minima is lower away from the tie (monotonicity in b), and the case of one layer"
 
     def grid(self):
         sizes = ((10,) * 4, (30, 20, 10))
         return [Edge(s, m, r) for s in sizes for m in (1, 2, 3) for r in (0.99, 1.01)]
 
+    @staticmethod
+    def alive(p: Edge) -> str:
+        """What is claimed of the smallest class at a multiple of the threshold."""
+        return "yes" if p.relative < 1 else "no"
+
     def finding(self, instance: Edge, level: str, expected: str) -> Finding:
         p = deep(instance.sizes, instance.layers, instance.relative)
         return survival(p, level, expected, f"alive, {instance}, M={p.layers}")
 
     def check(self, instance: Edge, level: str) -> Iterator[Finding]:
-        yield self.finding(instance, level, "yes" if instance.relative < 1 else "no")
+        yield self.finding(instance, level, self.alive(instance))
         p = deep(instance.sizes, instance.layers, instance.relative)
         yield equal(f"value, {instance}", closed_form(p), smallest(p, level)[0], tolerance=1e-10, level=level)
 
@@ -342,7 +353,7 @@ class Binary(Theorem):
         Hypothesis(r"a positive decay other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
     )
     required = "rigorous"
-    formulas = ("decay", "alive", "check")
+    formulas = ("decay", "alive")
     open_steps = "what B2 leaves to argument"
 
     @staticmethod

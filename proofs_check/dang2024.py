@@ -68,7 +68,7 @@ class NonNegative(Theorem):
         Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
     )
     required = "numeric"
-    formulas = ("closed_form", "check")
+    formulas = ("closed_form", "heights", "lengths")
     open_steps = "that repelling columns make the form copositive, and the bound that follows from it"
 
     def grid(self):
@@ -77,21 +77,33 @@ class NonNegative(Theorem):
             Sizes((20, 20, 20), 5e-3, 5e-3),
             Sizes((500, 10, 10, 3), 1e-3, 2e-3),
             Sizes((9, 3), 1e-2, 1e-2),
+            Sizes((20, 20, 20), 5.96e-2, 5.96e-2),  # all but dead, and dead
+            Sizes((20, 20, 20), 6.21e-2, 6.21e-2),
         ]
+
+    @staticmethod
+    def heights(p: Sizes) -> np.ndarray:
+        """``a_k`` for each class."""
+        k, counts = len(p.counts), np.array(p.counts, dtype=float)
+        reach = np.sqrt(k * counts / (k - 1)) / (counts.sum() * np.sqrt(p.weight * p.features))
+        return np.log(np.maximum((k - 1) * (reach - 1), 1.0))
+
+    @staticmethod
+    def lengths(p: Sizes, a: np.ndarray) -> np.ndarray:
+        """``|h_k|^2`` for each class."""
+        k, counts = len(p.counts), np.array(p.counts, dtype=float)
+        return np.sqrt(p.weight / (p.features * counts)) * np.sqrt((k - 1) / k) * a
 
     def check(self, instance: Sizes, level: str) -> Iterator[Finding]:
         solution = solved(instance, level)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {instance}", closed_form(instance), found, tolerance=1e-10, level=level)
         p = solution.parameters
-        k, counts = len(instance.counts), np.array(instance.counts, dtype=float)
+        k, a = len(instance.counts), self.heights(instance)
         gram = p.features.T @ p.features
         off = float(np.abs(gram - np.diag(np.diag(gram))).max())
         yield less(f"means orthogonal, {instance}", Enclosure(0, 0), Enclosure(1e-12 - off, 1e-12 - off), level="numeric")
-        reach = np.sqrt(k * counts / (k - 1)) / (counts.sum() * np.sqrt(instance.weight * instance.features))
-        a = np.log(np.maximum((k - 1) * (reach - 1), 1.0))
-        norms = np.sqrt(instance.weight / (instance.features * counts)) * np.sqrt((k - 1) / k) * a
-        gap = float(np.abs(np.diag(gram) - norms).max())
+        gap = float(np.abs(np.diag(gram) - self.lengths(instance, a)).max())
         yield less(f"norms of the means, {instance}", Enclosure(0, 0), Enclosure(1e-9 - gap, 1e-9 - gap), level="numeric")
         far = float(np.abs(np.asarray(solution.logits) - a * (np.eye(k) - 1 / k)).max())
         yield less(f"logits a_k (e_k - 1/K), {instance}", Enclosure(0, 0), Enclosure(1e-9 - far, 1e-9 - far), level="numeric")

@@ -129,6 +129,8 @@ def less(what: str, smaller: Enclosure, larger: Enclosure, *, level: str) -> Fin
     """Strict inequality: holds iff the enclosures are disjoint in that order."""
     sides: dict[str, Any] = {"equality": False, "predicted": smaller, "computed": larger, "relation": Relation.LESS}
     slack = larger.lower - smaller.upper
+    if not (smaller.lower <= smaller.upper and larger.lower <= larger.upper):
+        return Finding(what, Outcome.INCONCLUSIVE, 0.0, level, **sides)
     if slack > 0:
         return Finding(what, Outcome.HOLDS, slack, level, **sides)
     if smaller.lower >= larger.upper:

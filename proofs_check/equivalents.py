@@ -1,4 +1,25 @@
-"""Mutants that no check can reject, because they state the same claim on every instance, with the reason."""
+"""Mutants that no check can reject, because they say nothing false, with the reason."""
 
-EQUIVALENT: dict[tuple[str, str], str] = {}
-"""Reasons by identifier of the theorem and name of the mutant."""
+FARTHER = "the claim is about all ratios beyond the threshold, and stays true farther out"
+WEAKER = "a weaker bound, which holds too"
+EVEN = "the number of classes is even there, and the quotient rounded down is the same"
+ODD = "the number of classes is odd there, and the quotient rounded down is the same"
+
+EQUIVALENT: dict[tuple[str, str], str] = {
+    ("F3", "MinorityCollapse.check: relative -> 2 * relative"): FARTHER,
+    ("F3", "MinorityCollapse.check: 1.0 -> 2.0"): FARTHER,
+    ("F3", "MinorityCollapse.check: e_h -> 2 * e_h"): FARTHER,
+    ("B2", "cost: 1 -> 2"): "a guard for values that are not told from one, which do not occur",
+    ("G1", "pairs: classes -> classes + 1"): f"{EVEN}, or {ODD}",
+    ("D4", "ETFOnlyInTheLimit.approach: limit + 0.1 * reach -> limit - 0.1 * reach"): WEAKER,
+    ("D4", "ETFOnlyInTheLimit.approach: 0.25 * reach -> 0.25 / reach"): WEAKER,
+    ("D4", "ETFOnlyInTheLimit.approach: 0.25 -> 0.5"): WEAKER,
+    ("D6", "FrobeniusBudgetOnALayer.code: k -> k + 1"): EVEN,
+    ("D8", "FirstOrderCollapse.below: 0.001 -> 0.002"): "a jump leaves the classes apart farther below the ratio, too",
+    ("D8", "FirstOrderCollapse.above: 100 -> 101"): FARTHER,
+    ("D8", "FirstOrderCollapse.above: 1 -> 2"): FARTHER,
+    ("D8", "FirstOrderCollapse.above: 0.003 -> 0.006"): FARTHER,
+    ("X6", "Directions.living: 1 -> 2"): "every target twice has the same covariance",
+    ("X8", "enclosed: s * factor -> s / factor"): "the factor is one up to rounding, because heights are stationary",
+}
+"""Reasons by identifier of the theorem and name of the mutant. They hold for survivors of that name only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
@@ -44,29 +44,44 @@ def pairs(classes: int) -> tuple[Block, ...]:
     return (Block(2, classes // 2),) if classes % 2 == 0 else (Block(2, (classes - 3) // 2), Block(3, 1, 0.75))
 
 
+def code_loss(classes: int, code: tuple[Block, ...], s: Any) -> Any:
+    """Cross-entropy of a code at a multiple s, a ball.
+
+    A block ``h s (I - 11'/m)`` has the margin ``h s`` within and ``h s (1 - 1/m)`` to other classes.
+    """
+    from flint import arb
+
+    found = arb(0)
+    for m, count, h in code:
+        odds = (m - 1) * (-h * s).exp() + (classes - m) * (-h * s * (m - 1) / m).exp()
+        found += arb(m * count) / classes * odds.log1p()
+    return found
+
+
+def code_price(p: Depth, code: tuple[Block, ...], s: Any, power_shift: int = 0) -> Any:
+    """``(L+1)/2 lambda sum_i (sqrt(n) s_i)^{2/(L+1)}`` of a code at a multiple s, a ball; a block has m - 1 values ``h s``."""
+    from flint import arb
+
+    depth = arb(p.layers + 1 + power_shift)
+    power, root = 2 / depth, arb(p.n).sqrt()
+    found = sum((count * (m - 1) * (h * s * root) ** power for m, count, h in code), arb(0))
+    return found * depth / 2 * arb(p.decay)
+
+
 def code_value(p: Depth, code: tuple[Block, ...], power_shift: int = 0) -> Enclosure:
     """Least value among the positive multiples of a code, enclosed in balls.
 
-    A block ``h s (I - 11'/m)`` has m - 1 singular values ``h s``, the margin ``h s`` within and ``h s (1 - 1/m)`` to other
-    classes. From above: the value at a multiple that floats find best. From below: over an interval of multiples s the loss
+    From above: the value at a multiple that floats find best. From below: over an interval of multiples s the loss
     is least at its upper and the price at its lower end; intervals are halved where this bound is lowest.
     """
     from flint import arb
     from scipy.optimize import minimize_scalar
 
-    k, depth = p.classes, p.layers + 1 + power_shift
-
     def loss(s: arb) -> arb:
-        total = arb(0)
-        for m, count, h in code:
-            odds = (m - 1) * (-h * s).exp() + (k - m) * (-h * s * (m - 1) / m).exp()
-            total += arb(m * count) / k * odds.log1p()
-        return total
+        return code_loss(p.classes, code, s)
 
     def price(s: arb) -> arb:
-        power, root = 2 / arb(depth), arb(p.n).sqrt()
-        total = sum((count * (m - 1) * (h * s * root) ** power for m, count, h in code), arb(0))
-        return total * arb(depth) / 2 * arb(p.decay)
+        return code_price(p, code, s, power_shift)
 
     def least() -> arb:
         plain = minimize_scalar(
@@ -133,7 +148,7 @@ class DepthBoundary(Theorem):
         Hypothesis(r"a decay $\lambda > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
-    formulas = ("code_value", "pairs", "etf", "check")
+    formulas = ("code_loss", "code_price", "pairs", "etf", "wins")
     open_steps = "the limit of small decay: that prices at equal margins decide there"
     golden = (Depth(10, 2, 5, 2.0**-10), 0.090662, 0.080013)
     beaten = ((5, 2),)
@@ -144,11 +159,16 @@ class DepthBoundary(Theorem):
         odd = [(7, 2), (9, 2), (5, 3), (5, 2)]
         return [Depth(k, layers, 5, 2.0**-10) for k, layers in (*even, *odd)]
 
+    @staticmethod
+    def wins(k: int, layers: int) -> bool:
+        """Whether codes of lower rank are claimed to beat the ETF for small decay."""
+        return layers >= 3 or k >= 6
+
     def check(self, instance: Depth, level: str) -> Iterator[Finding]:
         k, layers = instance.classes, instance.layers
         simplex, code = code_value(instance, etf(k)), code_value(instance, pairs(k))
         name = "pair code" if k % 2 == 0 else "pairs and a triple"
-        wins = layers >= 3 or k >= 6
+        wins = self.wins(k, layers)
         if wins:
             yield less(f"{name} below every ETF, {instance}", code, simplex, level=level)
         else:

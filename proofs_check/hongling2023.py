@@ -135,7 +135,7 @@ class GroupCollapse(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
     )
     required = "rigorous"
-    formulas = ("verdict", "check")
+    formulas = ("decay", "collapsed")
     open_steps = "that the nuclear norm rises by exactly mu along a group's contrasts (matrix subgradient)"
     minority_size = 1000
 
@@ -143,17 +143,26 @@ class GroupCollapse(Theorem):
         plain = [Margin(ka, r, m, None) for ka in (3, 5, 7) for r in (2, 10, 100) for m in (0.9, 0.99, 1.01, 1.1)]
         return [*plain, *(Margin(5, 10, m, lb) for m in (0.99, 1.01) for lb in (0.0, 1e-3, 1.0))]
 
+    @staticmethod
+    def decay(p: Margin, n: int, total: int) -> float:
+        """The decay at which ``sqrt(n) / (N mu)`` is the margin."""
+        return sqrt(n) / (total * p.margin)
+
+    @staticmethod
+    def collapsed(p: Margin) -> str:
+        """What is claimed at a margin."""
+        return "yes" if p.margin <= 1 else "no"
+
     def verdict(self, p: Margin, level: str) -> ufm.Collapse:
         n = self.minority_size
         counts = ufm.step_imbalanced(majority=p.majority, minority=10 - p.majority, n_majority=p.ratio * n, n_minority=n)
-        mu = sqrt(n) / (counts.total * p.margin)
+        mu = self.decay(p, n, counts.total)
         return ufm.collapse(solved(counts, mu, mu, level, p.bias))
 
     def check(self, instance: Margin, level: str) -> Iterator[Finding]:
         found = self.verdict(instance, level)
-        expected = "yes" if instance.margin <= 1 else "no"
         margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
-        yield decided(f"{instance}", expected, found.verdict, margin=margin, level=level)
+        yield decided(f"{instance}", self.collapsed(instance), found.verdict, margin=margin, level=level)
 
     def steps(self):
         import sympy as sp

@@ -74,6 +74,13 @@ def heights(p: Labels) -> list[float]:
     return at(exp(bisected(excess, -60.0, 60.0)))
 
 
+def separate(p: Labels, heights: list[float]) -> Any:
+    """``sum_m sqrt(n_m C(K-2, m-1)) a_m``, a price that is wrong, as a ball."""
+    from flint import arb
+
+    return sum((arb(n * c).sqrt() * arb(a) for a, (_, n, c) in zip(heights, p.parts, strict=True)), arb(0))
+
+
 def enclosed(p: Labels, summed: bool = False) -> tuple[Enclosure, list[Enclosure]]:
     """The least value over the heights, and the probability of a label for each m: primal and dual value of the scalar program.
 
@@ -89,12 +96,11 @@ def enclosed(p: Labels, summed: bool = False) -> tuple[Enclosure, list[Enclosure
     points = alone if summed else heights(p)
 
     def primal():
-        mu, loss, square, plain = arb(p.decay), arb(0), arb(0), arb(0)
+        mu, loss, square = arb(p.decay), arb(0), arb(0)
         for a, (m, n, c) in zip(points, p.parts, strict=True):
             loss += arb(n * comb(k, m) * m) / total * (m + (k - m) * (-arb(a)).exp()).log()
             square += n * c * arb(a) ** 2
-            plain += arb(n * c).sqrt() * arb(a)
-        return loss + mu * (k - 1) * (plain if summed else square.sqrt())
+        return loss + mu * (k - 1) * (separate(p, points) if summed else square.sqrt())
 
     def scaled():
         masses = [arb(k - m) / (m * arb(a).exp() + k - m) for a, (m, _, _) in zip(points, p.parts, strict=True)]
@@ -158,7 +164,7 @@ class PickAllLabels(Theorem):
         Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
-    formulas = ("enclosed", "all_zero", "Labels.effective", "check")
+    formulas = ("enclosed", "all_zero", "Labels.effective", "Labels.total")
 
     def grid(self):
         tabulated = [

@@ -25,8 +25,10 @@ PARAMETERS = {
 """Names of parameters whose convention (half, per sample, product of both) a wrong formula gets wrong: twice as large."""
 PASSED = {"margin", "tolerance", "level", "method", "options", "key", "default", "strict", "start", "multiple"}
 """Keyword arguments that are no part of a formula."""
-HIDDEN = {"margin", "what", "place", "name"}
+HIDDEN = {"margin", "what", "place", "name", "wide"}
 """Names that are assigned what is printed."""
+SMALL = 1e-5
+"""Constants below it are tolerances and not numbers of a formula."""
 SKIPPED = {"range", "round", "isinstance", "ValueError", "InputError", "print"}
 
 
@@ -78,6 +80,12 @@ def _left_out(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
+    if isinstance(node, ast.BinOp):
+        return any(
+            isinstance(s, ast.Constant) and isinstance(s.value, float) and s.value < SMALL for s in (node.left, node.right)
+        )
+    if isinstance(node, ast.Compare):
+        return any(isinstance(c, ast.Constant) and isinstance(c.value, str) for c in node.comparators)
     if isinstance(node, ast.keyword):
         return node.arg in PASSED
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -105,10 +113,15 @@ def _neutral(node: ast.AST, switches: dict[str, object]) -> bool:
 
 
 def _untaken(node: ast.AST, switches: dict[str, object]) -> ast.AST | None:
-    """The branch of a conditional that a switch leaves out."""
+    """The branch of a conditional expression that a switch leaves out."""
     if isinstance(node, ast.IfExp) and isinstance(node.test, ast.Name) and isinstance(switches.get(node.test.id), bool):
         return node.orelse if switches[node.test.id] else node.body
     return None
+
+
+def _switched_off(node: ast.AST, switches: dict[str, object]) -> bool:
+    """Whether a statement runs only if a switch is set that is not."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and switches.get(node.test.id) is False
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
@@ -144,7 +157,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         yield "condition", ast.Compare(node.left, [CONDITIONS[type(node.ops[0])]()], node.comparators)
     elif isinstance(node, ast.Constant) and type(node.value) is int:
         yield "off by one", ast.Constant(node.value + 1)
-    elif isinstance(node, ast.Constant) and type(node.value) is float and node.value:
+    elif isinstance(node, ast.Constant) and type(node.value) is float and node.value >= SMALL:
         yield "factor", ast.Constant(2 * node.value)
     elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
         yield from _named(node)
@@ -174,7 +187,7 @@ def _named(node: ast.Name | ast.Attribute) -> Iterator[tuple[str, ast.expr]]:
 def _sites(node: ast.AST, switches: dict[str, object]) -> Iterator[Site]:
     """Every expression below a node with its wrong versions."""
     for part, field, place in _children(node):
-        if _left_out(part) or part is _untaken(node, switches):
+        if _left_out(part) or part is _untaken(node, switches) or _switched_off(part, switches):
             continue
         if not _neutral(part, switches):
             for sort, changed in _changes(part):

@@ -1,4 +1,8 @@
-"""Whether the checks of a theorem reject wrong formulas: each mutant of its formulas is put to the theorem's own check."""
+"""Whether the checks of a theorem reject wrong formulas.
+
+Each mutant of its formulas is put to the theorem's own check on its grid, then to its twins and to what it says outside of its
+hypotheses: all that must hold for the verdict that the theorem holds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import inspect
 import pickle
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib import import_module
@@ -16,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import ufm
-from proofs_check.enclosure import Outcome
+from proofs_check.enclosure import Finding, Outcome
 from proofs_check.equivalents import EQUIVALENT
 from proofs_check.mutants import Mutant, mutants
 from proofs_check.theorem import Theorem
@@ -125,6 +129,14 @@ def _source(module: ModuleType) -> str:
     return inspect.getsource(module)
 
 
+def _noticed(findings: Iterable[Finding]) -> str:
+    """How findings that should hold tell that they do not; "" where they hold."""
+    found = [finding.outcome for finding in findings]
+    if all(outcome is Outcome.HOLDS for outcome in found) and found:
+        return ""
+    return "violated" if Outcome.VIOLATED in found else "undecided"
+
+
 class _Bench:
     """A theorem on which mutants are tried."""
 
@@ -133,8 +145,8 @@ class _Bench:
         self.home = import_module(theorem.__module__)
         self.order = list(theorem().grid())
 
-    def claim(self, module: ModuleType, mutant: Mutant) -> Theorem:
-        """The theorem with the mutant in its place."""
+    def claim(self, module: ModuleType, mutant: Mutant) -> tuple[Theorem, ModuleType]:
+        """The theorem with the mutant in its place, and the module around it."""
         changed = {mutant.function.partition(".")[0]}
         made = _loaded(module, mutant.tree, self.engine, changed)
         if module is not self.home:
@@ -142,26 +154,26 @@ class _Bench:
             for name in changed:
                 copy.__dict__[name] = made.__dict__[name]
             made = copy
-        return getattr(made, self.theorem.__name__)()
+        return getattr(made, self.theorem.__name__)(), made
 
     def fate(self, module: ModuleType, mutant: Mutant) -> str:
         """What the check says at the first instance that notices; instances that noticed before come first."""
         try:
             with limited(LIMIT):
-                claim = self.claim(module, mutant)
-                grid = list(claim.grid())
+                claim, made = self.claim(module, mutant)
                 for place, instance in enumerate(self.order):
-                    # An instance of the copy's own class, where the mutant may be a property of it.
-                    own = next((p for p in grid if repr(p) == repr(instance)), None)
-                    found = [f.outcome for f in claim.check(instance if own is None else own, self.level)]
-                    if any(outcome is not Outcome.HOLDS for outcome in found) or not found:
+                    # The copy's own class of instances, where the mutant may be a property of it.
+                    own = getattr(made, type(instance).__name__, None)
+                    like = own(*instance) if isinstance(instance, tuple) and own is not None else instance
+                    fate = _noticed(claim.check(like, self.level))
+                    if fate:
                         self.order.insert(0, self.order.pop(place))
-                        return "violated" if Outcome.VIOLATED in found else "undecided"
+                        return fate
+                return _noticed(claim.twin(self.level)) or _noticed(claim.outside(self.level)) or "survives"
         except OutOfTimeError:
             return "too slow"
         except Exception:  # a formula that cannot be evaluated is noticed by whoever runs the check
             return "raises"
-        return "survives"
 
 
 def mutate(theorem: type[Theorem], level: str = "rigorous", progress: Callable[[str], None] = lambda _: None) -> list[Fate]:

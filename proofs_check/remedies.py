@@ -32,7 +32,7 @@ class Remedy(NamedTuple):
     rho: float = 0.0
 
 
-def critical(counts: ufm.ClassCounts, pull: GroupPull, size: int, rho: float = 0.0, power: float = 0.5) -> float:
+def critical(counts: ufm.ClassCounts, pull: GroupPull, size: int, rho: float, power: float) -> float:
     """``w_g Delta_g (1 - eps) n_g^power / sum_j w_j n_j / (1 - rho)`` for losses whose options are exponents."""
     a, b = pull.weights, pull.temperatures
     assert isinstance(a, float)
@@ -42,11 +42,26 @@ def critical(counts: ufm.ClassCounts, pull: GroupPull, size: int, rho: float = 0
     return size**-a * (size / largest) ** b * (1 - pull.smoothing) * size**power / total / (1 - rho)
 
 
+def universal(counts: ufm.ClassCounts, size: int, rho: float, power: float) -> float:
+    """``n_g^power / N / (1 - rho)``, for losses without weights, temperatures and smoothing."""
+    return size**power / counts.total / (1 - rho)
+
+
+def collapsed(p: Remedy) -> str:
+    """What is claimed at a multiple of the critical decay."""
+    return "yes" if p.margin >= 1 else "no"
+
+
 def verdict(p: Remedy, level: str, power: float = 0.5, **wrong: float) -> ufm.GroupCollapse:
     """The certified verdict on the group, at ``margin`` times its critical decay (that of other options: ``wrong``)."""
     counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
     assert loss.pull is not None
-    mu = p.margin * critical(counts, replace(loss.pull, **wrong), p.size, p.rho, power)
+    return at_decay(p, p.margin * critical(counts, replace(loss.pull, **wrong), p.size, p.rho, power), level)
+
+
+def at_decay(p: Remedy, mu: float, level: str) -> ufm.GroupCollapse:
+    """The certified verdict on the group at a decay."""
+    counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu, p.bias), loss=loss, head=ufm.LinearDEQ(p.rho))
     found = ufm.collapse(ufm.solve(problem, level=level))
     return next(group for group in found.groups if group.size == p.size)
@@ -83,7 +98,7 @@ class Threshold(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
     )
     required = "rigorous"
-    formulas = ("critical", "check")
+    formulas = ("critical", "collapsed")
     open_steps = "that the penalty splits off the group's contrasts and rises there by mu_eff (docs/theory, Proposition 7.1)"
 
     def grid(self):
@@ -97,8 +112,7 @@ class Threshold(Theorem):
         ]
 
     def check(self, instance: Remedy, level: str) -> Iterator[Finding]:
-        expected = "yes" if instance.margin >= 1 else "no"
-        yield judged(f"{instance}", expected, verdict(instance, level), level)
+        yield judged(f"{instance}", collapsed(instance), verdict(instance, level), level)
 
     def steps(self):
         import sympy as sp
@@ -146,7 +160,7 @@ class Threshold(Theorem):
 
     def outside(self, level: str):
         # Samples of the minority copied instead of weighted: their features are decayed too, and all classes are equal.
-        mu = 1.01 * critical(ufm.ClassCounts.parse(STEP), GroupPull(weights=1.0), 8000)
+        mu = 1.01 * critical(ufm.ClassCounts.parse(STEP), GroupPull(weights=1.0), 8000, 0.0, 0.5)
         copied = ufm.collapse(ufm.solve(ufm.Problem("8000*7", regularizer=ufm.WeightDecay(mu / 2, mu / 2)), level=level))
         (group,) = copied.groups
         yield judged("samples copied, not weighted: all classes alike, none collapsed at half of it", "no", group, level)
@@ -172,7 +186,7 @@ class Universality(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
     )
     required = "rigorous"
-    formulas = ("critical", "check")
+    formulas = ("universal", "collapsed")
     open_steps = (
         "functions h that are no sum over single logits other than the three named, and that the penalty splits off "
         "(docs/theory, Proposition 7.12)"
@@ -187,8 +201,8 @@ class Universality(Theorem):
         ]
 
     def check(self, instance: Remedy, level: str) -> Iterator[Finding]:
-        expected = "yes" if instance.margin >= 1 else "no"
-        yield judged(f"{instance}", expected, verdict(instance, level), level)
+        mu = instance.margin * universal(ufm.ClassCounts.parse(instance.counts), instance.size, instance.rho, 0.5)
+        yield judged(f"{instance}", collapsed(instance), at_decay(instance, mu, level), level)
 
     def steps(self):
         import sympy as sp

@@ -230,7 +230,7 @@ class ThresholdDEQ(Theorem):
         Hypothesis(r"a positive ratio $R / R_0$ other than 1", lambda p: p.relative > 0 and p.relative != 1),
     )
     required = "rigorous"
-    formulas = ("check",)
+    formulas = ("claimed",)
 
     def grid(self):
         cases = ((3, 1.0, 0.3), (5, 5.0, 0.3), (5, 5.0, 0.5), (7, 5.0, 0.3), (7, 5.0, 0.5))
@@ -247,11 +247,15 @@ class ThresholdDEQ(Theorem):
         margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
         return decided(what, expected, found.verdict, margin=margin, level=level)
 
+    @staticmethod
+    def claimed(p: CollapseDEQ) -> float:
+        """``R0(c / (1 - rho))``: the explicit model's threshold at the enlarged budget."""
+        enlarged = ufm.NormBudget(1.0, p.e_h / (1 - p.rho) ** 2)
+        return ufm.threshold(classes=(p.majority, 10 - p.majority), regularizer=enlarged).value
+
     def check(self, instance: CollapseDEQ, level: str) -> Iterator[Finding]:
         majority, e_h, rho, relative = instance
-        # Claimed through the explicit model's threshold at the enlarged budget.
-        enlarged = ufm.NormBudget(1.0, e_h / (1 - rho) ** 2)
-        critical = ufm.threshold(classes=(majority, 10 - majority), regularizer=enlarged).value
+        critical = self.claimed(instance)
         yield self.verdict(instance, relative * critical, level, "yes" if relative > 1 else "no", f"{instance}")
         explicit = ufm.threshold(classes=(majority, 10 - majority), regularizer=ufm.NormBudget(1.0, e_h), level=level)
         found = ufm.threshold(
@@ -299,8 +303,8 @@ class ETFOnlyInTheLimit(Theorem):
 
     Not reached: at every finite budget the certified contrasts of majority and minority differ, so Z is no multiple of
     $S = I - \frac1K \mathbf{1}\mathbf{1}^\top$. Limit: along growing $c / (1 - \rho)$ the minority cosine falls strictly
-    and comes as close to $-1/(K-1)$ as a multiple of $(1 - \rho)/c$ (proved here up to $c / (1 - \rho) = 15$; beyond that
-    shown in floating point only, together with self-duality).
+    and comes as close to $-1/(K-1)$ as 0.25 times $(1 - \rho)/c$, and not closer than 0.1 times that (proved here up to
+    $c / (1 - \rho) = 15$; beyond that shown in floating point only, together with self-duality).
     """
 
     id = "D4"
@@ -314,7 +318,7 @@ class ETFOnlyInTheLimit(Theorem):
         Hypothesis(r"spectral budget $0 \le \rho < 1$", lambda p: 0 <= p.rho < 1),
     )
     required = "rigorous"
-    formulas = ("check",)
+    formulas = ("approach",)
     ladder = ((5.0, 0.0), (5.0, 0.3), (5.0, 0.5), (12.25, 0.5), (56.25, 0.5))
 
     def grid(self):
@@ -328,6 +332,12 @@ class ETFOnlyInTheLimit(Theorem):
 
     def cosine(self, p: Fixed, level: str) -> Enclosure:
         return Enclosure(*outward(enclose_logits(self.solved(p, level)).weight_cosines[-1]))
+
+    @staticmethod
+    def approach(p: Fixed, classes: int = 10) -> tuple[float, float]:
+        """``-1/(K-1)`` plus 0.1 and plus 0.25 times ``(1 - rho)/c``: between them lies the minority cosine for large c."""
+        limit, reach = -1 / (classes - 1), (1 - p.rho) / p.e_h**0.5
+        return limit + 0.1 * reach, limit + 0.25 * reach
 
     def check(self, instance: Fixed, level: str) -> Iterator[Finding]:
         solution = self.solved(instance, level)
@@ -348,10 +358,10 @@ class ETFOnlyInTheLimit(Theorem):
             before = self.cosine(rungs[place - 1], level)
             yield less(f"cosine falls, {instance}", self.cosine(instance, level), before, level=level)
         if place == len(rungs) - 1:
-            near = -1 / 9 + 0.25 / (e_h**0.5 / (1 - rho))
-            yield less(
-                f"within 0.25 (1-rho)/c of -1/9, {instance}", self.cosine(instance, level), Enclosure(near, near), level=level
-            )
+            near, far = (Enclosure(x, x) for x in self.approach(instance))
+            cosine = self.cosine(instance, level)
+            yield less(f"within 0.25 (1-rho)/c of -1/9, {instance}", cosine, far, level=level)
+            yield less(f"and not within 0.1 (1-rho)/c, {instance}", near, cosine, level=level)
 
     def control(self, level: str):
         # The claim 'ETF at finite budget': minority cosine -1/(K-1) at c / (1 - rho) = 4.47.

@@ -78,7 +78,7 @@ class FrobeniusBudgetOnA(Theorem):
         Hypothesis(r"Frobenius budget $0 < E_A < 1$", lambda p: 0 < p.budget < 1),
     )
     required = "rigorous"
-    formulas = ("etf", "pair", "pair_loss", "check")
+    formulas = ("etf", "pair", "pair_loss")
     open_steps = "the cost of logits (docs/theory, Proposition 5.6)"
 
     def grid(self):
@@ -202,7 +202,7 @@ class FrobeniusBudgetOnALayer(Theorem):
     open_steps = "from scalars to matrices (the inequalities of Horn and Hoelder)"
 
     def grid(self):
-        return [ExtraLayer(10, 1.0, 5.0), ExtraLayer(6, 1.0, 3.0)]
+        return [ExtraLayer(10, 1.0, 5.0), ExtraLayer(6, 1.0, 3.0), ExtraLayer(8, 1.5, 2.0)]
 
     @staticmethod
     def code(p: ExtraLayer, rank: int, exponent: tuple[int, int] = (2, 3)) -> Enclosure:

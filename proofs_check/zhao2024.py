@@ -92,7 +92,7 @@ class NextToken(Theorem):
         Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
     )
     required = "rigorous"
-    formulas = ("closed_form", "off_support", "Subsets.critical", "check")
+    formulas = ("closed_form", "off_support", "Subsets.critical")
 
     def grid(self):
         tabulated = [Subsets(5, 2, 0.01), Subsets(6, 3, 0.005), Subsets(6, 2, 0.02), Subsets(4, 3, 1e-3)]
@@ -112,9 +112,11 @@ class NextToken(Theorem):
         others = Enclosure.ball(lambda: off_support(instance)[1] / (instance.tokens - instance.size))
         yield equal(f"probability of every label, {instance}", labels, span(low[on], high[on]), tolerance=1e-4, level=level)
         yield equal(f"and of every other token, {instance}", others, span(low[~on], high[~on]), tolerance=1e-4, level=level)
+        zero = Enclosure.ball(lambda: hull(instance.tokens, instance.tokens).log())
         if instance.decay < instance.critical:
-            zero = Enclosure.ball(lambda: hull(instance.tokens, instance.tokens).log())
             yield less(f"below that of zero, {instance}", found, zero, level=level)
+        else:
+            yield equal(f"all zero, {instance}", zero, found, tolerance=1e-10, level=level)
 
     def steps(self):
         import sympy as sp
@@ -267,7 +269,7 @@ class SupportPattern(Theorem):
         ),
     )
     required = "rigorous"
-    formulas = ("bounds", "check")
+    formulas = ("rate",)
     open_steps = "the limit point of Z / log(1/mu) (compactness)"
     ladder = (1e-3, 1e-4, 1e-5, 1e-6)
 
@@ -301,15 +303,40 @@ class SupportPattern(Theorem):
         def above():
             from flint import arb
 
-            mu, rho = arb(p.decay), arb(comb(v - 2, k - 1)).sqrt()
+            mu = arb(p.decay)
             entropy, square = arb(0), arb(0)
             for y in columns[columns > 0]:
                 entropy -= arb(y) * arb(y).log() / m
                 square += arb(y).log() ** 2
-            nuclear = (1 / mu).log() * ((v - 1) * rho + arb(extra)) + (v * square).sqrt()
+            nuclear = (1 / mu).log() * (SupportPattern.rate(p) + arb(extra)) + (v * square).sqrt()
             return entropy + (1 + (v - k) * mu).log() + mu * nuclear
 
         return Enclosure.ball(below), Enclosure.ball(above)
+
+    @staticmethod
+    def rate(p: Rung) -> Any:
+        """nu as a ball."""
+        from flint import arb
+
+        return (p.tokens - 1) * arb(comb(p.tokens - 2, p.size - 1)).sqrt()
+
+    def growth(self, p: Rung, before: Rung, level: str) -> Enclosure:
+        """How much ``(value - H) / mu`` grows from one decay to a smaller one, over the growth of ``log(1/mu)``."""
+        one, other = (Enclosure.of(self.solved(q, level)[1].certificate) for q in (before, p))
+        columns = spread(p.tokens, p.size, p.seed)
+
+        def grown():
+            from flint import arb
+
+            entropy = arb(0)
+            for y in columns[columns > 0]:
+                entropy -= arb(y) * arb(y).log() / columns.shape[1]
+            first, second = (
+                (hull(value.lower, value.upper) - entropy) / arb(q.decay) for value, q in ((one, before), (other, p))
+            )
+            return (second - first) / (arb(before.decay) / arb(p.decay)).log()
+
+        return Enclosure.ball(grown)
 
     def between(self, p: Rung, level: str) -> Enclosure:
         """The largest difference between margins of the seed's table and of the even one, over ``log(1/mu)``."""
@@ -342,6 +369,10 @@ class SupportPattern(Theorem):
         place = self.ladder.index(instance.decay)
         if place:
             before = instance._replace(decay=self.ladder[place - 1])
+            nu, grown = Enclosure.ball(lambda: self.rate(instance)), self.growth(instance, before, level)
+            least = Enclosure(nu.lower * 0.99, nu.upper * 0.99)
+            yield less(f"(value - H)/mu grows by less than nu log(1/mu), {instance}", grown, nu, level=level)
+            yield less(f"and by more than 0.99 of that, {instance}", least, grown, level=level)
             for what, distance in (("of the even table's margins", self.between), ("from 1", self.from_one)):
                 yield less(
                     f"distance {what} over log(1/mu) falls, {instance}",

@@ -86,17 +86,22 @@ class FreeMean(Theorem):
         Hypothesis(r"a decay of the bias $\lambda_b > 0$", lambda p: p.relative > 0),
     )
     required = "numeric"
-    formulas = ("closed_form", "Biased.threshold", "check")
+    formulas = ("closed_form", "Biased.threshold", "frame")
     open_steps = "that the program splits into one scalar problem per singular direction (von Neumann's trace inequality)"
 
     def grid(self):
         cases = ((5, 20, 2e-3, 2e-3), (3, 7, 1e-2, 4e-3), (10, 5, 1e-3, 1e-3))
         return [Biased(*case, relative) for case in cases for relative in (0.5, 0.98, 1.02, 3.0, 1e3)]
 
+    @staticmethod
+    def frame(p: Biased) -> str:
+        """Which frame is claimed at a multiple of the threshold."""
+        return "etf" if p.relative <= 1 else "frame"
+
     def check(self, instance: Biased, level: str) -> Iterator[Finding]:
         bias = instance.relative * instance.threshold
         solution = solved(instance, level)
-        frame = "etf" if instance.relative <= 1 else "frame"
+        frame = self.frame(instance)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {frame}, {instance}", closed_form(instance, bias, frame), found, tolerance=1e-10, level=level)
         if frame == "frame":

@@ -161,7 +161,7 @@ class BenignLandscape(Theorem):
         Hypothesis(r"$n \ge 1$ samples in each class", lambda p: p.n >= 1),
     )
     required = "float"
-    formulas = ("check", "saddle")
+    formulas = ("saddle",)
 
     def grid(self):
         return [Landscape(4, 5, 6, 1e-2, 50), Landscape(6, 2, 7, 2e-2, 10)]
