@@ -10,6 +10,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("F3", "MinorityCollapse.check: 1.0 -> 2.0"): FARTHER,
     ("F3", "MinorityCollapse.check: e_h -> 2 * e_h"): FARTHER,
     ("B2", "cost: 1 -> 2"): "a guard for values that are not told from one, which do not occur",
+    ("G1", "code_price: 0 -> 1"): "a default that is always given",
     ("G1", "pairs: classes -> classes + 1"): f"{EVEN}, or {ODD}",
     ("D4", "ETFOnlyInTheLimit.approach: limit + 0.1 * reach -> limit - 0.1 * reach"): WEAKER,
     ("D4", "ETFOnlyInTheLimit.approach: 0.25 * reach -> 0.25 / reach"): WEAKER,
