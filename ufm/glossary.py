@@ -468,6 +468,14 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             VERDICTS,
         ),
         Term(
+            "contrast_majority",
+            "Logit contrast of the largest classes of the solution found: own logit minus the mean of the others of that "
+            "size; 0 where they share one classifier.",
+            "",
+            "nats",
+            VERDICTS,
+        ),
+        Term(
             "contrast_minority",
             "Logit contrast of the smallest classes of the solution found: own logit minus the mean of the others of that "
             "size.",

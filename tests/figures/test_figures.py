@@ -31,10 +31,11 @@ def quick():
 def test_the_list_is_complete():
     assert set(ALL) == {
         "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "long_tail", "networks", "phase",
+        "remedies",
     }  # fmt: skip
     from ufm.sweep import ready_names
 
-    assert len(ready_names()) == 6  # one figure each: budgets, phase, deq, decay, long_tail, networks
+    assert len(ready_names()) == 7  # one figure each; epochs, features and free_features need none
     for plot in ALL.values():
         assert plot.__doc__
         assert plot.title
@@ -134,3 +135,22 @@ def test_the_command_line(tmp_path):
         done = subprocess.run([*command, *bad], capture_output=True, text=True, timeout=120)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_remedies_shows_which_one_moves_the_threshold(quick):
+    data = quick("remedies")
+    x, y = data["ce:adjustment"].fine
+    assert y == pytest.approx(np.full(len(x), 7.0))  # n_B = 100, mu = .0025: (1 / (sqrt(n_B) mu) - K_B) / K_A = 7
+    x, y = data["ce:smoothing"].fine
+    assert y == pytest.approx(8.0 * (1.0 - x) - 1.0)  # ((1 - eps) / (sqrt(n_B) mu) - K_B) / K_A
+    weights = data["ce:weights"]
+    a, ratio = weights.fine[0][-1], weights.fine[1][-1]
+    # The majority's condition: w_A sqrt(n_A) = mu (5 w_A n_A + 5 w_B n_B) with w = n^-a, n_A = 100 R, n_B = 100.
+    large = 100.0 * ratio
+    assert large ** (0.5 - a) == pytest.approx(2.5e-3 * 5 * (large ** (1 - a) + 100.0 ** (1 - a)))
+    assert not weights.majority[0]
+    assert weights.majority[-1]
+    for kind, curve in data.items():
+        assert len(curve.strength) > 0
+        assert curve.certified.all() == (kind != "focal:gamma")
+        assert curve.ratio == pytest.approx(np.interp(curve.strength, *curve.fine), rel=0.05)

@@ -221,6 +221,12 @@ def _why_undecided(solution: Solution) -> str:
             f"the head {problem.head} is not one whose gap proves contrasts (convex in singular values); "
             f"the smallest classes of the solution found have a contrast of {contrast:.3g}"
         )
+    if not program.loss.convex:
+        contrast = smallest_contrast(solution)
+        return (
+            f"the loss {problem.loss} is not convex, so that the gap proves no contrasts; the smallest classes of the solution "
+            f"found have a contrast of {contrast:.3g}"
+        )
     if solution.status is Status.LOOSE:
         return "with dim < K - 1 the certified gap belongs to a relaxation, which decides nothing here; raise dim"
     return ""
@@ -228,11 +234,8 @@ def _why_undecided(solution: Solution) -> str:
 
 def _why_incomparable(solution: Solution) -> str | None:
     """Why the two smallest classes, of different sizes, cannot be compared; None where they can."""
-    loss = solution.problem.loss
-    if not loss.shift_invariant:
-        return "the smallest size occurs once, and margins are enclosed for cross-entropy only"
-    if not loss.plain_cross_entropy:
-        return f"the smallest size occurs once, and logits of different classes are not compared under the loss {loss}"
+    if np.ptp(solution.program.loss.temperature):
+        return f"classes of different sizes have different temperatures under the loss {solution.problem.loss}"
     return None
 
 
@@ -241,8 +244,24 @@ def smallest_contrast(solution: Solution) -> float:
 
     NaN where only one class has the smallest size.
     """
+    return contrast_of(solution, min(solution.program.sizes))
+
+
+def contrast_of(solution: Solution, size: int) -> float:
+    """Least contrast (nats) of the classes of one size at the solution: own logit minus the mean of the others of that size.
+
+    Parameters
+    ----------
+    solution : Solution
+    size : int, samples of each of these classes
+
+    Returns
+    -------
+    float
+        NaN where fewer than two classes have the size.
+    """
     logits, sizes = solution.logits, np.array(solution.program.sizes)
-    groups = np.flatnonzero(sizes == sizes.min())
+    groups = np.flatnonzero(sizes == size)
     m = logits.multiplicity[groups]
     if m.sum() < 2:
         return nan

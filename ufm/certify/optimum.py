@@ -151,7 +151,7 @@ class Optimum:
     def margin(self, a: int, b: int) -> tuple[arb, arb]:
         """Bounds on the logit of class a minus that of class b in the column of class a (groups of one class), in nats.
 
-        Under temperatures and offsets: of the logits after them.
+        With bias, and under temperatures and offsets of the logits after them (docs/theory, Proposition 8.3).
 
         Parameters
         ----------
@@ -160,17 +160,15 @@ class Optimum:
         Returns
         -------
         arb, arb
-            Lower and upper bound; infinite where a probability cannot be told from zero.
-
-        Raises
-        ------
-        InputError
-            The loss is squared error or binary cross-entropy.
+            Lower and upper bound; infinite where a probability cannot be told from zero or one.
         """
-        if self.problem.squared or self.problem.logistic:
-            raise InputError("margins of single classes are enclosed for cross-entropy only")
         with working_precision():
             own, other = self.own([a]), self.other([b], [a])
+            if self.problem.squared:
+                return (own - other).lower(), (own - other).upper()
+            if self.problem.logistic:
+                least, most = _least_logit(own) - _largest_logit(other), _largest_logit(own) - _least_logit(other)
+                return least.lower() if least.is_finite() else -INFINITE, most.upper() if most.is_finite() else INFINITE
             lower = (own.lower() / other.upper()).log().lower() if own > 0 else -INFINITE
             upper = (own.upper() / other.lower()).log().upper() if other > 0 else INFINITE
             return lower, upper

@@ -1,7 +1,7 @@
 """Frozen descriptions of a model: class sizes, loss, head and regulariser, together a `Problem`."""
 
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, LinearDEQ, Parameters, ReLU
-from ufm.problem.losses import BinaryCrossEntropy, CrossEntropy, MultiTask, PickAllLabels, SquaredError
+from ufm.problem.losses import BinaryCrossEntropy, CrossEntropy, Focal, MultiTask, PickAllLabels, SquaredError
 from ufm.problem.problem import Problem, TableProblem
 from ufm.problem.regularizers import NormBudget, WeightDecay
 from ufm.targets.counts import ClassCounts, balanced, long_tailed, step_imbalanced
@@ -13,6 +13,7 @@ __all__ = [
     "DecayedDEQ",
     "Explicit",
     "FixedETF",
+    "Focal",
     "FrobeniusDEQ",
     "LinearDEQ",
     "MultiTask",

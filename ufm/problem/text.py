@@ -14,11 +14,11 @@ from typing import Any
 from ufm.errors import InputError, brief
 from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Head, LinearDEQ, ReLU
 from ufm.problem.heads.base import check_head
-from ufm.problem.losses import BinaryCrossEntropy, CrossEntropy, Loss, MultiTask, PickAllLabels, SquaredError
+from ufm.problem.losses import BinaryCrossEntropy, CrossEntropy, Focal, Loss, MultiTask, PickAllLabels, SquaredError
 from ufm.problem.spelling import Spelling
 
 HEADS: tuple[type[Head], ...] = (Explicit, LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF)
-LOSSES: tuple[type[Loss], ...] = (CrossEntropy, BinaryCrossEntropy, PickAllLabels, MultiTask, SquaredError)
+LOSSES: tuple[type[Loss], ...] = (CrossEntropy, BinaryCrossEntropy, Focal, PickAllLabels, MultiTask, SquaredError)
 
 
 def parse_head(text: str, *, heads: Sequence[type[Head]] = HEADS) -> Head:

@@ -168,9 +168,10 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
     if best is not None:
         return best
     # Give the reason of the method that is meant for this kind of penalty.
-    penalty = problem.program().penalty
+    program = problem.program()
+    penalty = program.penalty
     last = "separable" if penalty.columns else "multistart"
-    if penalty.convex and not penalty.columns:
+    if program.convex and not penalty.columns:
         last = "factored" if penalty.nuclear else "proximal"
     raise InputError(f"no method fits this problem: {last}: {dict(refusals)[last]}")
 
@@ -183,6 +184,6 @@ def _proved(solution: Solution, tolerance: float) -> Solution:
     status = solution.status
     scale = certificate.upper if solution.program.loss.shift_invariant else max(certificate.upper, 0.5)
     if status in (Status.OPTIMAL, Status.ZERO) and not certificate.gap <= tolerance * scale:
-        status = Status.OPEN if solution.program.penalty.convex else Status.BEST
+        status = Status.OPEN if solution.program.convex else Status.BEST
     value = within(certificate.lower, solution.value, certificate.upper)
     return replace(solution, certificate=certificate, status=status, value=value)

@@ -331,7 +331,7 @@ def conclude(
     # Phrased so that a NaN anywhere counts as not solved.
     if not (found.upper - found.lower <= tolerance * scale and fits):
         status = Status.OPEN if problem.wide else Status.LOOSE
-        if not program.penalty.convex and fits:
+        if not program.convex and fits:
             status = Status.BEST
     elif not factors.contrast.any() and not factors.left.any():
         status = Status.ZERO

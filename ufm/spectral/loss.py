@@ -28,8 +28,21 @@ class ColumnLoss(NamedTuple):
     rank_one: Floats
 
 
+class Lowered(NamedTuple):
+    """A convex loss that touches another one from below, once each column of it is lowered by a number.
+
+    loss : BoundLoss
+    by : (G,) float64, upper bounds, rounding included, on these numbers
+    touching : (G,) float64, derivative of ``by`` by the weights: the loss of a column where it touches
+    """
+
+    loss: BoundLoss
+    by: Floats
+    touching: Floats
+
+
 class BoundLoss(ABC):
-    """A convex loss on given class groups: what the program evaluates.
+    """A loss on given class groups, convex as a rule: what the program evaluates.
 
     Logits come as a (G + 1, C) array: column h belongs to a class of group ``own[h]`` (h itself if ``own`` is None), row
     g < G is the logit of every *other* class of group g (``multiplicity[g, h]`` of them), and row G that of the class
@@ -50,6 +63,8 @@ class BoundLoss(ABC):
         and `dual` are computed by sums of about ten operations on terms no larger than their gradients and logits say.
     has_probabilities : bool, whether slopes are probabilities minus targets (`probabilities`) that sum to one in each column
     unit_slopes : bool, whether each slope by itself is a number in [0, 1] minus its one-hot target
+    convex : bool
+        Whether it is convex. One that is not has convex minorants (`minorant`), and `dual` holds for it too.
     """
 
     share: Floats
@@ -62,6 +77,7 @@ class BoundLoss(ABC):
     encloses = False
     has_probabilities = False
     unit_slopes = False
+    convex = True
 
     @property
     def offsets(self) -> Floats:
@@ -169,6 +185,19 @@ class BoundLoss(ABC):
             The loss does not enclose its rounding errors (`encloses` is False).
         """
         raise TypeError(f"{type(self).__name__} does not enclose its rounding errors")
+
+    def minorant(self, weights: Floats) -> Lowered:
+        """A convex loss that, lowered by numbers, lies nowhere above this one.
+
+        Parameters
+        ----------
+        weights : (G,) float64 in (0, 1]
+
+        Returns
+        -------
+        Lowered
+        """
+        return Lowered(self, np.zeros(len(self.share)), np.zeros(len(self.share)))
 
     def probabilities(self, slopes: Floats) -> Floats:
         """Probabilities ``p = y + t`` (slope plus target) of single other classes; the class itself has what is left of 1.

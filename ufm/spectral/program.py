@@ -158,6 +158,11 @@ class LogitProgram:
         return self.loss.share
 
     @property
+    def convex(self) -> bool:
+        """Whether loss and penalty are convex."""
+        return self.penalty.convex and self.loss.convex
+
+    @property
     def groups(self) -> int:
         """Number of groups G."""
         return len(self.multiplicity)

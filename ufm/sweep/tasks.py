@@ -193,7 +193,9 @@ def classes_of(point: Point) -> tuple[int, int]:
 class Solve(Task):
     """Optima with certificates; step imbalance with plain cross-entropy is solved for many points at once.
 
-    In the results, ``gap`` is the upper minus the lower bound, and ``relative_gap`` is the gap over the upper bound.
+    In the results, ``gap`` is the upper minus the lower bound, and ``relative_gap`` is the gap over the upper bound;
+    ``contrast_majority`` and ``contrast_minority`` are logit contrasts of the largest and the smallest classes, 0 where they
+    share one classifier.
     """
 
     name = "solve"
@@ -203,7 +205,7 @@ class Solve(Task):
     )  # fmt: skip
     results = (
         "value", "lower", "upper", "gap", "cos_majority", "cos_minority", "cos_cross", "norm_ratio", "contrast_minority",
-        "relative_gap", "route",
+        "relative_gap", "route", "contrast_majority",
     )  # fmt: skip
     seconds = 1e-2
 
@@ -223,7 +225,7 @@ class Solve(Task):
         return 5e-5 if _vectorised(point) else self.seconds
 
     def one(self, point: Point) -> tuple[Any, ...]:
-        from ufm.analysis.group_collapse import smallest_contrast
+        from ufm.analysis.group_collapse import contrast_of
         from ufm.analysis.solution_geometry import geometry
         from ufm.solvers.automatic import solve
 
@@ -231,9 +233,11 @@ class Solve(Task):
         certificate, metrics = solution.certificate, geometry(solution)
         cosines = [metrics[name] for name in ("cos_majority", "cos_minority", "cos_cross", "norm_ratio")]
         bounds = (solution.value, certificate.lower, certificate.upper, certificate.gap)
-        contrast = smallest_contrast(solution)
-        contrast = contrast if np.isfinite(contrast) else None
-        return *bounds, *cosines, contrast, certificate.relative_gap, solution.method
+        sizes = solution.program.sizes
+        smallest, largest = (
+            c if np.isfinite(c) else None for c in (contrast_of(solution, n) for n in (min(sizes), max(sizes)))
+        )
+        return *bounds, *cosines, smallest, certificate.relative_gap, solution.method, largest
 
     def block(self, points: list[Point]) -> list[Row]:
         found: list[Row | None] = [None] * len(points)
@@ -272,10 +276,12 @@ class Solve(Task):
             columns = (
                 solved.value, solved.lower, solved.upper, solved.upper - solved.lower, solved.cos_majority, solved.cos_minority,
                 np.where(na > nb, solved.cos_cross, nan), solved.norm_ratio, solved.contrast_minority, solved.gap,
+                np.where(a > 1, solved.contrast_majority, nan),
             )  # fmt: skip
-            for k, *values in zip(which.tolist(), *(c.tolist() for c in columns), strict=True):
-                if values[-1] <= CERTIFIED:
-                    rows[int(k)] = Row("done", "", (*(v if np.isfinite(v) else None for v in values), "step"))
+            for k, *numbers in zip(which.tolist(), *(c.tolist() for c in columns), strict=True):
+                if numbers[-2] <= CERTIFIED:
+                    *values, majority = (v if np.isfinite(v) else None for v in numbers)
+                    rows[int(k)] = Row("done", "", (*values, "step", majority))
         return rows
 
 
@@ -296,11 +302,11 @@ def _listed(value: Any) -> list[Any]:
 
 
 class Thresholds(Task):
-    """Enclosures of the imbalance ratio from which the minority classes of the optimum share one classifier."""
+    """Enclosures of the imbalance ratio from which equal classes of the optimum share one classifier, and which group it is."""
 
     name = "threshold"
-    keys = frozenset(("classes", "minority_count", "decay", "lambda", "budget", "c", "head", "rho", "level"))
-    results = ("ratio", "ratio_lower", "ratio_upper", "level_found", "transition")
+    keys = frozenset(("classes", "minority_count", "decay", "lambda", "budget", "c", "head", "rho", "level", "loss"))
+    results = ("ratio", "ratio_lower", "ratio_upper", "level_found", "transition", "group")
     seconds = 5e-3
 
     def prepare(self, point: Point) -> dict[str, Any]:
@@ -311,13 +317,14 @@ class Thresholds(Task):
             "minority_count": count,
             "head": head_of(point),
             "level": _text("level", point.get("level", "float")),
+            "loss": parse_loss(_text("loss", point["loss"])) if "loss" in point else None,
         }
 
     def one(self, point: Point) -> tuple[Any, ...]:
         from ufm.analysis.thresholds import threshold
 
         found = threshold(**self.prepare(point))
-        return found.value, found.lower, found.upper, found.level, found.transition
+        return found.value, found.lower, found.upper, found.level, found.transition, found.group
 
 
 class Train(Task):

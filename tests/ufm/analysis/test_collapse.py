@@ -200,18 +200,28 @@ def test_two_classes_under_budgets_have_twice_the_budget_as_margin():
 
 
 def test_incomparable_smallest_classes_leave_verdicts_on_the_others():
-    for loss, said in (
-        (ufm.CrossEntropy(weights=1.0), "ce:weights=1"),
-        (ufm.SquaredError(), "once, and margins are enclosed for cross-entropy only"),
-    ):
-        problem = ufm.Problem([1700] * 3 + [100], regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), loss=loss)
-        found = ufm.collapse(ufm.solve(problem, method="symmetric"))
-        assert (found.verdict, found.lower, found.upper) == ("undecided", 0.0, inf)
-        assert said in found.reason
-        assert found.reason.startswith("the smallest size occurs once, and ")
-        assert [(g.size, g.classes) for g in found.groups] == [(1700, 3)]
-        assert found.groups[0].verdict in ("yes", "no")
-        assert found.tolerance == 1e-6
+    loss = ufm.CrossEntropy(temperatures=0.5)
+    problem = ufm.Problem([1700] * 3 + [100], regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3), loss=loss)
+    found = ufm.collapse(ufm.solve(problem, method="symmetric"))
+    assert (found.verdict, found.lower, found.upper) == ("undecided", 0.0, inf)
+    assert found.reason.startswith("classes of different sizes have different temperatures under the loss ce:temperatures=0.5")
+    assert [(g.size, g.classes) for g in found.groups] == [(1700, 3)]
+    assert found.groups[0].verdict in ("yes", "no")
+    assert found.tolerance == 1e-6
+
+
+@pytest.mark.parametrize("loss", ["ce:weights=1", "ce:adjustment=1", "ce:smoothing=0.1", "bce", "mse"])
+@pytest.mark.parametrize("bias", [None, 1e-3, 0.0])
+def test_margins_of_different_sizes_enclose_those_of_the_optimum(loss, bias):
+    """Offsets and biases cancel in the mean of both margins, so that it is a statement on the logits themselves."""
+    problem = ufm.Problem([50] * 3 + [9], regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3, bias), loss=loss)
+    solution = ufm.solve(problem)
+    found = ufm.collapse(solution)
+    logits = np.asarray(solution.logits)
+    mean = (logits[3, 3] - logits[2, 3] + logits[2, 2] - logits[3, 2]) / 2
+    # The point found is within the certified gap of the optimum.
+    assert found.lower - 1e-3 <= mean <= found.upper + 1e-3
+    assert found.upper - found.lower < 0.02
 
 
 def test_nothing_is_decided_beyond_convex_heads_and_wide_models():

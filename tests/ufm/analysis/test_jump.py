@@ -15,11 +15,11 @@ import ufm
 from tests.ufm.independent import StepProgram
 from ufm.analysis.thresholds import jump
 from ufm.analysis.thresholds.decay import decay_threshold
+from ufm.analysis.thresholds.family import PLAIN, Family
 from ufm.analysis.thresholds.jump import (
     NOISE,
     RELATIVE,
     SEPARATED,
-    Family,
     Tracker,
     exchange,
     narrowed,
@@ -376,7 +376,7 @@ class Known:
 
 
 def family(first, last=None, **more):
-    return SimpleNamespace(first=lambda: first, last=lambda: last, head="any", **more)
+    return SimpleNamespace(first=lambda: first, last=lambda: last, name="head is any", loss=PLAIN, **more)
 
 
 CURVES = {

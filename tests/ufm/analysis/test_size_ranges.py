@@ -28,9 +28,16 @@ def brute_force(solution, classes):
 
 
 @pytest.mark.parametrize("counts", ["500,300,120,90,60,41,22,19,12,9,7,5", "300*3,150*2,90,50*4,12*2,9"])
-@pytest.mark.parametrize("head", ["explicit", "deq:rho=0.3"])
-def test_ranges_are_those_of_brute_force(counts, head):
-    problem = ufm.Problem(counts, regularizer=DECAY, head=head)
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"head": "deq:rho=0.3"},
+        *({"loss": loss} for loss in ("ce:weights=0.5", "ce:adjustment=1,smoothing=0.1", "bce")),
+    ],
+)
+def test_ranges_are_those_of_brute_force(counts, model):
+    problem = ufm.Problem(counts, regularizer=DECAY, **model)
     solution = ufm.solve(problem)
     found = ufm.collapse(solution).ranges
     assert [part.name for part in found] == ["many", "medium", "few"]
@@ -74,7 +81,7 @@ def test_own_ranges_and_defaults():
 
 
 def test_ranges_that_are_not_enclosed_are_undecided():
-    for options in ({"head": "explicit:2"}, {"loss": "mse"}, {"loss": "ce:weights=1"}, {"head": "relu"}):
+    for options in ({"head": "explicit:2"}, {"loss": "focal"}, {"loss": "ce:temperatures=1"}, {"head": "relu"}):
         solution = ufm.solve(ufm.Problem("90,60,30,8", regularizer=ufm.WeightDecay(5e-3, 5e-3), **options))
         (part,) = ufm.collapse(solution, groups="all=0+").ranges
         assert (part.verdict, part.lower, part.upper) == ("undecided", 0, inf)

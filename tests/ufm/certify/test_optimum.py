@@ -245,10 +245,20 @@ def test_programs_whose_gap_says_nothing(head):
         Optimum.of(documents.document(head, "decay", "plain", [(2, 3), (1, 1)], 0))
 
 
-def test_margins_of_squared_error_are_refused():
-    proved = Optimum.of(documents.document("explicit", "decay", "mse", [(1, 3), (1, 1)], 0))
-    with pytest.raises(ufm.InputError, match="cross-entropy"):
-        proved.margin(0, 1)
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_margins_of_other_losses_are_differences_of_enclosed_logits(loss):
+    counts, decay = "20,8", ufm.WeightDecay(5e-3, 5e-3)
+    solution = ufm.solve(ufm.Problem(counts, regularizer=decay, loss=loss))
+    proved, logits = Optimum.of(solution.certificate.document()), np.asarray(solution.logits)
+    for a in (0, 1):
+        lower, upper = (float(end.mid()) for end in proved.margin(a, 1 - a))
+        assert lower <= logits[a, a] - logits[1 - a, a] + 1e-6
+        assert logits[a, a] - logits[1 - a, a] <= upper + 1e-6
+        with working_precision():
+            gaps = proved.own([a]), proved.other([1 - a], [a])
+            ends = [ball if loss == "mse" else (ball / (1 - ball)).log() for ball in gaps]
+            assert (ends[0] - ends[1]).contains(proved.margin(a, 1 - a)[0].union(proved.margin(a, 1 - a)[1]).mid())
+        assert 0 < upper - lower < 0.01
 
 
 def test_entropy_of_the_slackness_bound_by_hand():

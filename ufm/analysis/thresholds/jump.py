@@ -14,23 +14,21 @@ between equal classes (docs/theory, Proposition 3.6), and the note says where th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 
-from ufm._arrays import Floats
 from ufm.analysis.thresholds.decay import decay_threshold
 from ufm.analysis.thresholds.enclosed import Threshold
+from ufm.analysis.thresholds.family import PLAIN, Family, core_apart
 from ufm.errors import InputError
 from ufm.problem.heads import Head
-from ufm.problem.losses.cross_entropy import BoundCrossEntropy
+from ufm.problem.losses import Loss
 from ufm.problem.regularizers import WeightDecay
 from ufm.solvers.nonconvex.descent import Descent, Found
 from ufm.spectral.program import LogitProgram, Point
 
-NEARLY_ZERO = np.array([1e-200])
 SEPARATED = 1e-3
 """Logit contrast (nats) from which minority classes count as separated."""
 MAX_CLASSES = 20
@@ -55,6 +53,8 @@ SAME = 1e-9
 """Relative difference up to which values belong to one solution."""
 SEARCHES = 4
 """Number of bisections with fresh starts; later ones start from known solutions."""
+FIRST = 1e-8
+"""Relative error allowed for where a ratio is the numerical root of a stationarity system."""
 NOISE = 1e-11
 """Differences of values below this are rounding errors."""
 GROWTH = 4.0
@@ -63,7 +63,13 @@ MAX_RATIO = 1e5
 
 
 def jump_threshold(
-    majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, random_state: int = 0
+    majority: int,
+    minority: int,
+    count: int,
+    regularizer: WeightDecay,
+    head: Head,
+    random_state: int = 0,
+    loss: Loss = PLAIN,
 ) -> Threshold:
     """The ratio from which the best solution found has collapsed minority classes, enclosed to a relative 1e-6.
 
@@ -72,8 +78,9 @@ def jump_threshold(
     majority, minority : int, K_A >= 1 and K_B >= 2
     count : int, n_B (1 for decay per class)
     regularizer : WeightDecay
-    head : Head with a separable penalty that is not convex
+    head : Head with a separable penalty
     random_state : int, of the random starts
+    loss : Loss, defined at all shares (`Loss.at_shares`); head or loss is not convex
 
     Returns
     -------
@@ -92,79 +99,9 @@ def jump_threshold(
     import scipy.optimize  # noqa: F401  (its threads must exist before they can be limited)
     from threadpoolctl import threadpool_limits
 
-    family = Family(majority, minority, count, regularizer, head)
+    family = Family(majority, minority, count, regularizer, head, loss)
     with threadpool_limits(limits=1):
         return search_exchange(family, random_state)
-
-
-@dataclass(frozen=True)
-class Family:
-    """The programs of one problem at all ratios R; class sizes are not rounded to whole samples.
-
-    Attributes
-    ----------
-    majority, minority : int, K_A and K_B
-    count : int, n_B
-    regularizer : WeightDecay
-    head : Head
-    """
-
-    majority: int
-    minority: int
-    count: int
-    regularizer: WeightDecay
-    head: Head
-
-    def program(self, ratio: float) -> LogitProgram:
-        """The reduced program of two groups."""
-        m = np.array([float(self.majority), float(self.minority)])
-        sizes = np.array([ratio * self.count, float(self.count)])
-        share = sizes / float(m @ sizes)
-        classes = self.majority + self.minority
-        return LogitProgram(
-            multiplicity=m,
-            sizes=(round(float(sizes[0])), self.count),
-            scale=self.regularizer.column_scale(sizes),
-            penalty=self.head.penalty(self.regularizer, classes),
-            loss=BoundCrossEntropy(share, np.ones(2), np.zeros(2), 0.0, 0.0),
-            bias_decay=self.regularizer.bias_decay(),
-            runs=((0, self.majority), (1, self.minority)),
-        )
-
-    def one_minority(self, ratio: float) -> LogitProgram:
-        """The program with each majority class as its own group, and the minority as one group."""
-        whole = self.program(ratio)
-        group = np.array([0] * self.majority + [1])
-        return LogitProgram(
-            multiplicity=np.array([1.0] * self.majority + [float(self.minority)]),
-            sizes=tuple(whole.sizes[g] for g in group),
-            scale=whole.scale[group],
-            penalty=whole.penalty,
-            loss=whole.loss.take(group),
-            bias_decay=whole.bias_decay,
-            runs=(*((k, 1) for k in range(self.majority)), (self.majority, self.minority)),
-        )
-
-    def first(self) -> float:
-        """Ratio below which no collapsed point is a local minimum; 0 if ``phi'(0)`` is infinite.
-
-        See docs/theory, Proposition 7.8.
-        """
-        return 0.0 if self.steep else self.balanced(float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]))
-
-    @property
-    def steep(self) -> bool:
-        """Whether the penalty has an infinite slope at zero, as that of several linear layers."""
-        return float(self.program(1.0).penalty.slope(NEARLY_ZERO, np.ones(1))[0]) > 1e50
-
-    def last(self) -> float | None:
-        """Ratio from which every global minimiser has collapsed, or None if none is known (docs/theory, Proposition 7.8)."""
-        least = self.program(1.0).penalty.least_slope
-        return self.balanced(least) if least > 0 else None
-
-    def balanced(self, slope: float) -> float:
-        """Ratio at which ``sqrt(n_B) = N slope``."""
-        return (1.0 / (sqrt(self.count) * slope) - self.minority) / self.majority
 
 
 class Tracker:
@@ -229,7 +166,7 @@ class Tracker:
     def starts(self, program: LogitProgram) -> list[Point]:
         """Starts: zero, all groups separated, and random cores of full rank."""
         groups, zero = program.groups, np.zeros(program.groups)
-        starts = [Point(zero, _apart_groups(program, x), zero) for x in (0.0, *CONTRASTS)]
+        starts = [Point(zero, core_apart(program, x), zero) for x in (0.0, *CONTRASTS)]
         for _ in range(STARTS):
             left = self.rng.standard_normal((groups, groups - 1))
             core = left @ (left.T + SKEW * self.rng.standard_normal((groups - 1, groups))) * program.scale
@@ -264,7 +201,7 @@ class Tracker:
         # Where the penalty has an infinite slope at zero, solutions without a gap between the groups are minima of their own.
         gaps = (1.0, 0.0) if self.family.steep else (1.0,)
         for height, gap in ((x, share * x) for x in CONTRASTS for share in gaps):
-            core = _apart_groups(program, gap)
+            core = core_apart(program, gap)
             for x in (height * program.scale[0], 0.0):
                 together = min(together, descent.run(Point(np.array([x, 0.0]), core, zero), STEPS, adapt=False).value)
                 for y in (SMALL * height, height):
@@ -272,12 +209,6 @@ class Tracker:
                     if found.point.contrast[1] / program.scale[1] > SEPARATED:
                         apart = min(apart, found.value)
         return apart - together
-
-
-def _apart_groups(program: LogitProgram, height: float) -> Floats:
-    """(G, G) core of logits that are ``height / m_g`` for all classes of the column's own group g, minus the column's mean."""
-    m = program.multiplicity
-    return program.core(height * (np.diag(1.0 / m) - 1.0 / m.sum()))
 
 
 def search_exchange(family: Family, random_state: int) -> Threshold:
@@ -299,6 +230,8 @@ def search_exchange(family: Family, random_state: int) -> Threshold:
     """
     tracker = Tracker(family, random_state)
     first, last = max(family.first(), 0.0), family.last()
+    if first == inf:
+        raise InputError(f"{family.name}: no collapse was found at ratios up to 1e8; raise the decay")
     at = max(first * (1 + 1e-4), 1.0)
     if tracker.excess(at, True) >= -NOISE:
         return _continuous(family)
@@ -307,7 +240,7 @@ def search_exchange(family: Family, random_state: int) -> Threshold:
         low, high = high, min(GROWTH * high, MAX_RATIO)
         if low == high:
             raise InputError(
-                f"head is {family.head}: separated solutions stay better up to a ratio of {high:.3g}, "
+                f"{family.name}: separated solutions stay better up to a ratio of {high:.3g}, "
                 "so no collapse was found; raise the decay"
             )
     for _ in range(SEARCHES):
@@ -388,12 +321,17 @@ def _continuous(family: Family) -> Threshold:
     """The threshold `Family.first`, in closed form."""
     if family.first() <= 0:
         raise InputError(
-            f"head is {family.head}: collapsed minority classes were best at R = 1 already, so there is no threshold above it; "
+            f"{family.name}: collapsed minority classes were best at R = 1 already, so there is no threshold above it; "
             "lower the decay"
         )
-    found = decay_threshold(family.majority, family.minority, family.count, family.regularizer, Fraction(1), "float")
+    if family.loss.convex:
+        found = decay_threshold(family.majority, family.minority, family.count, family.regularizer, Fraction(1), "float")
+        value, lower, upper = found.value, found.lower, found.upper
+    else:
+        value = family.first()
+        lower, upper = value * (1 - FIRST), value * (1 + FIRST)
     note = (
         "where the collapsed solution stops being a local minimum; nothing better was found just above it, but the program "
         "is not convex, so that this is best found, not proved"
     )
-    return Threshold("ratio", found.value, found.lower, found.upper, "numeric", "continuous", note)
+    return Threshold("ratio", value, lower, upper, "numeric", "continuous", note)

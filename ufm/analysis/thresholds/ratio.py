@@ -108,6 +108,8 @@ def threshold(
             if not chosen.plain_cross_entropy:
                 raise InputError(f"loss is {chosen} and head {head}; thresholds of heads that are not convex need plain ce")
             return _jump(majority, minority, count, regularizer, head, level)
+        if not chosen.convex:
+            return _numeric(majority, minority, count, regularizer, head, level, chosen)
         pull = _pull(chosen)
         if pull.weights == pull.temperatures == 0.0:
             from ufm.analysis.thresholds.decay import decay_threshold
@@ -221,6 +223,20 @@ def _jump(majority: int, minority: int, count: int, regularizer: WeightDecay, he
     from ufm.analysis.thresholds.jump import jump_threshold
 
     return jump_threshold(majority, minority, count, regularizer, head)
+
+
+def _numeric(
+    majority: int, minority: int, count: int, regularizer: WeightDecay, head: Head, level: str, loss: Loss
+) -> Threshold:
+    """The threshold of a loss that is not convex."""
+    if level == "rigorous":
+        raise InputError(
+            f"level is 'rigorous', and the loss {loss} is not convex, so that a threshold compares best-found solutions; leave "
+            "the level out"
+        )
+    from ufm.analysis.thresholds.jump import jump_threshold
+
+    return jump_threshold(majority, minority, count, regularizer, head, loss=loss)
 
 
 def _classes(classes: Sequence[int]) -> tuple[int, int]:

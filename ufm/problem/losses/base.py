@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ufm._arrays import Floats
 from ufm.errors import InputError, brief
 from ufm.problem.spelling import Spelling
 from ufm.spectral.loss import BoundLoss
@@ -36,12 +37,14 @@ class GroupPull:
 
 
 class Loss(ABC):
-    """A convex loss of logits and labels. A new one is a subclass in a file of its own, with these members.
+    """A loss of logits and labels, convex as a rule. A new one is a subclass in a file of its own, with these members.
 
     Attributes
     ----------
     name : str, its kind in a saved certificate
     shift_invariant : bool, whether adding a constant to a column (after temperatures) changes nothing
+    convex : bool
+        Whether it is convex; solutions under one that is not are best found, with a bound on the global optimum.
     plain_cross_entropy : bool
         Whether it is cross-entropy without options, which heads on columns and enclosures of logits need.
     verified : bool
@@ -53,6 +56,7 @@ class Loss(ABC):
 
     name: str
     shift_invariant: bool
+    convex = True
     plain_cross_entropy = False
     verified = False
     pull: GroupPull | None = None
@@ -62,6 +66,16 @@ class Loss(ABC):
     def bind(self, counts: ClassCounts) -> BoundLoss:
         """The loss on the class groups (`ClassCounts.groups`) of these counts."""
         ...
+
+    def at_shares(self, share: Floats) -> BoundLoss:
+        """The loss with one class's share ``n_k / N`` for each group, (G,) float64, which need not come from whole numbers.
+
+        Raises
+        ------
+        InputError
+            The loss is not defined for them.
+        """
+        raise InputError(f"loss {self} is defined for whole class sizes only")
 
     def bind_table(self, table: TargetTable) -> TableLoss:
         """The loss on a table of targets.

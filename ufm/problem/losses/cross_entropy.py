@@ -114,6 +114,11 @@ class CrossEntropy(Loss):
         tables = (np.array(temperatures), np.array(offsets))
         return BoundCrossEntropy(share, *tables, self.smoothing / counts.classes, self.smoothing)
 
+    def at_shares(self, share: Floats) -> BoundLoss:
+        if not self.plain_cross_entropy:
+            return super().at_shares(share)
+        return BoundCrossEntropy(share, np.ones(len(share)), np.zeros(len(share)), 0.0, 0.0)
+
     def bind_table(self, table: TargetTable) -> SoftmaxLoss:
         if not self.plain_cross_entropy:
             raise InputError(

@@ -48,6 +48,8 @@ class Proximal:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
         penalty = program.penalty
+        if not program.loss.convex:
+            return f"it needs a convex loss, and the loss is {problem.loss}"
         if penalty.columns or not penalty.convex:
             return f"it needs a convex penalty on singular values, and the head is {problem.head}"
         if not penalty.ball and not penalty.nuclear and penalty.conjugate(np.zeros(1), np.ones(1)) is None:

@@ -52,6 +52,8 @@ class Symmetric:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
+        if not program.loss.convex:
+            return f"it needs a convex loss, and the loss is {problem.loss}"
         if not program.penalty.nuclear:
             return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
         if not problem.wide:

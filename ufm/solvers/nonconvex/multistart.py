@@ -26,6 +26,7 @@ from ufm.solvers.convex.manifold import minimise
 from ufm.solvers.convex.symmetric import MAX_GROUPS, DenseNewton
 from ufm.solvers.nonconvex.codes import best_scale, names
 from ufm.solvers.nonconvex.descent import VANISHING, Descent, Found
+from ufm.solvers.nonconvex.minorants import Minorant, best_minorant
 from ufm.solvers.solution import Candidate, Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors, LogitProgram, Point
 
@@ -76,6 +77,8 @@ class Multistart:
         program = problem.program()
         if program.penalty.columns:
             return f"it searches over singular values, and the head {problem.head} acts on columns"
+        if not program.loss.convex and not program.penalty.nuclear:
+            return f"the loss {problem.loss} is not convex, nor is the head {problem.head}; one of them must be"
         if program.classes > MAX_CLASSES and program.groups > 6:
             return f"it takes K <= {MAX_CLASSES}, or at most 6 distinct class sizes; there are K={program.classes}"
         return None
@@ -185,6 +188,9 @@ def _global_bounds(problem: Problem, program: LogitProgram, factors: Factors, ef
     """Bounds on the global optimum: the larger of the lower bounds of the convex relaxation and of `balanced_bound`."""
     found = bounds(program, factors)
     reduced = problem.program()
+    if not reduced.loss.convex:
+        below = _minorant(reduced)
+        return found if below is None else found._replace(lower=min(max(found.lower, below.lower), found.upper))
     if reduced.groups <= MAX_GROUPS:
         relaxed = replace(reduced, penalty=reduced.penalty.relaxed(found.upper))
         try:
@@ -202,6 +208,11 @@ def _global_bounds(problem: Problem, program: LogitProgram, factors: Factors, ef
     return found._replace(lower=lower) if lower > found.lower else found
 
 
+def _minorant(program: LogitProgram) -> Minorant | None:
+    """The best convex program below one whose loss is not convex."""
+    return None if program.groups > MAX_GROUPS else best_minorant(program)
+
+
 def _rank(program: LogitProgram, point: Point) -> int:
     """Number of positive singular values."""
     sigma = np.linalg.svd(point.core, compute_uv=False)
@@ -211,6 +222,9 @@ def _rank(program: LogitProgram, point: Point) -> int:
 
 def _relaxed(program: LogitProgram) -> list[tuple[str, Point]]:
     """The optimum of the convex relaxation, with the value at zero logits as its upper bound."""
+    if not program.loss.convex:
+        below = _minorant(program)
+        return [] if below is None else [("convex minorant", program.point(below.factors))]
     if program.groups > MAX_GROUPS:
         return []
     convex = replace(program, penalty=program.penalty.relaxed(program.smooth(program.zero()).value))
