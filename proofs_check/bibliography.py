@@ -52,7 +52,8 @@ class Paper(NamedTuple):
 
 def _arxiv(short: str, full: str, author: str, title: str, year: int, eprint: str, venue: str = "") -> Paper:
     """An entry with an arXiv number, in a conference's proceedings where a venue is given."""
-    fields = {"author": author, "title": title, "year": str(year), "eprint": eprint, "archiveprefix": "arXiv"}
+    fields = {"author": author, "title": title or f"arXiv {eprint}", "year": str(year)}
+    fields |= {"eprint": eprint, "archiveprefix": "arXiv"}
     if venue:
         fields["booktitle"] = venue
     return Paper(short, full, "inproceedings" if venue else "misc", fields)
@@ -179,6 +180,42 @@ PAPERS = {
         2024,
         "2409.04180",
         "Advances in Neural Information Processing Systems",
+    ),
+    "nguyen2026": _arxiv(
+        "Nguyen et al. 2026", "Nguyen et al., arXiv 2605.11291, 2026", "Nguyen and others", "", 2026, "2605.11291"
+    ),
+    "kini2024": _arxiv(
+        "Kini et al. 2024",
+        "Kini et al., ICLR 2024, arXiv 2306.07960",
+        "Kini, Ganesh Ramachandra and Vakilian, Vala and Behnia, Tina and Gill, Jaidev and Thrampoulidis, Christos",
+        "Symmetric Neural-Collapse Representations with Supervised Contrastive Loss: The Impact of ReLU and Batching",
+        2024,
+        "2306.07960",
+        "International Conference on Learning Representations",
+    ),
+    "arxiv2602.16642": _arxiv(
+        "Zhao et al. 2026",
+        "Zhao, Cheng, Masarczyk & Lucchi, arXiv 2602.16642, 2026",
+        "Zhao, Jim and Cheng, Tin Sum and Masarczyk, Wojciech and Lucchi, Aurelien",
+        "Optimizer choice matters for the emergence of Neural Collapse",
+        2026,
+        "2602.16642",
+    ),
+    "arxiv2512.04006": _arxiv(
+        "Garrod et al. 2025",
+        "Garrod, Keating & Thrampoulidis, arXiv 2512.04006, 2025",
+        "Garrod, Connall and Keating, Jonathan P. and Thrampoulidis, Christos",
+        "Diagonalizing the Softmax: Hadamard Initialization for Tractable Cross-Entropy Dynamics",
+        2025,
+        "2512.04006",
+    ),
+    "arxiv2506.05801": _arxiv(
+        "Ma et al. 2025",
+        "Ma, Obuchi & Tanaka, arXiv 2506.05801, 2025",
+        "Ma, Chuang and Obuchi, Tomoyuki and Tanaka, Toshiyuki",
+        "Neural Collapse in Cumulative Link Models for Ordinal Regression: An Analysis with Unconstrained Feature Model",
+        2025,
+        "2506.05801",
     ),
     "here": Paper(
         "derived here",

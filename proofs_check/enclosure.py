@@ -45,7 +45,7 @@ class Enclosure:
     def of(cls, certificate: Certificate) -> Enclosure:
         """The optimal value."""
         kept = _KEPT.get()
-        if kept is not None:
+        if kept is not None and isinstance(certificate, Certificate):
             kept.append(certificate)
         return cls(certificate.lower, certificate.upper)
 

@@ -165,5 +165,5 @@ class Theorem(ABC):
 def _true(hypothesis: Hypothesis, instance: Any) -> bool:
     try:
         return bool(hypothesis.holds(instance))
-    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return False

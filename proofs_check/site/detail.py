@@ -134,7 +134,7 @@ def page(verdict: Verdict, instances: list[Any], before: str | None, after: str 
         if ranges
         else ""
     )
-    trouble = "".join(f"<li>{escape(readable(line))}</li>" for line in verdict.trouble)
+    trouble = "".join(f"<li>{typeset(readable(line))}</li>" for line in verdict.trouble)
     kept = "; findings of an earlier run, whose certificates were verified again" if verdict.cached else ""
     neighbours = "".join(
         f'<a rel="{rel}" href="{file_of(name)}">{text}</a>'

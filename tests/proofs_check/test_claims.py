@@ -409,7 +409,9 @@ def test_codes_through_an_extra_layer(monkeypatch, k):
     """Singular values ``(E_W K / rank) sqrt(E_H K / rank)`` of the ETF and of pairs."""
     p = list(BOOK["D6"]().grid())[k]
     (pair, etf), (_, again) = claimed(monkeypatch, "D6", k)
-    low, high = (p.e_w * mp.mpf(p.classes) / r * mp.sqrt(p.e_h * mp.mpf(p.classes) / r) for r in (p.classes - 1, p.classes // 2))
+    low, high = (
+        p.e_w * mp.mpf(p.classes) / r * mp.sqrt(p.e_h * mp.mpf(p.classes) / r) for r in (p.classes - 1, p.classes // 2)
+    )
     assert etf == again
     assert at(etf, simplex(p.classes, low))
     assert at(pair, mp.log(1 + mp.exp(-high) + (p.classes - 2) * mp.exp(-high / 2)))
