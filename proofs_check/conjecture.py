@@ -77,9 +77,10 @@ class Whole:
         return int(min(max(moved, self.low), top))
 
     def simpler(self, value: int) -> list[int]:
-        """Smaller values: the least, half way down, the next."""
-        half = self.low + (value - self.low) // (2 * self.step) * self.step
-        return [v for v in dict.fromkeys((self.low, half, value - self.step)) if self.low <= v < value]
+        """Smaller values: the least, then those nearer and nearer to the value."""
+        steps = (value - self.low) // self.step
+        found = [value - self.step * (steps // 2**k) for k in range(steps.bit_length())]
+        return [v for v in dict.fromkeys(found) if self.low <= v < value]
 
     def __str__(self) -> str:
         return f"{self.low} to {self.high}" + (f" in steps of {self.step}" if self.step > 1 else "")

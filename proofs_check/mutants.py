@@ -6,8 +6,7 @@ Arguments with a default are switches of the negative controls: what they switch
 from __future__ import annotations
 
 import ast
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 SIGNS: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.Sub: ast.Add}
@@ -38,24 +37,33 @@ class Mutant:
 
     Attributes
     ----------
-    function : str, where it was changed
+    source : str, of the module
+    function : str, where it is changed
+    place : int, which of the changes of that function
     line : int, in the file
     sort : str, "sign", "factor", "exponent", "off by one", "exchange", "convention" or "condition"
     before, after : str, the expression
-    tree : ast.Module, of the changed module
     """
 
+    source: str
     function: str
+    place: int
     line: int
     sort: str
     before: str
     after: str
-    tree: ast.Module
 
     @property
     def name(self) -> str:
         """The change in one line, without the line's number, which moves."""
         return f"{self.function}: {self.before} -> {self.after}"
+
+    def tree(self) -> ast.Module:
+        """The syntax tree of the changed module."""
+        tree = ast.parse(self.source)
+        site = _all_sites(tree, self.function)[self.place]
+        _put(site, ast.copy_location(site[4], _held(site)))
+        return ast.fix_missing_locations(tree)
 
 
 Site = tuple[ast.AST, str, int | None, str, ast.expr]
@@ -214,6 +222,28 @@ def _function(tree: ast.Module, path: str) -> ast.FunctionDef:
     return found
 
 
+def _all_sites(tree: ast.Module, path: str) -> list[Site]:
+    """All changes of a function, always in the same order."""
+    function = _function(tree, path)
+    return list(_sites(function, _defaults(function)))
+
+
+def _held(site: Site) -> ast.expr:
+    """The expression that a change replaces."""
+    node, field, place, *_ = site
+    held = getattr(node, field)
+    return held if place is None else held[place]
+
+
+def _put(site: Site, value: ast.expr) -> None:
+    """Put an expression where a change is made."""
+    node, field, place, *_ = site
+    if place is None:
+        setattr(node, field, value)
+    else:
+        getattr(node, field)[place] = value
+
+
 def mutants(source: str, path: str) -> list[Mutant]:
     """All wrong versions of one function, each a change of one expression.
 
@@ -242,40 +272,15 @@ def mutants(source: str, path: str) -> list[Mutant]:
     off by one f: 1 -> 2
     """
     tree = ast.parse(source)
-    found: list[Mutant] = []
-    seen = {ast.unparse(tree)}
-    function = _function(tree, path)
-    for node, field, place, sort, changed in list(_sites(function, _defaults(function))):
-        held = getattr(node, field)
-        before = held if place is None else held[place]
-        new = ast.copy_location(copy.deepcopy(changed), before)
-
-        def put(value: ast.AST, node: ast.AST = node, field: str = field, place: int | None = place) -> None:
-            if place is None:
-                setattr(node, field, value)
-            else:
-                getattr(node, field)[place] = value
-
-        found += _made(tree, path, sort, before, new, put, seen)
+    function, found = _function(tree, path), []
+    seen = {ast.unparse(function)}
+    for place, site in enumerate(_all_sites(tree, path)):
+        before, after = _held(site), site[4]
+        made = Mutant(source, path, place, before.lineno, site[3], ast.unparse(before), ast.unparse(after))
+        _put(site, after)
+        text = ast.unparse(function)
+        _put(site, before)
+        if text not in seen:
+            seen.add(text)
+            found.append(made)
     return found
-
-
-def _made(
-    tree: ast.Module,
-    path: str,
-    sort: str,
-    before: ast.expr,
-    new: ast.expr,
-    put: Callable[[ast.AST], None],
-    seen: set[str],
-) -> list[Mutant]:
-    """The mutant of one change, or none if it reads like another."""
-    put(new)
-    text = ast.unparse(tree)
-    made = []
-    if text not in seen:
-        seen.add(text)
-        whole = ast.fix_missing_locations(copy.deepcopy(tree))
-        made = [Mutant(path, before.lineno, sort, ast.unparse(before), ast.unparse(new), whole)]
-    put(before)
-    return made

@@ -148,7 +148,7 @@ class _Bench:
     def claim(self, module: ModuleType, mutant: Mutant) -> tuple[Theorem, ModuleType]:
         """The theorem with the mutant in its place, and the module around it."""
         changed = {mutant.function.partition(".")[0]}
-        made = _loaded(module, mutant.tree, self.engine, changed)
+        made = _loaded(module, mutant.tree(), self.engine, changed)
         if module is not self.home:
             copy = _loaded(self.home, ast.parse(_source(self.home)), self.engine, set())
             for name in changed:

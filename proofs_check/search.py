@@ -22,9 +22,12 @@ from ufm.errors import ConvergenceError, InputError, brief
 
 CORNERS, RANDOM = 0.25, 0.5
 """Shares of the budget for corners and for random points; the rest goes near the most telling points."""
-SIMPLIFY = 30
+SIMPLIFY = 60
 """Evaluations that make a counterexample simpler, beyond the budget."""
-BEST = 5
+BEST, LEADING = 5, 0.7
+"""So many points are kept in mind; the first of them is the one to go near with this probability."""
+WIDEST, FINEST = 0.2, 1e-4
+"""Distances from them at first and in the end, as shares of a range."""
 
 Point = dict[str, Any]
 
@@ -236,8 +239,9 @@ class _Search:
             best = sorted((t for t in self.tried if t.finding is not None), key=lambda t: -t.tension)[:BEST]
             if self.count() >= most or self.refuted() or not best:
                 return
-            base = best[int(self.rng.integers(len(best)))].point
-            scale = 0.3 * 0.02 ** ((self.count() - begun) / max(most - begun, 1))
+            place = 0 if self.rng.random() < LEADING else int(self.rng.integers(len(best)))
+            base = best[place].point
+            scale = WIDEST * (FINEST / WIDEST) ** ((self.count() - begun) / max(most - begun, 1))
             self.at({name: values.near(base[name], scale, self.rng) for name, values in self.claim.parameters.items()})
 
     def refuted(self) -> bool:
@@ -252,8 +256,8 @@ class _Search:
                 for value in values.simpler(found.point[name]):
                     if not left:
                         break
-                    left -= 1
                     other = self.at(found.point | {name: value})
+                    left -= other is not None
                     if other is not None and other.refutes:
                         found, moved = other, True
                         break
