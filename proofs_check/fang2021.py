@@ -83,6 +83,9 @@ class BalancedETF(Theorem):
     def grid(self):
         return [Balanced(k, w, h) for k in (2, 3, 10, 100) for w, h in ((1.0, 5.0), (0.5, 2.0))]
 
+    def more(self):
+        return [Balanced(k, w, h) for k in (4, 7, 30, 1000) for w, h in ((1.0, 0.5), (2.0, 20.0))]
+
     def check(self, instance: Balanced, level: str) -> Iterator[Finding]:
         k, w, h = instance
         solution = solved(ufm.balanced(k, 7), w, h, level)
@@ -331,6 +334,10 @@ class ExactThreshold(Theorem):
     def grid(self):
         cases = [(ka, eh) for ka in (3, 5, 7) for eh in (1.0, 2.0, 5.0, 10.0)] + [(1, 1.0), (1, 2.0)]
         return [Step(ka, 10 - ka, eh, rel) for ka, eh in cases for rel in (0.99, 1.01)]
+
+    def more(self):
+        cases = [(ka, eh) for ka in (2, 4, 6, 8) for eh in (1.5, 3.0, 7.0)]
+        return [Step(ka, 10 - ka, eh, rel) for ka, eh in cases for rel in (0.999, 1.001)]
 
     def check(self, instance: Step, level: str) -> Iterator[Finding]:
         majority, minority, e_h, relative = instance

@@ -143,6 +143,9 @@ class GroupCollapse(Theorem):
         plain = [Margin(ka, r, m, None) for ka in (3, 5, 7) for r in (2, 10, 100) for m in (0.9, 0.99, 1.01, 1.1)]
         return [*plain, *(Margin(5, 10, m, lb) for m in (0.99, 1.01) for lb in (0.0, 1e-3, 1.0))]
 
+    def more(self):
+        return [Margin(ka, r, m, None) for ka in (1, 2, 4, 6, 8) for r in (1, 3, 1000) for m in (0.999, 1.001)]
+
     @staticmethod
     def decay(p: Margin, n: int, total: int) -> float:
         """The decay at which ``sqrt(n) / (N mu)`` is the margin."""

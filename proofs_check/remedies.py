@@ -279,6 +279,9 @@ class Smoothing(Theorem):
             Smoothed(5, 100, 5e-3, 0.7), Smoothed(5, 100, 5e-3, 0.8),
         ]  # fmt: skip
 
+    def more(self):
+        return [Smoothed(k, 30, 1e-3, d) for k in (4, 20) for d in (0.01, 0.5, 0.9)]
+
     def solved(self, p: Smoothed, level: str) -> ufm.Solution:
         """The certified optimum."""
         loss = ufm.CrossEntropy(smoothing=p.smoothing)

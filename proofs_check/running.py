@@ -63,7 +63,7 @@ def one(theorem: type[Theorem], plan: Plan, progress: Callable[[str], None] = la
         progress(f"{theorem.id} certificates of an earlier run")
         found = cache.load(plan.cache, theorem, plan.level, plan.scale)
         if found is not None:
-            return found
+            return found if plan.keep else replace(found, evidence=())
     keep = plan.keep or plan.cache is not None
     verdict = judge(theorem, plan.level, progress, scale=plan.scale, keep=keep, seconds=plan.seconds)
     if plan.cache is not None:

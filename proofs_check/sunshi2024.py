@@ -163,6 +163,9 @@ class BalancedValue(Theorem):
     def grid(self):
         return [BalancedDEQ(k, 1.0, h, r) for k, h in ((10, 5.0), (3, 2.0)) for r in (0.1, 0.3, 0.5, 0.7)]
 
+    def more(self):
+        return [BalancedDEQ(k, 1.0, h, r) for k, h in ((2, 1.0), (50, 3.0)) for r in (0.01, 0.9)]
+
     @staticmethod
     def solved(p: BalancedDEQ, level: str) -> Enclosure:
         regularizer = ufm.NormBudget(p.e_w, p.e_h)
@@ -235,6 +238,10 @@ class ThresholdDEQ(Theorem):
     def grid(self):
         cases = ((3, 1.0, 0.3), (5, 5.0, 0.3), (5, 5.0, 0.5), (7, 5.0, 0.3), (7, 5.0, 0.5))
         return [CollapseDEQ(*case, rel) for case in cases for rel in (0.99, 1.01)]
+
+    def more(self):
+        cases = ((2, 2.0, 0.2), (4, 5.0, 0.4), (6, 5.0, 0.6), (8, 2.0, 0.7))
+        return [CollapseDEQ(*case, rel) for case in cases for rel in (0.999, 1.001)]
 
     @staticmethod
     def verdict(p: CollapseDEQ, ratio: float, level: str, expected: str, what: str) -> Finding:

@@ -102,6 +102,9 @@ class NextToken(Theorem):
             *(p._replace(decay=x * p.critical) for p in (Subsets(*c, 0.0) for c in cases) for x in (0.98, 1.02)),
         ]
 
+    def more(self):
+        return [Subsets(3, 2, 0.02), Subsets(6, 4, 0.01), Subsets(9, 2, 0.01), Subsets(9, 4, 2e-3)]
+
     def check(self, instance: Subsets, level: str) -> Iterator[Finding]:
         solution = uniform(instance, level)
         found = Enclosure.of(solution.certificate)

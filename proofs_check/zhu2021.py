@@ -74,6 +74,9 @@ class ClosedForm(Theorem):
             Balanced(10, 400, 4.9e-3, 4.9e-3),
         ]
 
+    def more(self):
+        return [Balanced(k, n, mu, mu) for k in (3, 17, 200) for n in (1, 64) for mu in (1e-5, 1e-4)]
+
     def check(self, instance: Balanced, level: str) -> Iterator[Finding]:
         solution = solved(instance, level)
         found = Enclosure.of(solution.certificate)
