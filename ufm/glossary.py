@@ -502,17 +502,29 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "neighbours",
-            "Least cosine between the classifiers of two classes of a range that are next to each other in the order of sizes.",
+            "Least cosine between the classifiers of two classes of a range that are next to each other in the order of sizes; "
+            "with _means between their class means.",
             "min over neighbours of cos(w_j, w_k)",
             COSINE,
-            "ufm/analysis/size_ranges.py",
+            "ufm/metrics/size_ranges.py",
+            ("neighbours_means",),
         ),
-        Term("cosine", "Mean cosine between classifiers over all pairs of a range of sizes.", "mean of cos(w_j, w_k)", COSINE),
+        Term(
+            "cosine",
+            "Mean cosine between classifiers over all pairs of a range of sizes; with _means between class means.",
+            "mean of cos(w_j, w_k)",
+            COSINE,
+            "ufm/metrics/size_ranges.py",
+            ("cosine_means",),
+        ),
         Term(
             "norm",
-            "Mean norm of the classifiers of a range of sizes, over the norm of those of the largest classes.",
+            "Mean norm of the classifiers of a range of sizes, over the norm of those of the largest classes; with _means of "
+            "class means.",
             "mean_k |w_k| / |w_max|",
             "0 or more",
+            "ufm/metrics/size_ranges.py",
+            ("norm_means",),
         ),
         Term("size", "Samples of each class in a group of equally large classes.", "", "a whole number"),
         Term(

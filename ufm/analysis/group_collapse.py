@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ufm._text import finite
-from ufm.analysis.size_ranges import DEFAULT, RangeCollapse, parse_ranges, range_verdicts
+from ufm.analysis.size_ranges import RangeCollapse, range_verdicts
 from ufm.errors import InputError
+from ufm.targets.size_ranges import DEFAULT, parse_ranges
 
 if TYPE_CHECKING:
     from ufm.certify.optimum import Optimum

@@ -29,6 +29,7 @@ from ufm.errors import InputError, sentence
     epilog=examples(
         "ufm advise --counts '500*5,100*5' --decay 2.5e-3,2.5e-3",
         "ufm advise --counts-file sizes.txt --decay 5e-4,5e-4 --json",
+        "ufm advise --counts-file sizes.txt --decay 5e-4,5e-4 --plot remedies.pdf",
     ),
 )
 def advise_command(
@@ -44,6 +45,13 @@ def advise_command(
     head: HeadOption = "explicit",
     level: Level = "float",
     convention: ConventionOption = "mean-half",
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw critical decays of all groups and cosines at the optimum, remedy by remedy; a .pdf, .svg or .png.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare remedies for class imbalance.
@@ -61,6 +69,10 @@ def advise_command(
         raise InputError("give exactly one of --counts and --counts-file")
     if decay is None:
         raise InputError("--decay is missing; give LW,LH such as 5e-4,5e-4")
+    if plot is not None:
+        from ufm.plot.saving import format_of
+
+        format_of(plot)
     sizes = read_counts(counts_file) if counts_file is not None else ClassCounts.parse(counts or "")
     chosen = regularizer(decay, None, convention, sizes)
     assert isinstance(chosen, ufm.WeightDecay)
@@ -71,6 +83,8 @@ def advise_command(
             print(sentence(f"evaluating {name}"), file=sys.stderr, flush=True)
 
     found = ufm.advise(sizes, regularizer=chosen, head=parse_head(head), level=level, progress=tell)
+    if plot is not None:
+        ufm.plot.save_as(ufm.plot.advice(found), plot)
     if as_json:
         print_json(found.to_dict())
         return

@@ -58,6 +58,15 @@ def measure_command(
             "cross-entropy, features per sample, as in ufm solve. Needs --predict.",
         ),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGES",
+            help="Ranges of class sizes whose cosines, norms and variability are stated: name=A-B, A+ (more than A) or -B "
+            "(fewer than B samples), with commas between. By default many=100+,medium=20-100,few=-20 where there are more than "
+            "two sizes.",
+        ),
+    ] = None,
     relu: Annotated[bool, typer.Option("--relu", help="Predict for features >= 0, as they are after a ReLU.")] = False,
     plot: Annotated[
         str | None,
@@ -80,11 +89,14 @@ def measure_command(
     import ufm
     from ufm.analysis.network_prediction import predict_network
     from ufm.metrics.stored_network import StoredNetwork
+    from ufm.targets.size_ranges import parse_ranges
 
     if decay is not None and not predict:
         raise InputError("--decay LW,LH needs --predict; give both, or leave --decay out")
     if relu and not predict:
         raise InputError("--relu needs --predict; give both, or leave --relu out")
+    if groups is not None:
+        parse_ranges(groups)
     if plot is not None:
         from ufm.plot.saving import format_of
 
@@ -125,14 +137,29 @@ def measure_command(
             remedy = "that of features >= 0 has none" if relu else "give --decay LW,LH,LB to model it"
             answer["note"] = f"the bias of the file is not in the prediction, whose model has none; {remedy}"
     if plot is not None and weight is not None:
-        ufm.plot.save_as(ufm.plot.network(found, weight, theory), plot)
+        ufm.plot.save_as(ufm.plot.network(found, weight, theory, groups=groups), plot)
+    parts = [] if groups is None and len(set(found.counts.tolist())) < 3 else found.ranges(groups, weight=weight)
     if as_json:
         spread = [value if np.isfinite(value) else None for value in found.variability.tolist()]
         rows = zip(found.classes, found.counts.tolist(), spread, strict=True)
-        print_json(answer | {"per_class": [{"class": name, "size": n, "variability": v} for name, n, v in rows]})
+        print_json(
+            answer | {"ranges": parts, "per_class": [{"class": name, "size": n, "variability": v} for name, n, v in rows]}
+        )
         return
     rows = [(n, "undefined" if v is None else f"{v:.8g}" if isinstance(v, float) else str(v)) for n, v in answer.items()]
+    rows += [(f"range {part['range']}", _in_words(part)) for part in parts]
     table(f"{run}, NC1 in the convention {convention}", rows)
+
+
+def _in_words(part: dict[str, str | float | None]) -> str:
+    """A range of class sizes in one line."""
+    sizes = f"{part['smallest']}" if part["smallest"] == part["largest"] else f"{part['smallest']} to {part['largest']}"
+    named = {
+        "cosine": "cosine of classifiers", "neighbours": "least of neighbours", "norm": "norm over that of the largest",
+        "cosine_means": "cosine of class means", "variability": "variability",
+    }  # fmt: skip
+    shown = [f"{text} {part[name]:.4g}" for name, text in named.items() if isinstance(part.get(name), float)]
+    return "; ".join([f"{part['classes']} classes of {sizes} samples", *shown])
 
 
 def _refuse_too_little(run: str, found: Measured) -> None:

@@ -117,8 +117,8 @@ def solve_command(
     --decay or --budget.
     """
     import ufm
-    from ufm.analysis.size_ranges import parse_ranges
     from ufm.problem.text import parse_head, parse_loss
+    from ufm.targets.size_ranges import parse_ranges
 
     started = perf_counter()
     targets = _targets(counts, counts_file, table_file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import frexp
@@ -17,6 +17,8 @@ from ufm.metrics.gram import pairs, written
 from ufm.metrics.labels import Codes, LabelCodes, Name
 from ufm.metrics.moments import Moments, largest
 from ufm.metrics.rows import HELD, double, let_go, real
+from ufm.metrics.size_ranges import members, range_geometry
+from ufm.targets.size_ranges import DEFAULT, parse_ranges
 
 ENTRIES = 2**21
 """Float64 entries of the largest temporary array while a batch is added."""
@@ -70,6 +72,63 @@ class Measured(dict[str, float]):
     counts: NDArray[np.int64]
     variability: Floats
     means: Floats
+
+    def ranges(
+        self, groups: str | Mapping[str, str] | None = None, *, weight: ArrayLike | None = None
+    ) -> list[dict[str, str | float | None]]:
+        """Cosines, norms and variability of classes by ranges of sizes, such as many / medium / few.
+
+        Parameters
+        ----------
+        groups : str, mapping or None
+            Such as ``"many=100+,medium=20-100,few=-20"``, which None stands for; see `ufm.targets.size_ranges.parse_ranges`.
+        weight : (K, d) array or None, classifier
+
+        Returns
+        -------
+        list of dict
+            For each range that has a class ``range, smallest, largest, classes, variability``, for raw class means
+            ``cosine_means`` (mean over pairs), ``neighbours_means`` (least of neighbours by size) and ``norm_means`` (mean
+            norm over that of the largest classes), and with a weight the same of its rows without the suffix. None where
+            undefined.
+
+        Raises
+        ------
+        InputError
+            Ranges that cannot be read, or a weight that is not (K, d).
+
+        Examples
+        --------
+        >>> import numpy as np, ufm
+        >>> found = ufm.measure(np.repeat(ufm.simplex_etf(3), [4, 2, 2], axis=0), [0, 0, 0, 0, 1, 1, 2, 2])
+        >>> [(part["range"], part["classes"], round(part["cosine_means"] or 0, 3)) for part in found.ranges("few=-3,many=3+")]
+        [('few', 2, -0.5), ('many', 1, 0)]
+        """
+        found = []
+        sizes = [int(n) for n in self.counts]
+        vectors = {"_means": self.means}
+        if weight is not None:
+            vectors = {"": double("weight", weight), **vectors}
+        grams = {}
+        for suffix, rows in vectors.items():
+            if rows.shape != self.means.shape:
+                raise InputError(f"weight {rows.shape} must have the shape {self.means.shape} of the class means")
+            height = float(np.abs(rows).max(initial=0.0)) or 1.0
+            grams[suffix] = written((rows / height) @ (rows / height).T)
+        for chosen in parse_ranges(DEFAULT if groups is None else groups):
+            inside = members(sizes, chosen)
+            if not inside:
+                continue
+            shapes = {suffix: range_geometry(gram, sizes, chosen) for suffix, gram in grams.items()}
+            shape = next(iter(shapes.values()))
+            part: dict[str, str | float | None] = {
+                "range": shape.name, "smallest": shape.smallest, "largest": shape.largest, "classes": shape.classes,
+            }  # fmt: skip
+            for suffix, one in shapes.items():
+                part |= {f"cosine{suffix}": one.cosine, f"neighbours{suffix}": one.neighbours, f"norm{suffix}": one.norm}
+            spread = float(np.mean(self.variability[inside]))
+            found.append(part | {"variability": spread if np.isfinite(spread) else None})
+        return found
 
 
 class Measurement:

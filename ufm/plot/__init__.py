@@ -4,12 +4,14 @@ from ufm.plot.curves import band, reference
 from ufm.plot.last_layer import network
 from ufm.plot.matrices import embedding, gram
 from ufm.plot.overview import solution
+from ufm.plot.remedies import advice
 from ufm.plot.saving import COLORS, COLUMN, PAGE, letter, panels, save, save_as, style
 
 __all__ = [
     "COLORS",
     "COLUMN",
     "PAGE",
+    "advice",
     "band",
     "embedding",
     "gram",

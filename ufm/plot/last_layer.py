@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ufm._arrays import Floats
 from ufm.errors import InputError
 from ufm.metrics import Measured
+from ufm.metrics.gram import written
+from ufm.metrics.size_ranges import members, range_geometry
 from ufm.plot.matrices import class_ticks, image
 from ufm.plot.overview import LARGEST
 from ufm.plot.saving import COLORS, panels, style
+from ufm.targets.size_ranges import DEFAULT, parse_ranges
 
 if TYPE_CHECKING:
     from ufm.analysis import Prediction
@@ -24,7 +29,14 @@ TITLES = ("classifiers", "class means", "logits of class means")
 COSINES = ("cos_majority", "cos_minority", "cos_cross")
 
 
-def network(measured: Measured, weight: ArrayLike, theory: Prediction | None = None, *, width: float = 6.9) -> Figure:
+def network(
+    measured: Measured,
+    weight: ArrayLike,
+    theory: Prediction | None = None,
+    *,
+    groups: str | Mapping[str, str] | None = None,
+    width: float = 6.9,
+) -> Figure:
     """Draw the last layer of a network, and the geometry that theory predicts for it.
 
     Parameters
@@ -32,6 +44,9 @@ def network(measured: Measured, weight: ArrayLike, theory: Prediction | None = N
     measured : Measured, from `ufm.measure`, of at most 2000 classes
     weight : (K, d) array, classifier
     theory : Prediction or None, of the same classes in the same order
+    groups : str, mapping or None
+        Ranges of class sizes for the cosines (see `Measured.ranges`); None takes many / medium / few where there are more than
+        two sizes, and the largest and smallest classes otherwise.
     width : float, width of the figure in inches
 
     Returns
@@ -40,7 +55,7 @@ def network(measured: Measured, weight: ArrayLike, theory: Prediction | None = N
         A row of (K, K) matrices for the Gram matrices of classifiers and of raw class means and for the logits of class means,
         each over its own Frobenius norm: measured, predicted, and their difference (without theory one row of measured
         ones). Classes go from the largest to the smallest, with a tick for each size. Below, singular values of classifier and
-        class means as shares of their sum, and mean cosines between classifiers.
+        class means as shares of their sum, and mean cosines between classifiers, by ranges where there are more than two sizes.
 
     Raises
     ------
@@ -81,7 +96,10 @@ def network(measured: Measured, weight: ArrayLike, theory: Prediction | None = N
                     _draw(figure, axis, f"{title}, {what}", matrix, sizes, limit)
         for axis, title, place in zip(axes[-1], TITLES[:2], (0, 1), strict=False):
             _spectrum(axis, title, own[place], None if predicted is None else predicted[place])
-        _cosines(axes[-1][2], measured, theory)
+        if groups is None and len(set(sizes)) < 3:
+            _cosines(axes[-1][2], measured, theory)
+        else:
+            _ranges(axes[-1][2], measured, weight, theory, groups)
     return figure
 
 
@@ -104,6 +122,7 @@ def _spectrum(axis: Axes, title: str, own: Floats, predicted: Floats | None) -> 
         axis.plot(np.arange(1, len(shares) + 1), shares, marker, color=color, label=label, markersize=3)
     axis.set_title(f"{title}: singular values")
     axis.set_xlabel("number")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend()
 
 
@@ -118,6 +137,33 @@ def _cosines(axis: Axes, measured: Measured, theory: Prediction | None) -> None:
     axis.set_xlim(-0.5, len(COSINES) - 0.5)
     axis.set_ylim(-1.05, 1.05)
     axis.set_title("classifiers: mean cosines")
+    axis.legend()
+
+
+def _ranges(
+    axis: Axes,
+    measured: Measured,
+    weight: ArrayLike,
+    theory: Prediction | None,
+    groups: str | Mapping[str, str] | None,
+) -> None:
+    """Mean cosines between classifiers by ranges of class sizes, and the least of neighbours."""
+    parts = measured.ranges(groups, weight=weight)
+    if not parts:
+        raise InputError("groups has no range with a class in it; give ranges of the sizes that there are")
+    places, sizes = np.arange(len(parts)), [int(n) for n in measured.counts]
+    chosen = [one for one in parse_ranges(DEFAULT if groups is None else groups) if members(sizes, one)]
+    predicted = [] if theory is None else [range_geometry(written(theory.weight), sizes, one) for one in chosen]
+    for name, label, markers in (("cosine", "mean", "ox"), ("neighbours", "neighbours", "^+")):
+        own = np.array([part[name] for part in parts], dtype=np.float64)
+        axis.plot(places, own, markers[0], color=COLORS["deq"], markersize=3, label=f"measured, {label}")
+        if predicted:
+            shown = np.array([getattr(one, name) for one in predicted], dtype=np.float64)
+            axis.plot(places, shown, markers[1], color=COLORS["theory"], markersize=4, label=f"predicted, {label}")
+    axis.set_xticks(places, [str(part["range"]) for part in parts])
+    axis.set_xlim(-0.5, len(parts) - 0.5)
+    axis.set_ylim(-1.05, 1.05)
+    axis.set_title("classifiers: cosines by class size")
     axis.legend()
 
 

@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike
 
 from ufm._arrays import Floats
 
+MANY_TICKS = 6
+"""Labels beside each other from which on they are turned."""
+
 
 def gram(axis: Axes, features: ArrayLike, labels: ArrayLike) -> AxesImage:
     """Draw the cosines between all samples, ordered by class, with a tick at the middle of each class.
@@ -55,7 +58,7 @@ def image(axis: Axes, matrix: ArrayLike, limit: float) -> AxesImage:
 def class_ticks(axis: Axes, labels: Iterable[object], lengths: ArrayLike) -> None:
     """Put ticks on both axes of a matrix whose rows and columns are grouped, at the middle of each group.
 
-    Groups with less than 4 % of the rows get no tick.
+    Groups with less than 4 % of the rows get no tick; many labels of columns are turned.
 
     Parameters
     ----------
@@ -68,7 +71,8 @@ def class_ticks(axis: Axes, labels: Iterable[object], lengths: ArrayLike) -> Non
     # Small groups have no room for a label.
     wide = sizes >= 0.04 * sizes.sum()
     told = [str(label) for label, kept in zip(labels, wide, strict=True) if kept]
-    axis.set_xticks(middle[wide], told)
+    crowded = len(told) > MANY_TICKS
+    axis.set_xticks(middle[wide], told, rotation=90 if crowded else 0)
     axis.set_yticks(middle[wide], told)
     axis.tick_params(length=0)
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ufm
-from ufm.analysis.size_ranges import NEAR, parse_ranges
+from ufm.analysis.size_ranges import NEAR
+from ufm.targets.size_ranges import parse_ranges
 
 DECAY = ufm.WeightDecay(2.5e-3, 2.5e-3)
 

@@ -200,6 +200,8 @@ def test_certificates_travel(tmp_path):
         "advise --counts 5*3 --counts-file pyproject.toml --decay 1e-3,1e-3",
         "advise --counts-file /nonexistent --decay 1e-3,1e-3",
         "advise --counts 5*1 --decay 1e-3,1e-3",
+        "advise --counts 5*3,2*3 --decay 1e-3,1e-3 --plot x.jpg",
+        "advise --counts 5*3,2*3 --decay 1e-3,1e-3 --plot /nonexistent/x.pdf",
         "advise --counts 5*3 --decay 1e-3,1e-3 --head explicit:2",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for speed",
         "threshold --classes 5,5 --decay 1e-3,1e-3 --minority-count 5 --solve-for decay --ratio 3",

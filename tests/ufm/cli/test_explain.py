@@ -75,13 +75,14 @@ def test_every_json_key_is_explained(capsys, network, tmp_path):
     folder, described = network
     solved = answer(capsys, "solve", "--counts", "9*3", *DECAY, "--head", "explicit:2", "--save", str(tmp_path / "c.json"))
     measured = answer(capsys, "measure", str(folder / "run.npz"), "--predict", "--decay", "1e-2,1e-4")
+    tail = answer(capsys, "measure", str(folder / "run.npz"), "--groups", "all=0+")
     found = [
         solved, solved["groups"][0], solved["candidates"][0], solved["metrics"],
         answer(capsys, "threshold", "--classes", "5,5", "--budget", "1,5"),
         (advice := answer(capsys, "advise", "--counts", "90*2,9*2,5", *DECAY)), advice["remedies"][0],
         advice["remedies"][0]["groups"][0], advice["remedies"][0]["ranges"][0],
         answer(capsys, "recheck", str(tmp_path / "c.json")),
-        measured, described, described["results"], described["controls"], described["prediction"],
+        *tail["ranges"], measured, described, described["results"], described["controls"], described["prediction"],
     ]  # fmt: skip
     for keys in found:
         for name in keys:

@@ -41,7 +41,8 @@ def test_archives_and_folders_give_the_metrics_of_the_arrays(tmp_path, capsys, c
         np.save(tmp_path / "folder" / f"{name}.npy", array)
     for name in ("plain.npz", "small.npz", "hot.npz", "named.npz", "folder"):
         found = asked(tmp_path / name, capsys, "--convention", convention)
-        per_class = found.pop("per_class")
+        per_class, ranges = found.pop("per_class"), found.pop("ranges")
+        assert ranges == (expected.ranges(weight=given["weight"]) if len({*SIZES}) > 2 else [])
         assert found == expected
         assert [row["class"] for row in per_class] == (NAMES.tolist() if name == "named.npz" else [0, 1, 2, 3])
         assert [row["size"] for row in per_class] == SIZES
@@ -152,9 +153,46 @@ def test_a_picture_shows_the_matrices():
             ufm.plot.network(found, bad)
 
 
+def test_ranges_of_sizes_are_those_of_brute_force(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    sizes = [150, 120, 60, 40, 22, 12, 9]
+    labels = np.repeat(np.arange(7), sizes)
+    features = rng.standard_normal((7, 9))[labels] + 0.1 * rng.standard_normal((len(labels), 9))
+    weight = rng.standard_normal((7, 9))
+    np.savez(tmp_path / "x.npz", features=features, labels=labels, weight=weight)
+    found = asked(tmp_path / "x.npz", capsys)
+    chosen = {"many": (0, 1), "medium": (2, 3, 4), "few": (5, 6)}
+    assert [part["range"] for part in found["ranges"]] == list(chosen)
+    means = np.array([features[labels == k].mean(axis=0) for k in range(7)])
+    spread = np.sum((means - means.mean(axis=0)) ** 2) / 7
+    for part in found["ranges"]:
+        inside = chosen[part["range"]]
+        assert (part["largest"], part["smallest"], part["classes"]) == (sizes[inside[0]], sizes[inside[-1]], len(inside))
+        for suffix, rows in (("", weight), ("_means", means)):
+            norms = np.linalg.norm(rows, axis=1)
+            table = rows @ rows.T / np.outer(norms, norms)
+            assert part[f"cosine{suffix}"] == pytest.approx(np.mean([table[j, k] for j in inside for k in inside if j != k]))
+            assert part[f"neighbours{suffix}"] == pytest.approx(min(table[k, k + 1] for k in inside[:-1]))
+            assert part[f"norm{suffix}"] == pytest.approx(norms[list(inside)].mean() / norms[0])
+        within = [np.mean(np.sum((features[labels == k] - means[k]) ** 2, axis=1)) / spread for k in inside]
+        assert part["variability"] == pytest.approx(np.mean(within))
+    (one,) = asked(tmp_path / "x.npz", capsys, "--groups", "top=100+")["ranges"]
+    assert one == found["ranges"][0] | {"range": "top"}
+    theory = ufm.predict(ufm.Problem(sizes, regularizer=ufm.WeightDecay(1e-3, 1e-3)))
+    figure = ufm.plot.network(ufm.measure(features, labels, weight=weight), weight, theory)
+    (axis,) = [axis for axis in figure.axes if axis.get_title() == "classifiers: cosines by class size"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == list(chosen)
+    # Two sizes have majority and minority instead.
+    np.savez(tmp_path / "y.npz", **arrays())
+    assert asked(tmp_path / "y.npz", capsys)["ranges"] == []
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--groups", "many"], "groups is"),
+        (["--groups", "a=5"], "write A-B"),
+        (["--groups", "a=100000+", "--plot", "y.pdf"], "no range with a class"),
         (["--plot", "x.jpg"], "ends in"),
         (["--plot", "nowhere/x.pdf"], "cannot be written"),
         (["--plot", "y.pdf", "--predict", "--decay", "0,0"], "decay"),
