@@ -249,6 +249,6 @@ def cite(key: str, subject: str, locator: str = UNKNOWN) -> Source:
     return Source(paper.short, paper.full, subject, locator, key)
 
 
-def bibliography(keys: list[str]) -> str:
+def bibtex(keys: list[str]) -> str:
     """The BibTeX entries under these keys, each once, in their order."""
     return "\n\n".join(PAPERS[key].bibtex(key) for key in dict.fromkeys(keys) if key in PAPERS) + "\n"

@@ -81,7 +81,7 @@ def _judged(plain: dict[str, Any]) -> Finding:
         return equal(what, one, other, tolerance=float(plain["tolerance"]), level=level)
     if relation is Relation.LESS and isinstance(one, Enclosure) and isinstance(other, Enclosure):
         return less(what, one, other, level=level)
-    if relation is Relation.DECIDED:
+    if relation is Relation.DECIDED and isinstance(one, str) and isinstance(other, str):
         return decided(what, one, other, margin=float(plain["margin"]), level=level)
     return Finding(what, Outcome.INCONCLUSIVE, 0.0, level)
 
@@ -138,7 +138,7 @@ def load(folder: Path, theorem: type[Theorem], level: str, scale: str) -> Verdic
             return None
         content = json.loads(text)
         evidence = tuple(Evidence.from_dict(plain) for plain in content["evidence"])
-        parts = {part: tuple(_judged(plain) for plain in content[part]) for part in PARTS}
+        parts: dict[str, Any] = {part: tuple(_judged(plain) for plain in content[part]) for part in PARTS}
         steps = tuple((str(name), bool(passed)) for name, passed in content["steps"])
     except (InputError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from proofs_check.conjecture import Conjecture
 from proofs_check.enclosure import Enclosure
 from proofs_check.report import finding
-from proofs_check.search import Searched, Tried, search, shown
+from proofs_check.searching import Searched, Tried, search, shown
 from ufm._files import reason_of, write_text
 from ufm.errors import InputError, brief
 

@@ -195,7 +195,7 @@ def judge(
                 parts["outside"].extend(_guarded(claim.outside(level), "outside", level))
         except OutOfTimeError:
             stopped, claimed = place[0], list(certificates)
-    found = {name: tuple(items) for name, items in parts.items()}
+    found: dict[str, Any] = {name: tuple(items) for name, items in parts.items()}
     evidence = gather(cls.id, claimed) if keep else ()
     verdict = Verdict(
         cls, Outcome.INCONCLUSIVE, "numeric", **found, seconds=perf_counter() - start, instances=count,

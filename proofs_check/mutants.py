@@ -244,7 +244,7 @@ def _put(site: Site, value: ast.expr) -> None:
         getattr(node, field)[place] = value
 
 
-def mutants(source: str, path: str) -> list[Mutant]:
+def mutants_of(source: str, path: str) -> list[Mutant]:
     """All wrong versions of one function, each a change of one expression.
 
     Parameters
@@ -264,7 +264,7 @@ def mutants(source: str, path: str) -> list[Mutant]:
 
     Examples
     --------
-    >>> for found in mutants("def f(k):\\n    return k - 1\\n", "f"):
+    >>> for found in mutants_of("def f(k):\\n    return k - 1\\n", "f"):
     ...     print(found.sort, found.name)
     sign f: k - 1 -> k + 1
     off by one f: k -> k - 1

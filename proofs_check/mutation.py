@@ -22,11 +22,11 @@ from typing import Any
 import ufm
 from proofs_check.enclosure import Finding, Outcome
 from proofs_check.equivalents import EQUIVALENT
-from proofs_check.mutants import Mutant, mutants
+from proofs_check.mutants import Mutant, mutants_of
 from proofs_check.theorem import Theorem
 from proofs_check.timing import OutOfTimeError, limited
 
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds after which the check of a mutant is given up; it counts as not rejected."""
 FATES = ("violated", "undecided", "raises", "survives", "too slow", "equivalent")
 
@@ -192,11 +192,11 @@ def mutate(theorem: type[Theorem], level: str = "rigorous", progress: Callable[[
     """
     bench, found = _Bench(theorem, level), []
     for module, path in targets(theorem):
-        made = mutants(_source(module), path)
+        made = mutants_of(_source(module), path)
         for number, mutant in enumerate(made, 1):
             progress(f"{theorem.id} {path} {number}/{len(made)}")
             fate = bench.fate(module, mutant)
-            reason = EQUIVALENT.get((theorem.id, mutant.name), "") if fate == "survives" else ""
+            reason = EQUIVALENT.get((theorem.id, mutant.name), "") if fate in ("survives", "too slow") else ""
             found.append(Fate(theorem.id, mutant.name, mutant.sort, mutant.line, "equivalent" if reason else fate, reason))
     return found
 

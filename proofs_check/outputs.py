@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from proofs_check import report, site
-from proofs_check.bibliography import bibliography
+from proofs_check.bibliography import bibtex
 from proofs_check.judging import Verdict
 from proofs_check.running import Plan
 from proofs_check.site.folder import made
@@ -63,7 +63,7 @@ def write(wanted: list[tuple[str, str]], verdicts: list[Verdict], *, summary: st
     texts: dict[str, Callable[[list[Verdict]], str]] = {
         "--json": report.as_json,
         "--latex": report.as_latex,
-        "--bibtex": lambda found: bibliography([v.theorem.source.key for v in found]),
+        "--bibtex": lambda found: bibtex([v.theorem.source.key for v in found]),
     }
     failures: list[Exception] = []
     for option, place in wanted:

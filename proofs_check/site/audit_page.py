@@ -9,7 +9,7 @@ from proofs_check.bibliography import PAPERS
 from proofs_check.judging import Verdict
 from proofs_check.site.detail import file_of
 from proofs_check.site.frame import badge, document
-from proofs_check.site.typeset import typeset
+from proofs_check.site.markup import typeset
 
 
 def page(verdicts: list[Verdict]) -> str:

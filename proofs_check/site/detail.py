@@ -8,8 +8,8 @@ from typing import Any
 from proofs_check.bibliography import PAPERS
 from proofs_check.judging import Verdict
 from proofs_check.site.frame import badge, comparisons, document, number, readable
+from proofs_check.site.markup import paragraphs, plain, typeset
 from proofs_check.site.plot import margins
-from proofs_check.site.typeset import paragraphs, plain, typeset
 from proofs_check.theorem import Proof, Theorem
 
 FEW = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from proofs_check.bibliography import bibliography
+from proofs_check.bibliography import bibtex
 from proofs_check.judging import Verdict, instances
 from proofs_check.site import audit_page, detail, overview
 from ufm._files import reason_of, write_text
@@ -51,7 +51,7 @@ def write(verdicts: list[Verdict], folder: str, *, summary: str, legend: str, le
     """
     root = made(Path(folder))
     pages = {"index.html": overview.page(verdicts, summary, legend), "audit.html": audit_page.page(verdicts)}
-    pages["bibliography.bib"] = bibliography([v.theorem.source.key for v in verdicts])
+    pages["bibliography.bib"] = bibtex([v.theorem.source.key for v in verdicts])
     names = [v.theorem.id for v in verdicts]
     for verdict, before, after in zip(verdicts, [None, *names[:-1]], [*names[1:], None], strict=True):
         checked = instances(verdict.theorem(), scale)

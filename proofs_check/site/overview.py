@@ -8,7 +8,7 @@ from proofs_check.enclosure import Outcome
 from proofs_check.judging import LEVELS, Verdict
 from proofs_check.site.detail import file_of
 from proofs_check.site.frame import TITLE, badge, document
-from proofs_check.site.typeset import plain
+from proofs_check.site.markup import plain
 from proofs_check.theorem import Proof
 
 

@@ -9,7 +9,7 @@ from latex2mathml.converter import convert
 
 from proofs_check.audit import AUDIT
 from proofs_check.bibliography import PAPERS as SOURCES
-from proofs_check.bibliography import UNKNOWN, bibliography
+from proofs_check.bibliography import UNKNOWN, bibtex
 from proofs_check.judging import LEVELS, instances
 from proofs_check.registry import Hypothesis, Kind, Proof, Theorem, all_theorems
 from proofs_check.theorem import SLACK
@@ -91,18 +91,18 @@ def test_a_hypothesis_that_cannot_be_evaluated_is_not_satisfied():
 def test_formulas_that_are_declared_exist(name):
     import inspect
 
-    from proofs_check.mutants import mutants
+    from proofs_check.mutants import mutants_of
     from proofs_check.mutation import targets
 
     claim = BOOK[name]
     assert claim.formulas
     for module, path in targets(claim):
-        assert mutants(inspect.getsource(module), path)
+        assert mutants_of(inspect.getsource(module), path)
 
 
 def test_bibliography():
     keys = [claim.source.key for claim in BOOK.values()]
-    text = bibliography(keys)
+    text = bibtex(keys)
     assert text.count("\n@") + 1 == len(set(keys))
     assert text.count("{") == text.count("}")
     for key in set(keys):

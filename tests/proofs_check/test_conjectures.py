@@ -18,7 +18,7 @@ import ufm
 from proofs_check import conjecture_command
 from proofs_check.conjecture import Choice, Conjecture, Real, Whole
 from proofs_check.enclosure import Enclosure, Outcome
-from proofs_check.search import evaluate, search
+from proofs_check.searching import evaluate, search
 from proofs_check.theorem import Hypothesis
 from ufm.errors import InputError
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from proofs_check import mutation, mutation_command
 from proofs_check.equivalents import EQUIVALENT
-from proofs_check.mutants import mutants
+from proofs_check.mutants import mutants_of
 from proofs_check.mutation import FATES, Fate, Score, mutate, targets
 from proofs_check.registry import all_theorems
 from proofs_check.selection import select
@@ -33,7 +33,7 @@ def value(p, wrong=False, shift=0):
 
 
 def changes(source, path="value"):
-    return {(m.sort, m.before, m.after) for m in mutants(source, path)}
+    return {(m.sort, m.before, m.after) for m in mutants_of(source, path)}
 
 
 def test_every_sort_of_wrong_formula_is_made():
@@ -64,18 +64,18 @@ def test_what_is_no_formula_is_left_alone():
 def test_each_mutant_differs_in_one_place_and_can_be_compiled():
     original = ast.unparse(ast.parse(FORMULA)).splitlines()
     texts = set()
-    for mutant in mutants(FORMULA, "value"):
+    for mutant in mutants_of(FORMULA, "value"):
         text = ast.unparse(mutant.tree())
         compile(mutant.tree(), "mutant", "exec")
         changed = [(a, b) for a, b in zip(original, text.splitlines(), strict=True) if a != b]
         assert len(changed) == 1
         texts.add(text)
-    assert len(texts) == len(mutants(FORMULA, "value"))
+    assert len(texts) == len(mutants_of(FORMULA, "value"))
 
 
 def test_there_is_no_mutant_of_a_function_that_does_not_exist():
     with pytest.raises(KeyError, match="nothing"):
-        mutants(FORMULA, "nothing")
+        mutants_of(FORMULA, "nothing")
 
 
 @pytest.mark.parametrize("name", ["F1", "D2", "X9"])
@@ -108,7 +108,7 @@ def test_survivors_that_are_explained_exist():
     import inspect
 
     for (name, change), reason in EQUIVALENT.items():
-        made = {m.name for module, path in targets(BOOK[name]) for m in mutants(inspect.getsource(module), path)}
+        made = {m.name for module, path in targets(BOOK[name]) for m in mutants_of(inspect.getsource(module), path)}
         assert change in made, (name, change)
         assert len(reason) > 10
 

@@ -12,8 +12,8 @@ import pytest
 import ufm
 from proofs_check.bibliography import PAPERS
 from proofs_check.enclosure import Enclosure, Finding, Outcome, equal, less
+from proofs_check.site.markup import paragraphs, pieces, plain, typeset
 from proofs_check.site.plot import margins
-from proofs_check.site.typeset import paragraphs, pieces, plain, typeset
 
 VOID = {"meta", "link", "input", "br", "line", "circle", "rect", "mspace", "path"}
 CITED = {paper.url for paper in PAPERS.values() if paper.url}
