@@ -911,7 +911,6 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "What a comparison or a theorem came to. Violated needs disjoint enclosures, holds needs the slack; "
             "anything else is inconclusive.",
             range="holds, violated, inconclusive",
-            also=("finding",),
         ),
         Term(
             "relation",
