@@ -11,6 +11,7 @@ from typing import Any
 
 from ufm._balls import outward, working_precision
 from ufm.certify import Certificate
+from ufm.solvers.solution import Solution
 
 _KEPT: ContextVar[list[Certificate] | None] = ContextVar("certificates", default=None)
 
@@ -24,6 +25,14 @@ def collecting() -> Generator[list[Certificate], None, None]:
         yield found
     finally:
         _KEPT.reset(token)
+
+
+def rests_on(solution: Solution) -> Solution:
+    """The solution itself, its certificate counted among those that comparisons rest on (see `collecting`)."""
+    kept = _KEPT.get()
+    if kept is not None:
+        kept.append(solution.certificate)
+    return solution
 
 
 class Outcome(Enum):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
@@ -225,7 +225,7 @@ def step_counts(majority: int, minority: int, ratio: float, n_minority: int = 10
 def collapse_at(instance: Step, ratio: float, level: str, expected: str, what: str) -> Finding:
     """Whether the certified solution at that ratio is collapsed, against what is expected."""
     solution = solved(step_counts(instance.majority, instance.minority, ratio), 1.0, instance.e_h, level)
-    found = ufm.collapse(solution)
+    found = ufm.collapse(rests_on(solution))
     margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
     return decided(what, expected, found.verdict, margin=margin, level=level)
 

@@ -174,12 +174,12 @@ class DepthBoundary(Theorem):
         else:
             yield less(f"ETF below every multiple of the {name}, {instance}", simplex, code, level=level)
         solution = best_found(instance)
-        certificate = solution.certificate.rigorous() if level == "rigorous" else solution.certificate
-        upper = Enclosure(certificate.upper, certificate.upper)
+        bounds = Enclosure.of(solution.certificate.rigorous() if level == "rigorous" else solution.certificate)
+        upper = Enclosure(bounds.upper, bounds.upper)
         if wins or (k, layers) in self.beaten:
             yield less(f"explicit parameters below every ETF, {instance}", upper, simplex, level=level)
         # The certified lower bound is one on the global optimum: it must lie below everything found.
-        lower = Enclosure(certificate.lower, certificate.lower)
+        lower = Enclosure(bounds.lower, bounds.lower)
         yield less(f"global lower bound, {instance}", lower, Enclosure(upper.upper, upper.upper), level=level)
 
     @staticmethod

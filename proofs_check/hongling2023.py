@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Factored, Gradient
 
@@ -160,7 +160,7 @@ class GroupCollapse(Theorem):
         n = self.minority_size
         counts = ufm.step_imbalanced(majority=p.majority, minority=10 - p.majority, n_majority=p.ratio * n, n_minority=n)
         mu = self.decay(p, n, counts.total)
-        return ufm.collapse(solved(counts, mu, mu, level, p.bias))
+        return ufm.collapse(rests_on(solved(counts, mu, mu, level, p.bias)))
 
     def check(self, instance: Margin, level: str) -> Iterator[Finding]:
         found = self.verdict(instance, level)

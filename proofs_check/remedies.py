@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.problem.losses import GroupPull
 from ufm.problem.text import parse_loss
@@ -63,7 +63,7 @@ def at_decay(p: Remedy, mu: float, level: str) -> ufm.GroupCollapse:
     """The certified verdict on the group at a decay."""
     counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu, p.bias), loss=loss, head=ufm.LinearDEQ(p.rho))
-    found = ufm.collapse(ufm.solve(problem, level=level))
+    found = ufm.collapse(rests_on(ufm.solve(problem, level=level)))
     return next(group for group in found.groups if group.size == p.size)
 
 

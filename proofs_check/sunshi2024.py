@@ -14,7 +14,7 @@ import numpy as np
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
 from proofs_check.fang2021 import etf_value, step_counts
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
@@ -250,7 +250,7 @@ class ThresholdDEQ(Theorem):
             regularizer=ufm.NormBudget(1.0, p.e_h),
             head=ufm.LinearDEQ(p.rho),
         )
-        found = ufm.collapse(ufm.solve(problem, level=level))
+        found = ufm.collapse(rests_on(ufm.solve(problem, level=level)))
         margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
         return decided(what, expected, found.verdict, margin=margin, level=level)
 
@@ -351,7 +351,7 @@ class ETFOnlyInTheLimit(Theorem):
         majority, ratio, e_h, rho = instance
         classes, budget = (majority, 10 - majority), ufm.NormBudget(1.0, e_h)
         critical = ufm.threshold(classes=classes, regularizer=budget, head=ufm.LinearDEQ(rho), level=level)
-        verdict = ufm.collapse(solution)
+        verdict = ufm.collapse(rests_on(solution))
         expected = "yes" if ratio >= critical.upper else "no"
         margin = verdict.lower if expected == "no" else verdict.tolerance - verdict.upper
         yield decided(f"collapsed iff R >= R0, {instance}", expected, verdict.verdict, margin=margin, level=level)

@@ -43,7 +43,7 @@ def found(problem: ufm.Problem) -> ufm.Solution:
 def found_value(problem: ufm.Problem, level: str) -> Enclosure:
     """The proved upper bound at the best parameters found."""
     certificate = found(problem).certificate
-    upper = certificate.rigorous().upper if level == "rigorous" else certificate.upper
+    upper = Enclosure.of(certificate.rigorous()).upper if level == "rigorous" else certificate.upper
     return Enclosure(upper, upper)
 
 

@@ -78,25 +78,18 @@ def side(value: Enclosure | str | None) -> str:
 def comparisons(items: tuple[Finding, ...], caption: str) -> str:
     """A table of findings, which scrolls by itself where it is wider than the page."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(readable(f.what))}</th><td class="num">{side(f.predicted)}</td>'
+        f'<tr><th scope="row">{escape(readable(f.what))}</th><td>{badge(f.outcome)}</td>'
+        f'<td class="num">{side(f.predicted)}</td>'
         f'<td class="mid">{escape(f.relation.value)}</td><td class="num">{side(f.computed)}</td>'
         f'<td class="num">{f.margin:.1e}</td><td class="num">{"" if f.tolerance is None else f"{f.tolerance:.0e}"}</td>'
-        f"<td>{escape(f.level)}</td><td>{badge(f.outcome)}</td></tr>"
+        f"<td>{escape(f.level)}</td></tr>"
         for f in items
     )
     head = "".join(
         f'<th scope="col">{name}</th>'
-        for name in (
-            "compared",
-            "predicted or smaller",
-            "claim",
-            "computed or larger",
-            "margin",
-            "tolerance",
-            "level",
-            "outcome",
-        )
+        for name in ("compared", "outcome", "predicted or smaller", "", "computed or larger", "margin", "tolerance", "level")
     )
+    head = head.replace('<th scope="col"></th>', '<th scope="col"><span class="unseen">claim</span></th>')
     return (
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table><caption>{escape(caption)}'
         f"</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
