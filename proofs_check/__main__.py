@@ -108,7 +108,6 @@ def run(
     Prints claim, source, level, margin and verdict of each. Exit code 1 if one that should hold does not.
     """
     check_level(level)
-    wanted = outputs.checked(json=json, html=html, latex=latex, bibtex=bibtex)
     if quick and full:
         raise InputError("--quick and --full exclude each other; give one of them")
     if limit is not None:
@@ -116,18 +115,25 @@ def run(
     files, ids = [n for n in names or [] if n.endswith(".py")], [n for n in names or [] if not n.endswith(".py")]
     console = uncut()
     if files:
-        if ids or mutate:
-            raise InputError("conjectures are searched by themselves; leave out ids, papers and --mutate beside a file")
+        if ids or mutate or show:
+            raise InputError("conjectures are searched by themselves; leave out ids, papers, --list and --mutate beside a file")
+        outputs.checked(json=json)
+        _unused("a file of conjectures", html=html, latex=latex, bibtex=bibtex, cache=cache, jobs=jobs, quick=quick, full=full)
         refuted = conjecture_command.run(
             console, files, level=level, budget=budget, seed=seed, limit=limit, save=save, json=json
         )
         raise typer.Exit(1 if refuted else 0)
+    if save is not None:
+        raise InputError("--save is about counterexamples of conjectures; name a file of conjectures, or leave it out")
     chosen = select(ids, required=requires, proof=proof)
     if show:
         console.print(_listed(chosen))
         return
     if mutate:
+        outputs.checked(json=json)
+        _unused("--mutate", html=html, latex=latex, bibtex=bibtex, cache=cache, limit=limit, quick=quick, full=full)
         raise typer.Exit(0 if mutation_command.run(console, chosen, level=level, jobs=jobs, json=json) else 1)
+    wanted = outputs.checked(json=json, html=html, latex=latex, bibtex=bibtex)
     start, kept = perf_counter(), None if cache is None else folder_of(cache)
     scale = "quick" if quick else "full" if full else "default"
     plan = Plan(level, scale, jobs, limit, keep=html is not None, cache=kept)
@@ -141,6 +147,19 @@ def run(
     outputs.write(wanted, found, summary=summary, plan=plan)
     if any(v.outcome != Outcome.HOLDS for v in found):
         raise typer.Exit(1)
+
+
+def _unused(beside: str, **options: object) -> None:
+    """Refuse options that would do nothing.
+
+    Raises
+    ------
+    InputError
+        One of them is given.
+    """
+    given = [f"--{name}" for name, value in options.items() if value not in (None, False)]
+    if given:
+        raise InputError(f"{given[0]} does nothing beside {beside}; leave it out")
 
 
 def _listed(chosen: list[type[Theorem]]) -> Table:

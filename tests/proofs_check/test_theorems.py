@@ -255,6 +255,10 @@ def test_an_output_that_fails_does_not_cost_the_others(tmp_path, monkeypatch, ca
         ("F1", "--cache", "/dev/null/folder"),
         ("missing.py",),
         ("--budget", "0", "missing.py"),
+        ("--mutate", "F1", "--quick"),
+        ("missing.py", "--html", "/tmp/nowhere"),
+        ("missing.py", "F1"),
+        ("F1", "--save", "/tmp/nowhere"),
     ],
 )
 def test_bad_input(arguments):
