@@ -14,6 +14,7 @@ from benchmarks.core import Row, certificates, growth, processes, routes
 from benchmarks.equilibria import Job, all_jobs, training
 from benchmarks.features import Timed, all_features
 from benchmarks.nonconvex import Found, jumps, searches
+from benchmarks.normalised import all_normalised
 from benchmarks.sweeps import Swept, all_sweeps
 from benchmarks.tables import all_tables
 from ufm.cli.common import CONTEXT, Version, application, examples
@@ -21,7 +22,7 @@ from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
 app = application()
-TABLES = ("core", "tables", "equilibria", "sweeps", "features")
+TABLES = ("core", "normalised", "tables", "equilibria", "sweeps", "features")
 OURS = ("symmetric", "factored", "factored 1e-9", "table")
 
 
@@ -29,7 +30,8 @@ OURS = ("symmetric", "factored", "factored 1e-9", "table")
 def run(
     quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K >= 500).")] = False,
     only: Annotated[
-        str, typer.Option(metavar="NAME", help="Tables to print: all, core, tables, equilibria, sweeps or features.")
+        str,
+        typer.Option(metavar="NAME", help="Tables to print: all, core, normalised, tables, equilibria, sweeps, features."),
     ] = "all",
     version: Version = False,
 ) -> None:
@@ -46,6 +48,7 @@ def run(
 
         asked = TABLES if only == "all" else (only,)
         jobs, trained = (all_jobs(report), training(report)) if "equilibria" in asked else ([], [])
+        fixed = all_normalised(quick, report) if "normalised" in asked else []
         targets = all_tables(quick, report) if "tables" in asked else []
         points = all_sweeps(report) if "sweeps" in asked else []
         timed = all_features(quick, report) if "features" in asked else []
@@ -59,6 +62,8 @@ def run(
         console.print(_swept(points))
     if timed:
         console.print(_timed(timed))
+    if fixed:
+        console.print(_routes(fixed, "Features of a fixed norm, and cosines, beside their semidefinite programs"))
     if targets:
         console.print(_routes(targets, "Next-token tables to a certified relative 1e-6: contexts x tokens"))
     if core:

@@ -30,6 +30,8 @@ SHAPES: dict[str, tuple[int, int, int, float]] = {
     "2000000 x 64, K = 100, mapped": (2_000_000, 64, 100, 1.0),
 }
 """Samples, columns, classes, and the size of the noise beside that of the class means."""
+STREAMED = 5_000_000, 512, 100, 4.0
+"""Samples, columns, classes and noise of the file of 10 GB that `stream` writes."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def alone(name: str, route: str, path: str, runs: int) -> None:
     path : str, of an ``.npy`` file that is mapped; "" for features in memory
     runs : int
     """
-    samples, width, classes, noise = SHAPES[name]
+    samples, width, classes, noise = STREAMED if name == "streamed" else SHAPES[name]
     labels, weight = labels_of(samples, classes), frame(classes, width)
     if path:
         features: NDArray[Any] = np.load(path, mmap_mode="r")
@@ -176,3 +178,23 @@ def all_features(quick: bool, progress: Callable[[str], None]) -> list[Timed]:
                 seconds, above, nc1, nc4 = map(float, out)
                 rows.append(Timed(name, route, seconds, above, nc1, nc4))
     return rows
+
+
+def stream() -> None:
+    """Write features of 10 GB to a temporary folder, measure them in both ways, and print times and peak resident memory.
+
+    Run by ``python -m benchmarks.features``; the memory is that of the whole process, Python and NumPy included.
+    """
+    samples, width, classes, noise = STREAMED
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "features.npy")
+        fill(np.lib.format.open_memmap(path, "w+", np.float32, (samples, width)), classes, noise)
+        for route in ("measure", "one pass"):
+            code = f"from benchmarks.features import *; alone('streamed', {route!r}, {path!r}, 1); print(megabytes('VmHWM'))"
+            done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+            seconds, _, nc1, _, resident = map(float, done.stdout.split())
+            print(f"{samples} x {width}, {route}: {seconds:.0f} s, resident {resident:.0f} MB, NC1 {nc1:.8g}")
+
+
+if __name__ == "__main__":
+    stream()

@@ -298,10 +298,9 @@ class OneHot(Theorem):
             sp.simplify((n / total - total * mu**2) * total - (n - (total * mu) ** 2)) == 0,
         )
         # diag(pi) - pi pi' on e_i - e_j for two classes with pi_i = pi_j = pi_B: the rows i and j, and any other row.
-        other = sp.Symbol("pi_k", positive=True)
-        inner = b - b
-        rows = (b - b * inner - b, -b - b * inner + b, 0 - other * inner)
-        yield r"$e_i - e_j$ has the eigenvalue $\pi_B$", all(sp.simplify(x) == 0 for x in rows)
+        shares, apart = sp.Matrix([b, b, sp.Symbol("pi_k", positive=True)]), sp.Matrix([1, -1, 0])
+        image = (sp.diag(*shares) - shares * shares.T) * apart
+        yield r"$e_i - e_j$ has the eigenvalue $\pi_B$", (image - b * apart).expand() == sp.zeros(3, 1)
         # On the sums of groups, orthonormal: diag(pi) - v v' with v_g = sqrt(K_g) pi_g.
         v = sp.Matrix([sp.sqrt(k) * a, sp.sqrt(j) * b])
         reduced = (sp.diag(a, b) - v * v.T).subs(a, (1 - j * b) / k)

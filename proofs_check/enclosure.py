@@ -11,6 +11,7 @@ from typing import Any
 
 from ufm._balls import outward, working_precision
 from ufm.certify import Certificate
+from ufm.contrastive import ContrastiveSolution
 from ufm.solvers.solution import Solution
 
 _KEPT: ContextVar[list[Certificate] | None] = ContextVar("certificates", default=None)
@@ -51,7 +52,7 @@ class Enclosure:
     upper: float
 
     @classmethod
-    def of(cls, certificate: Certificate) -> Enclosure:
+    def of(cls, certificate: Certificate | ContrastiveSolution) -> Enclosure:
         """The optimal value."""
         kept = _KEPT.get()
         if kept is not None and isinstance(certificate, Certificate):

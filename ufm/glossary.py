@@ -49,6 +49,7 @@ BOUND = "docs/theory/2-dual-certificates.md"
 VERDICTS = "docs/theory/8-verdicts.md"
 RATIO = "docs/theory/7-thresholds.md"
 LOGITS = "docs/theory/1-logit-program.md"
+CONTRASTIVE = "docs/theory/13-contrastive.md"
 POINTS = "docs/theory/10-fixed-points.md"
 
 GLOSSARY: dict[str, tuple[Term, ...]] = {
@@ -242,7 +243,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Value and bounds": (
         Term(
             "value",
-            "Of ufm solve: the objective at the solution that was found. Of ufm threshold: the critical value.",
+            "Of ufm solve and ufm contrastive: the objective at the solution that was found. Of ufm threshold: the critical "
+            "value.",
             "",
             "nats, or a ratio of class sizes",
             LOGITS,
@@ -357,7 +359,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "loose",
             "Status of the best solution found where the features are too narrow: the lower bound then belongs to a "
             "relaxation that may be loose.",
-            "dim < K - 1, or dim < K for squared error",
+            "dim < K - 1, or dim < K for squared error; one more for layernorm",
             "",
             LOGITS,
         ),
@@ -367,7 +369,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "sizes, second order; factored: the same for many sizes, by conjugate gradients, and for narrow models descent on "
             "factors of the logits; proximal: accelerated proximal gradient; multistart: descent from structured codes and "
             "random starts; gradient: gradient descent on W and H, sample by sample; convex: a convex program through cvxpy; "
-            "table: proximal gradient, then Newton steps, on a table of targets; step (in sweeps): a root in one angle.",
+            "table: proximal gradient, then Newton steps, on a table of targets; step (in sweeps): a root in one angle. Of ufm "
+            "contrastive: two groups (a root in two scalars), descent (on class vectors), orthogonal frame (closed form).",
             "",
             "auto, separable, symmetric, factored, proximal, multistart, gradient, convex, table",
             "README.md, section What is solved",
@@ -468,6 +471,14 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             VERDICTS,
         ),
         Term(
+            "collapsed_groups",
+            "Which groups of equal classes share one classifier at the optimum, in the table of a sweep: proved in ball "
+            "arithmetic, or from closed forms in float64 where the route is step.",
+            "",
+            "none, minority, majority, both, all (balanced classes), sizes, undecided",
+            VERDICTS,
+        ),
+        Term(
             "contrast_majority",
             "Logit contrast of the largest classes of the solution found: own logit minus the mean of the others of that "
             "size; 0 where they share one classifier.",
@@ -511,7 +522,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "cosine",
-            "Mean cosine between classifiers over all pairs of a range of sizes; with _means between class means.",
+            "Mean cosine between classifiers over all pairs of a range of sizes; with _means between class means. Of ufm "
+            "contrastive: cosine between two class vectors of the same size, with its enclosure at the optimum.",
             "mean of cos(w_j, w_k)",
             COSINE,
             "ufm/metrics/size_ranges.py",
@@ -598,6 +610,42 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             ("continuous", "jump"),
         ),
         Term("note", "A remark on the answer, or on what it does not include."),
+    ),
+    "Contrastive learning": (
+        Term(
+            "temperature",
+            "Temperature tau of the supervised contrastive loss, by which cosines between class vectors are divided.",
+            "sum_k pi_k log sum_j pi_j exp((cos_kj - 1) / tau), pi_k = n_k / N",
+            "1e-3 to 1e4",
+            CONTRASTIVE,
+        ),
+        Term(
+            "nonnegative",
+            "Whether no cosine between class vectors may be negative, as for features after a ReLU. The optimum is then the "
+            "orthogonal frame.",
+            "cos_kj >= 0",
+            "true, false",
+            CONTRASTIVE,
+            ("orthogonal frame",),
+        ),
+        Term(
+            "cosines",
+            "Cosines between class vectors by distinct class size, largest first: of two classes of different sizes off the "
+            "diagonal, and of the same size on it (1 where one class has that size).",
+            "",
+            COSINE,
+            CONTRASTIVE,
+        ),
+        Term(
+            "cosine_lower",
+            "Lower and upper end of the enclosure of the optimum's cosine between two class vectors of the same size. The "
+            "classes are collapsed (yes) where the lower end is at least 1 - 1e-6, and not (no) where the upper end is below "
+            "1.",
+            "from the gap between the certified bounds",
+            "-1 to 1",
+            CONTRASTIVE,
+            ("cosine_upper",),
+        ),
     ),
     "Remedies": (
         Term(
@@ -990,9 +1038,10 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "Architecture between free features and logits. It enters only through what it charges for a singular value of the "
             "logits.",
             "",
-            "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average]",
+            "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], "
+            "layernorm[:norm=R], cosine:scale=S",
             "README.md, section What is solved",
-            ("explicit", "deq", "relu", "etf"),
+            ("explicit", "deq", "relu", "etf", "layernorm", "cosine"),
         ),
         Term(
             "undefined",

@@ -54,6 +54,7 @@ def test_statements_are_typeset(name):
 def moved(instance) -> Iterator:
     """Instances with one or two fields changed: numbers to others, sizes to single or empty ones."""
     if not hasattr(instance, "_fields"):
+        yield from (("5", *instance[1:]), (*instance[:-1], -1.0))
         return
     changes = []
     for field, value in instance._asdict().items():

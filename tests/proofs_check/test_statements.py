@@ -85,6 +85,9 @@ SETTING = {
     "D9": with_head(ufm.LinearDEQ),
     "X1": lambda p: decay(p) and isinstance(p.loss, ufm.CrossEntropy),
     "X2": decay,
+    "X3": lambda p: isinstance(p.regularizer, ufm.ClassifierDecay) and isinstance(p.head, ufm.LayerNorm),
+    "LN": lambda p: isinstance(p.regularizer, ufm.ClassifierDecay) and isinstance(p.head, ufm.LayerNorm),
+    "X16": lambda p: isinstance(p.regularizer, ufm.NoDecay) and isinstance(p.head, ufm.Cosine),
     "X9": lambda p: decay(p) and isinstance(p.loss, ufm.CrossEntropy),
     "X4": both(decay, with_loss(ufm.CrossEntropy, ufm.PickAllLabels)),
     "X5": both(decay, tabular, with_loss(ufm.CrossEntropy)),
@@ -92,6 +95,11 @@ SETTING = {
     "X7": squared,
     "X8": both(decay, with_loss(ufm.PickAllLabels, ufm.CrossEntropy)),
     "X12": both(decay, tabular, with_loss(ufm.MultiTask)),
+    "X10": lambda _: False,  # no model over logits is solved
+    "X11": lambda _: False,
+    "X13": lambda _: False,
+    "X14": lambda _: False,
+    "X15": both(decay, plain, balanced),
 }
 """What the problems of a theorem have in common, also those outside its hypotheses."""
 

@@ -11,7 +11,7 @@ import ufm
 from proofs_check import andriopoulos2024, li2023, multitask, tables, zhao2024
 from proofs_check.enclosure import Enclosure, Outcome
 from proofs_check.registry import all_theorems
-from tests.proofs_check.remembered import hear, listen
+from tests.proofs_check.remembered import SOLVE, hear, listen
 from tests.proofs_check.test_controls import at
 
 BOOK = all_theorems()
@@ -163,6 +163,60 @@ def test_regression_by_soft_thresholding(monkeypatch):
                 assert (claim, found) == ("yes", "yes")
 
 
+def test_enclosed_singular_values():
+    """``|Z S - Z* S|^2 <= 2 N gap``, of a wide certificate; logits without their mean over samples."""
+    columns = np.array(andriopoulos2024.TARGETS["few"], dtype=float)
+    sizes = np.array([3, 1, 2])
+    solution = andriopoulos2024.solved(columns, sizes.tolist(), D(0.2, 0.1, 0.0), "rigorous")
+    narrow = solution.certificate
+    wide = type("Wide", (), {"lower": narrow.lower - 0.25, "upper": narrow.upper, "level": "rigorous"})
+    loose = type("Loose", (), {"program": solution.program, "logits": solution.logits, "certificate": wide})
+    found, reach = andriopoulos2024.enclosed_singular(loose)
+    logits = np.asarray(solution.logits)
+    away = logits - np.average(logits, axis=1, weights=sizes)[:, None]
+    exact = np.sqrt(np.maximum(np.linalg.eigvalsh((away * sizes) @ away.T)[::-1], 0.0))[: len(found)]
+    assert found == pytest.approx(exact, abs=1e-6)
+    assert found.dtype == np.float64
+    gap = narrow.upper - wide.lower
+    assert reach == pytest.approx(sqrt(2 * 6 * gap) + 1e-11 * (1 + found[0]), rel=1e-13)
+    tight = type("Tight", (), {"lower": narrow.lower, "upper": narrow.lower, "level": "rigorous"})
+    exactly = type("Exact", (), {"program": solution.program, "logits": solution.logits, "certificate": tight})
+    assert andriopoulos2024.enclosed_singular(exactly)[1] == pytest.approx(1e-11 * (1 + found[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "wide", "verdict"),
+    [
+        (0.0, 0.9e-5, "yes"),
+        (0.5e-5, 0.6e-5, "undecided"),
+        (1.5e-5, 0.6e-5, "undecided"),
+        (2e-5, 0.9e-5, "no"),
+        (1.0, 0.1, "no"),
+    ],
+)
+def test_directions_are_called_dead_if_their_enclosure_ends_below_1e_5(monkeypatch, value, wide, verdict):
+    """All three directions of the first targets are dead at c = 4.08."""
+    monkeypatch.setattr(andriopoulos2024, "enclosed_singular", lambda _: (np.full(3, value), wide))
+    (k,) = [k for k, p in enumerate(BOOK["X6"]().grid()) if p.weight * p.features == 4.08]
+    heard = claimed(monkeypatch, "X6", k)
+    assert heard[1:] == [("yes", verdict)] * 3
+    assert heard.margins[1:] == [pytest.approx(abs(1e-5 - value - wide))] * 3
+
+
+def test_smallest_classes_merge_wherever_there_are_two(monkeypatch):
+    """A verdict for every instance with two or more of them, with the margin of its enclosure."""
+    for k, p in enumerate(BOOK["X7"]().grid()):
+        heard = claimed(monkeypatch, "X7", k)
+        smallest = min(p.counts)
+        assert len(heard) == 1 + (p.counts.count(smallest) > 1)
+        for said, margin in zip(heard[1:], heard.margins[1:], strict=True):
+            verdict = "yes" if sqrt(smallest) <= sum(p.counts) * p.decay else "no"
+            assert said == (verdict, verdict)
+            found = ufm.collapse(SOLVE(heard.problems[0], level="rigorous"))
+            assert margin == (found.lower if verdict == "no" else found.tolerance - found.upper)
+            assert margin > 0
+
+
 def test_enclosed_probabilities_contain_the_optimum():
     """Of a coarse solution, those of a fine one."""
     p = zhao2024.Subsets(5, 2, 0.01)
@@ -240,6 +294,11 @@ def test_grids_reach_the_cases_of_the_claims():
     classes = BOOK["X7"]().grid()
     assert {len(set(p.counts)) for p in classes} == {1, 2, 3, 4}
     assert {sqrt(min(p.counts)) <= sum(p.counts) * p.decay for p in classes} == {True, False}
+    pairs = [p for p in classes if p.counts.count(min(p.counts)) > 1]
+    relative = sorted((sum(p.counts) * p.decay / sqrt(min(p.counts)), len(p.counts)) for p in pairs)
+    near = [(value, k) for value, k in relative if 0.9 < value < 1.1]
+    assert [k for _, k in near] == [4, 5, 4, 5]
+    assert [value for value, _ in near] == pytest.approx([0.99, 0.99, 1.01, 1.01])
     for p in BOOK["X5"]().grid():
         assert p.decay * comb(p.tokens, p.size) < 0.25  # below the least probability
 
@@ -261,6 +320,17 @@ def test_control_of_x5(heard):
     assert now.lower > before.upper > 0.3
     changed = [p.targets.columns for p in heard.problems[2::2]]
     assert all((c > 0).sum() == 21 for c in changed)
+    assert [p.regularizer for p in heard.problems] == [D(x, x) for x in (1e-6, 1e-5, 1e-5, 1e-6, 1e-6)]
+    assert all(set(p.targets.sizes) == {1} for p in heard.problems)
+    kept = zhao2024.spread(5, 2, 0)
+    assert all(c[:, 0].tolist() == [0.25, 0.5, 0.25, 0, 0] and (c[:, 1:] == kept[:, 1:]).all() for c in changed)
+    assert all((p.targets.columns == kept).all() for p in (heard.problems[0], *heard.problems[1::2]))
+    for side, decay, pair in ((before, 1e-5, heard.problems[1:3]), (now, 1e-6, heard.problems[3:5])):
+        one, two = (np.asarray(SOLVE(p, level="rigorous").logits) for p in pair)
+        moved = one - two
+        largest = max(np.ptp([a, b]) for m, y in enumerate(kept.T) for a in moved[y > 0, m] for b in moved[y == 0, m])
+        assert side.lower <= largest / log(1 / decay) <= side.upper
+        assert side.upper - side.lower < 0.02
 
 
 def test_control_of_x6(heard):
@@ -283,6 +353,8 @@ def test_control_of_x7(heard):
     assert at(found, (0.01 * np.sqrt(variances) - 5e-5).sum())
     assert decision == ("yes", "no")
     assert heard.problems[1].regularizer.weight * 400 == pytest.approx(0.9 * sqrt(50))
+    assert [sorted(p.counts) for p in heard.problems] == [[50, 50, 100, 200]] * 2
+    assert heard.margins[1] == ufm.collapse(SOLVE(heard.problems[1], level="rigorous")).lower > 0
 
 
 def test_control_of_x8(heard):
@@ -321,6 +393,9 @@ def test_twin_of_x4(heard):
     assert sorted(map(tuple, moved.targets.columns.T)) == sorted(map(tuple, tables.indicator(6, 2).T / 2))
     assert counted.targets.sizes == (4,) * 15
     assert each.regularizer == D(0.02, 0.02, per_class=True)
+    assert each.targets.sizes == (9,) * 15
+    certificate = SOLVE(picked, level="rigorous").certificate
+    assert (heard[4][1].lower, heard[4][1].upper) == (certificate.lower / 2, certificate.upper / 2)
     assert picked.loss == ufm.PickAllLabels()
 
 
@@ -328,6 +403,7 @@ def test_twin_of_x5(heard):
     one, more, turned = heard.problems
     assert more.targets.sizes == (4,) * 10
     assert more.regularizer.weight * 2 == one.regularizer.weight == 2.0**-12
+    assert (one.targets.columns == zhao2024.spread(5, 2, 0)).all()
     assert np.sort(one.targets.columns, axis=None) == pytest.approx(np.sort(turned.targets.columns, axis=None))
     assert not np.array_equal(one.targets.columns, turned.targets.columns)
 
@@ -364,6 +440,9 @@ def test_twin_of_x12(heard):
     assert all(at(side, 0.49190860, 1e-4) for k in (2, 4) for side in heard[k])
     assert heard.problems[-2].targets.sizes == (150, 39, 1, 10)
     assert heard.problems[-1].regularizer.bias == 0
+    base, swapped = heard.problems[:2]
+    assert swapped.targets.columns.tolist() == base.targets.columns[[2, 3, 0, 1]].tolist()
+    assert base.targets.columns.tolist() != swapped.targets.columns.tolist()
 
 
 def test_outside_of_x4(heard):
@@ -371,6 +450,16 @@ def test_outside_of_x4(heard):
     assert missing.targets.contexts == 9
     assert {tuple(sorted(c)) for c in uneven.targets.columns.T.tolist()} == {(0, 0, 0, 0.25, 0.75)}
     assert at(heard[1][1], tokens(5, 2, 0.01))
+    assert uneven.targets.columns.tolist() == zhao2024.spread(5, 2, 0).tolist()
+    for problem in heard.problems:
+        assert set(problem.targets.sizes) == {1}
+        assert problem.regularizer == D(0.01, 0.01)
+    # Label 2 of {0, 2} and of {2, 3}.
+    low, high = tables.probabilities(SOLVE(missing, level="rigorous"))
+    labels = [tuple(np.flatnonzero(column).tolist()) for column in missing.targets.columns.T]
+    assert (0, 1) not in labels
+    ends = {(low[2, m], high[2, m]) for m in (labels.index((0, 2)), labels.index((2, 3)))}
+    assert {(side.lower, side.upper) for side in heard[0]} == ends
 
 
 def test_outside_of_x5(heard):
@@ -379,12 +468,33 @@ def test_outside_of_x5(heard):
     assert sum(unequal.targets.sizes) == 100
     assert len(set(unequal.targets.sizes)) == 2
     assert at(heard[0][1], log(6))
+    # Log-odds of rows 0 and 2: log 2, log (1/2) and log 6 in the limit; a decay of 1e-6 takes less than a hundredth off.
+    assert [sorted(column) for column in full.targets.columns.T.tolist()] == [
+        [0.25, 0.25, 0.5],
+        [0.25, 0.25, 0.5],
+        [0.125, 0.125, 0.75],
+    ]
+    assert full.targets.sizes == (1, 1, 1)
+    assert full.regularizer == D(1e-6, 1e-6)
+    odds = heard[0][0]
+    assert log(6) - 0.01 < odds.lower < odds.upper < log(6)
+    low, high = tables.probabilities(SOLVE(full, level="rigorous"))
+    assert odds.lower <= abs(np.log(low[0] / low[2])).max() <= odds.upper
+    assert odds.upper - odds.lower < 3 * (np.log(high) - np.log(low)).max()
+    assert (unequal.targets.columns == zhao2024.spread(5, 2, 0)).all()
+    assert unequal.targets.sizes == (91,) + (1,) * 9
+    assert unequal.regularizer.weight == unequal.regularizer.features == pytest.approx(1e-5 / sqrt(10))
+    assert heard[1][1] == zhao2024.SupportPattern.bounds(zhao2024.Rung(5, 2, 0, 1e-5))[0]
 
 
 def test_outside_of_x6(heard):
     without, charged, narrow = heard.problems
     assert [p.regularizer.bias for p in (without, charged, narrow)] == [None, 0.1, 0.0]
     assert narrow.dim == 1
+    for problem in heard.problems:
+        assert (problem.regularizer.weight, problem.regularizer.features) == (2.0, 3.0 / 9)
+        assert problem.targets.sizes == (1,) * 9
+        assert problem.targets.columns.tolist() == andriopoulos2024.TARGETS["cloud"]
 
 
 def test_outside_of_x7(heard):
@@ -392,12 +502,28 @@ def test_outside_of_x7(heard):
     assert [p.regularizer.bias for p in (without, charged, alone)] == [None, 0.1, 0.0]
     assert sorted(alone.counts) == [40, 60, 100, 200]
     assert alone.regularizer.weight * 400 == pytest.approx(1.5 * sqrt(40))
+    for problem in (without, charged):
+        assert sorted(problem.counts) == [50, 50, 100, 200]
+        assert problem.regularizer.weight == problem.regularizer.features == 5e-4
+    # Half of 40 / 400 times the squared distance of a logit of class 3 is at most the gap; of 60 / 400 for class 2.
+    solution = SOLVE(alone, level="rigorous")
+    gap, row = solution.certificate.upper - solution.certificate.lower, np.asarray(solution.logits)[3]
+    for side, k, n in zip(heard[2], (3, 2), (40, 60), strict=True):
+        wide = sqrt(2 * gap / (n / 400)) + 1e-12
+        assert (side.lower, side.upper) == pytest.approx((row[k] - wide, row[k] + wide), rel=1e-14)
 
 
 def test_outside_of_x8(heard):
     (problem,) = heard.problems
     assert sorted(set(problem.targets.sizes)) == [4, 20]
     assert problem.targets.sizes.count(20) == 6
+    assert problem.targets.rows == 5
+    assert problem.regularizer == D(0.01, 0.01)
+    low, high = tables.probabilities(SOLVE(problem, level="rigorous"))
+    labels = [tuple(np.flatnonzero(column).tolist()) for column in problem.targets.columns.T]
+    ends = {(low[k, m], high[k, m]) for k, m in ((0, labels.index((0, 1))), (2, labels.index((2, 3))))}
+    assert {(side.lower, side.upper) for side in heard[0]} == ends
+    assert problem.targets.sizes[labels.index((0, 1))] == 20
 
 
 def test_outside_of_x12(heard):
@@ -407,6 +533,8 @@ def test_outside_of_x12(heard):
     assert at(heard[0][1], pairs(80, 20, 1.0), 1e-8)
     assert all(at(side, 2 * log(2)) for side in heard[1])
     assert 2 * (dead.regularizer.weight * 25) ** 2 >= 20
+    assert dead.targets.sizes == (20, 5, 5, 20)
+    assert dead.regularizer.weight * 25 == pytest.approx(4)
 
 
 def test_one_head_is_told_from_two():

@@ -47,6 +47,8 @@ def objects(solution):
         "collapse": ufm.collapse(solution),
         "undecided": ufm.collapse(ufm.solve(NONCONVEX)),
         "prediction": ufm.predict(STEP),
+        "contrastive": ufm.solve_contrastive("100*5,10*5", temperature=0.5),
+        "never": ufm.contrastive_threshold(classes=(5, 5), temperature=0.5),
         "advice": ufm.advise("100*5,10*5", regularizer=DECAY),
         "accepted": ufm.Recheck(True, "both bounds are proved", 0.25, 0.5, 9),
         "rejected": ufm.Recheck(False, "the witness does not prove the lower bound"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufm._tables import html_table, plain_table, rich_table
 from ufm._text import finite, sizes
+from ufm.analysis.collapsed import critical_decays, decay_verdicts, place
 from ufm.analysis.group_collapse import collapse, smallest_contrast
 from ufm.analysis.size_ranges import RangeCollapse
 from ufm.analysis.solution_geometry import geometry
@@ -310,7 +311,7 @@ def candidates(counts: ClassCounts, regularizer: WeightDecay, head: Head) -> lis
     gain = head.exact_gain
     assert gain is not None
     rho = float(1 - HALF / gain)
-    prices = [low for low, _, _ in critical_decays(Candidate("none", plain, head, counts, regularizer))]
+    prices = [low for low, _, _ in critical_decays(counts, plain, head, regularizer)]
     target = HALF * min([regularizer.mu, *prices])
     factor = target / regularizer.mu
     less = WeightDecay(
@@ -366,33 +367,6 @@ def rounded(counts: ClassCounts) -> ClassCounts:
     return ClassCounts(tuple((near(n), m) for n, m in counts.runs))
 
 
-def critical_decays(candidate: Candidate) -> list[tuple[float, float, int]]:
-    """Enclosures of the decay from which on each group of two or more equal classes is collapsed.
-
-    Parameters
-    ----------
-    candidate : Candidate
-
-    Returns
-    -------
-    list of (float, float, int)
-        Lower and upper end, and index of the group in ``counts.groups``.
-    """
-    from flint import arb
-
-    from ufm._balls import ball, outward, working_precision
-    from ufm.analysis.thresholds.groups import critical_prices
-
-    pull, gain = candidate.loss.pull, candidate.head.exact_gain
-    assert pull is not None
-    assert gain is not None
-    groups = candidate.counts.groups
-    with working_precision():
-        prices = critical_prices(pull, [arb(n) for _, n in groups], [m for m, _ in groups], candidate.regularizer.per_class)
-        ends = [outward(price * ball(gain)) for price in prices]
-    return [(low, high, g) for g, (low, high) in enumerate(ends) if groups[g][0] > 1]
-
-
 def evaluate(candidate: Candidate, level: str) -> Remedy:
     """Everything about one remedy.
 
@@ -405,16 +379,12 @@ def evaluate(candidate: Candidate, level: str) -> Remedy:
     -------
     Remedy
     """
-    from flint import arb
-
-    from ufm._balls import outward, working_precision
-
     decay, counts = candidate.regularizer, candidate.counts
-    with working_precision():
-        low, high = outward((arb(decay.weight) * arb(decay.features)).sqrt())
-    critical = critical_decays(candidate)
+    critical = critical_decays(counts, candidate.loss, candidate.head, decay)
+    verdicts = decay_verdicts(critical, decay)
     groups = tuple(
-        GroupAdvice(counts.groups[g][1], counts.groups[g][0], _between(low, high, *ends), *ends) for *ends, g in critical
+        GroupAdvice(counts.groups[g][1], counts.groups[g][0], verdict, low, high)
+        for (low, high, g), verdict in zip(critical, verdicts, strict=True)
     )
     first_end = min((end for _, end, _ in critical), default=0.0)
     first = place(counts, [g for start, _, g in critical if start <= first_end])
@@ -431,37 +401,6 @@ def evaluate(candidate: Candidate, level: str) -> Remedy:
         str(solution.status), solution.certificate.level, float(solution.certificate.gap), "",
     )  # fmt: skip
     return replace(found, words=sentence(found, candidate))
-
-
-def _between(low: float, high: float, start: float, end: float) -> str:
-    """Whether a decay within [low, high] is at least a critical one within [start, end]."""
-    return "yes" if low >= end else "no" if high < start else "undecided"
-
-
-def place(counts: ClassCounts, groups: list[int]) -> str:
-    """Which classes these groups are.
-
-    Parameters
-    ----------
-    counts : ClassCounts
-    groups : list of int, indices into ``counts.groups``
-
-    Returns
-    -------
-    str
-        "none"; "all" for balanced classes; with two sizes "minority", "majority" or "both"; otherwise the sizes.
-    """
-    if not groups:
-        return "none"
-    if len(counts.groups) == 1:
-        return "all"
-    if len(counts.groups) == 2:
-        return "both" if len(groups) == 2 else ("majority", "minority")[groups[0]]
-    named = [str(counts.groups[g][1]) for g in groups]
-    if len(named) == 1:
-        return f"size {named[0]}"
-    shown = named if len(named) <= 4 else [named[0], named[1], "...", named[-1]]
-    return f"sizes {', '.join(shown)}"
 
 
 def critical_ratio(candidate: Candidate) -> Threshold | None:

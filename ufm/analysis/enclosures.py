@@ -51,7 +51,8 @@ def enclose_logits(solution: Solution) -> LogitEnclosure:
         Another loss or head, more than two distinct class sizes, or a solution that is not in block form.
     """
     program = solution.program
-    if not (program.penalty.nuclear and solution.problem.loss.plain_cross_entropy):
+    plain = solution.problem.loss.plain_cross_entropy and not solution.problem.head.normalised
+    if not (program.penalty.nuclear and plain):
         raise InputError("enclosures of logits need plain cross-entropy and a head that is convex in singular values")
     groups = solution.problem.counts.groups
     if program.groups > 2 or program.sizes != tuple(n for _, n in groups):

@@ -76,6 +76,13 @@ def _in_blocks(solution: Solution) -> tuple[BlockMatrix, BlockMatrix, BlockMatri
     """Gram matrices of W and of the means, and W H, from the sizes that the head gives to singular directions."""
     program, factors, problem = solution.program, solution.factors, solution.problem
     groups, m, scale, runs = program.groups, program.multiplicity, program.scale, program.runs
+    if problem.head.normalised:
+        wide, long = problem.head.contrast_parts(program, factors, problem.regularizer)
+        return (
+            block_gram(factors.left @ factors.left.T, wide**2, m, runs),
+            block_gram(factors.right.T @ factors.right, long**2, m, runs),
+            block_gram(factors.left @ factors.right, wide * long, m, runs),
+        )
     heights, outputs = problem.head.sizes(*program.feature_lengths(factors), problem.regularizer)
     rows = np.sqrt(m @ factors.left**2)
     across = np.sqrt(factors.right**2 @ (m * scale**2))

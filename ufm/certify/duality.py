@@ -221,16 +221,26 @@ def fall_by_moving(program: LogitProgram, slopes: Floats, moved: Floats) -> Floa
     return np.where(inside, (others[:-1] * rows * steep).sum(axis=0) + total * steep_own, np.inf)
 
 
-def dual_norm(program: LogitProgram, slopes: Floats) -> float:
+def dual_norm(program: LogitProgram, slopes: Floats, rows: Floats | None = None) -> float:
     """Upper bound on the spectral norm of ``G``, or on its largest column norm for penalties on columns.
 
-    ``slopes`` is (G + 1, G), as for `dual_bound`.
+    Parameters
+    ----------
+    program : LogitProgram
+    slopes : (G + 1, G) float64, as for `dual_bound`
+    rows : (G,) float64 or None, weights by whose roots rows of G are divided
+
+    Returns
+    -------
+    float
     """
-    values, copies = dual_values(program, slopes)
+    values, copies = dual_values(program, slopes, None, rows)
     return float(np.max(np.where(copies > 0, values, 0.0)))
 
 
-def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = None) -> tuple[Floats, Floats]:
+def dual_values(
+    program: LogitProgram, slopes: Floats, moved: Floats | None = None, rows: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Upper bounds on the singular values of ``G`` (of contrasts by group, then of the core), or on its columns' norms.
 
     See docs/theory, Propositions 2.11 and 3.2.
@@ -241,6 +251,7 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
     slopes : (G + 1, G) float64, as for `dual_bound`
     moved : (G,) float64 or None
         The exact slopes, balanced for a free bias, differ from these floats by at most this much in each row; None for zeros.
+    rows : (G,) float64 or None, weights by whose roots rows of G are divided
 
     Returns
     -------
@@ -250,6 +261,8 @@ def dual_values(program: LogitProgram, slopes: Floats, moved: Floats | None = No
     shift = np.zeros(program.groups) if moved is None else moved
     column = program.share / program.scale
     temperature, m = program.loss.temperature, program.multiplicity
+    if rows is not None:
+        temperature = temperature / np.sqrt(rows)
     # Smoothed probabilities are rounded in units of the floor.
     size = np.abs(slopes[:-1]) + 2.0 * program.loss.floor
     # Entries of classes that are not there have errors, too, but nothing below reads them.

@@ -17,8 +17,17 @@ from typing import Any
 
 from flint import arb
 
-from ufm.certify.verify import ExactProblem, Linear, Lower, Upper, lower_bound, upper_bound, working_precision
-from ufm.certify.verify.arithmetic import ZERO, total
+from ufm.certify.verify import (
+    ExactProblem,
+    Linear,
+    Lower,
+    Upper,
+    lower_bound,
+    stated_problem,
+    upper_bound,
+    working_precision,
+)
+from ufm.certify.verify.arithmetic import ZERO, ball, total
 from ufm.errors import InputError
 
 INFINITE = arb("inf")
@@ -53,7 +62,7 @@ class Optimum:
             The program is not convex in singular values, or the witness proves nothing.
         """
         with working_precision():
-            problem = ExactProblem(document["problem"])
+            problem = stated_problem(document)
             if not isinstance(problem.charge, Linear) or problem.charge.columns:
                 raise InputError("statements about the optimum need a head that is convex in singular values")
             upper = upper_bound(problem, document["primal"])
@@ -140,7 +149,9 @@ class Optimum:
         classes = sum(m[g] for g in groups)
         own = arb(sum(m[g] * low.own[g] for g in groups)) / classes
         within = sum((m[g] * m[h] - (m[g] if g == h else 0)) * low.other[g][h] for g in groups for h in groups)
-        scale = arb(problem.scale_squared[first]).sqrt()
+        scale = ball(problem.scale_squared[first]).sqrt()
+        if problem.row_squared is not None:
+            scale *= ball(problem.row_squared[first]).sqrt()
         reached = arb(within) / (classes * (classes - 1)) - own
         reached *= problem.temperature_ball[first] * problem.share_ball[first] / (low.denominator * scale)
         slack = low.allowed - low.shrink * reached

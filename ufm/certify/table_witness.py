@@ -61,7 +61,7 @@ def _dual(problem: TableProblem, program: TableProgram, slopes: Floats) -> dict[
         denominator = 1 << BITS
         rows = _rounded(problem, program, slopes, denominator)
     if program.bias_decay == 0:
-        rows, denominator = _balanced(problem, program, rows, denominator)
+        rows, denominator = _balanced(program, rows, denominator)
         if not loss.quadratic and not _inside(problem, program, rows, denominator):
             # Slopes of zero are always in the domain, and have no residual.
             rows, denominator = [[0] * program.contexts for _ in range(program.rows)], 1
@@ -107,9 +107,7 @@ def _rounded(problem: TableProblem, program: TableProgram, slopes: Floats, denom
     return rows
 
 
-def _balanced(
-    problem: TableProblem, program: TableProgram, rows: list[list[int]], denominator: int
-) -> tuple[list[list[int]], int]:
+def _balanced(program: TableProgram, rows: list[list[int]], denominator: int) -> tuple[list[list[int]], int]:
     """Slopes with ``slopes @ pi = 0`` exactly: each row's residual is taken off that row."""
     weights = [Fraction(float(w)) * n for w, n in zip(program.loss.weight, program.sizes, strict=True)]
     common = lcm(*(w.denominator for w in weights))

@@ -96,19 +96,16 @@ def table_lower(program: TableProgram, slopes: Floats) -> tuple[float, Floats]:
     none = np.zeros_like(slopes)
     least = float(program.share @ program.loss.below(none))
     least -= gamma(program.contexts + 3 * PARAMETERS) * abs(least)
-    least = least if program.loss.quadratic else max(least, 0.0)
     if not np.isfinite(slopes).all():
         return least, none
     if program.bias_decay == 0:
         slopes = _without_residual(program, slopes)
     slopes = program.loss.feasible(slopes)
-    fraction = 1.0
     norm = program_norm(program, slopes)
-    if not program.penalty.ball and norm > 0:
-        fraction = min(1.0, program.penalty.strength / (norm * (1.0 + PARAMETERS * UNIT)))  # type: ignore[attr-defined]
-    if fraction < 1.0:
+    wide = norm * (1.0 + PARAMETERS * UNIT)
+    if not program.penalty.ball and wide > program.penalty.strength:  # type: ignore[attr-defined]
         # A shrunk column is still in the domain, since slopes of zero are; a free bias stays balanced.
-        slopes = program.loss.feasible(slopes * (fraction * (1.0 - 4 * UNIT)))
+        slopes = program.loss.feasible(slopes * (program.penalty.strength / wide * (1.0 - 4 * UNIT)))  # type: ignore[attr-defined]
         norm = program_norm(program, slopes)
         if norm > program.penalty.strength * (1.0 - PARAMETERS * UNIT):  # type: ignore[attr-defined]
             slopes = program.loss.feasible(slopes * (1.0 - 1e-13))
@@ -129,8 +126,8 @@ def table_lower(program: TableProgram, slopes: Floats) -> tuple[float, Floats]:
             lower -= fall_by_moving(program, slopes, moved)
         else:
             price += float(((np.abs(residual) + error) ** 2).sum()) / (2.0 * program.bias_decay)
-    wide = gamma(program.rows + program.contexts + 2 * PARAMETERS)
-    lower -= price * (1.0 + wide) + 4 * UNIT * (abs(lower) + price)
+    room = gamma(program.rows + program.contexts + 2 * PARAMETERS)
+    lower -= price * (1.0 + room) + 4 * UNIT * (abs(lower) + price)
     if not lower > least:
         return least, none
     return float(lower), slopes

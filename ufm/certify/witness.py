@@ -34,8 +34,12 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: 
     Returns
     -------
     dict
-        Keys ``format``, ``problem``, ``primal`` and ``dual``.
+        Keys ``format``, ``problem``, ``primal`` and ``dual``; for features of a fixed norm also ``weights``, one over those of
+        the supporting program, and for classifiers of a fixed norm ``rows``, the weights of rows.
     """
+    weights = {"weights": dyadic(1.0 / program.scale**2)} if problem.head.normalised else {}
+    if problem.head.normalised and program.penalty.ball:
+        weights["rows"] = dyadic(program.rows)  # type: ignore[attr-defined]
     return {
         "format": FORMAT,
         "problem": {
@@ -47,6 +51,7 @@ def document(problem: Problem, program: LogitProgram, factors: Factors, slopes: 
         },
         "primal": {name: dyadic(getattr(factors, name)) for name in ("contrast", "left", "right", "bias")},
         "dual": _dual(problem, program, slopes),
+        **weights,
     }
 
 

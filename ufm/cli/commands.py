@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from ufm.cli import advise, explain, measure, recheck, solve, sweep, threshold, train  # noqa: F401  (each registers its commands)
+from ufm.cli import (  # noqa: F401  (each registers its commands)
+    advise,
+    contrastive,
+    explain,
+    measure,
+    recheck,
+    solve,
+    sweep,
+    threshold,
+    train,
+)
 from ufm.cli.common import Version, app
 
 __all__ = ["app"]

@@ -19,7 +19,8 @@ from ufm.errors import InputError, brief, sentence
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ufm.problem import ClassCounts, NormBudget, Problem, WeightDecay
+    from ufm.problem import ClassCounts, ClassifierDecay, NoDecay, NormBudget, Problem, WeightDecay
+    from ufm.problem.heads import Head
     from ufm.targets import TargetTable
 
 NOTICED = 1.0
@@ -59,7 +60,20 @@ def _print_version(context: typer.Context, asked: bool) -> None:
         raise typer.Exit
 
 
-HEADS = ("explicit", "explicit:2", "deq:rho=", "deq:decay=", "deq:frobenius=", "relu", "etf", "etf:norm=", "etf:average")
+HEADS = (
+    "explicit",
+    "explicit:2",
+    "deq:rho=",
+    "deq:decay=",
+    "deq:frobenius=",
+    "relu",
+    "etf",
+    "etf:norm=",
+    "etf:average",
+    "layernorm",
+    "layernorm:norm=",
+    "cosine:scale=",
+)
 
 Version = Annotated[
     bool,
@@ -71,7 +85,8 @@ Decay = Annotated[
         metavar="LW,LH[,LB]",
         help="Weight decay LW on the classifier W, LH on the features, and LB on a bias (0 is a free bias; without LB there "
         "is no bias). Half convention beside the mean loss, features per sample: "
-        "LW/2 |W|^2 + LH/2 (sum over all samples of |h|^2) + LB/2 |b|^2. Example: 2e-3,2e-3.",
+        "LW/2 |W|^2 + LH/2 (sum over all samples of |h|^2) + LB/2 |b|^2. Example: 2e-3,2e-3. The head layernorm takes LW "
+        "alone.",
     ),
 ]
 Budget = Annotated[
@@ -90,7 +105,9 @@ HeadOption = Annotated[
         help="Architecture between features and logits. One of: explicit; explicit:L (L linear layers); "
         "deq:rho=R (linear equilibrium z = A z + h, spectral norm of A at most R < 1); deq:decay=LA,contraction=G "
         "(LA/2 |A|_F^2 added, spectral norm at most G < 1); deq:frobenius=E (|A|_F^2 at most E < 1); relu (features >= 0); "
-        "etf[:norm=X,average] (classifier fixed to a simplex ETF with rows of squared norm X).",
+        "etf[:norm=X,average] (classifier fixed to a simplex ETF with rows of squared norm X); layernorm[:norm=R] (features of "
+        "norm R, which is 1 if left out, and a decayed classifier); cosine:scale=S (logits S cos(w, h), without --decay and "
+        "--budget).",
     ),
 ]
 Level = Annotated[
@@ -161,20 +178,25 @@ def whole_pair(text: str) -> tuple[int, int]:
 
 
 def regularizer(
-    decay: str | None, budget: str | None, convention: str, counts: ClassCounts | TargetTable | None
-) -> WeightDecay | NormBudget:
+    decay: str | None,
+    budget: str | None,
+    convention: str,
+    counts: ClassCounts | TargetTable | None,
+    head: Head | None = None,
+) -> WeightDecay | NormBudget | ClassifierDecay | NoDecay:
     """Weight decay or norm budgets from the options of a command.
 
     Parameters
     ----------
-    decay : str or None, LW,LH or LW,LH,LB as numbers
+    decay : str or None, LW,LH or LW,LH,LB as numbers; LW alone for heads with features of a fixed norm
     budget : str or None, EW,EH as numbers
     convention : str, one of `ufm.conventions.CONVENTIONS`, for the decay
     counts : ClassCounts, TargetTable or None, on whose sizes some conventions depend
+    head : Head or None, which the numbers are for; None for any with decayed features
 
     Returns
     -------
-    WeightDecay or NormBudget
+    WeightDecay, NormBudget, ClassifierDecay or NoDecay
         In the convention of this package: half of the decays beside the mean loss, features per sample.
 
     Raises
@@ -182,8 +204,19 @@ def regularizer(
     InputError
         Both or neither of decay and budget, values that do not fit, an unknown convention, or one that does not apply.
     """
-    from ufm.problem import NormBudget
+    from ufm.problem import ClassifierDecay, NoDecay, NormBudget
 
+    normalised = head is not None and head.normalised
+    if head is not None and head.undecayed:
+        if decay is not None or budget is not None:
+            raise InputError(
+                f"head {head} takes neither --decay nor --budget: its classifiers and features have fixed norms; leave them out"
+            )
+        return NoDecay()
+    if normalised and (decay is None or budget is not None):
+        raise InputError(
+            f"head {head} takes the decay of its classifier, --decay LW, and no --budget: its features have one norm"
+        )
     if (decay is None) == (budget is None):
         raise InputError("give exactly one of --decay LW,LH[,LB] and --budget EW,EH")
     if budget is not None:
@@ -195,7 +228,15 @@ def regularizer(
         raise InputError(f"--convention is {brief(convention)}; choose one of {', '.join(CONVENTIONS)}")
     if counts is None and convention not in ("mean-half", "mean-full"):
         raise InputError(f"--convention {convention!r} depends on all class sizes, which vary with the ratio; use mean-half")
-    return from_convention(convention, *numbers("decay", decay, 2, 3), counts=counts)
+    if not normalised:
+        return from_convention(convention, *numbers("decay", decay, 2, 3), counts=counts)
+    found = numbers("decay", decay, 1, 3)
+    if len(found) > 1:
+        raise InputError(
+            f"--decay has {brief(decay)}: under the head {head} features have one norm, so a decay of them has no effect; give "
+            "--decay LW alone"
+        )
+    return ClassifierDecay(from_convention(convention, found[0], found[0], counts=counts).weight)
 
 
 def solving(problem: Problem, method: str = "auto") -> AbstractContextManager[None]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         "ufm solve --counts '100*3,10*7' --decay 2e-3,2e-3 --level rigorous --save c.json",
         "ufm solve --counts '20*10' --budget 1,5 --head deq:rho=0.3 --json",
         "ufm solve --counts '100*5,10*5' --decay 1e-3,1e-3 --loss ce:weights=1,smoothing=0.1",
+        "ufm solve --counts '100*5,10*5' --decay 1e-2 --head layernorm",
         "ufm solve --table labels.npz --loss pal --decay 1e-3,1e-3 --level rigorous",
     ),
 )
@@ -110,7 +111,7 @@ def solve_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Solve a model; print its value, certified bounds and geometry.
+    """Solve a model; print its value, bounds and geometry.
 
     The optimum of an unconstrained-feature (layer-peeled) model comes with bounds that enclose it, a verdict on the collapse
     of its smallest classes, and its neural-collapse metrics. Give one of --counts, --counts-file and --table, and either
@@ -122,8 +123,9 @@ def solve_command(
 
     started = perf_counter()
     targets = _targets(counts, counts_file, table_file)
-    chosen = regularizer(decay, budget, convention, targets)
-    problem = ufm.Problem(targets, regularizer=chosen, loss=parse_loss(loss), head=parse_head(head), dim=dim)
+    architecture = parse_head(head)
+    chosen = regularizer(decay, budget, convention, targets, architecture)
+    problem = ufm.Problem(targets, regularizer=chosen, loss=parse_loss(loss), head=architecture, dim=dim)
     if groups is not None:
         if problem.tabular:
             raise InputError("--groups concerns class sizes, which a table of targets does not have; leave it out")

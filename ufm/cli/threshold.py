@@ -27,6 +27,7 @@ from ufm.errors import InputError, brief
 
 if TYPE_CHECKING:
     from ufm.analysis import Threshold
+    from ufm.problem.heads import Head
 
 
 @app.command(
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         "ufm threshold --classes 5,5 --budget 1,5 --head deq:rho=0.3 --level rigorous",
         "ufm threshold --classes 5,5 --decay 2.5e-3,2.5e-3 --minority-count 100",
         "ufm threshold --classes 5,5 --decay 2.5e-3,2.5e-3 --minority-count 100 --loss ce:weights=1",
+        "ufm threshold --classes 5,5 --decay 1e-2 --head layernorm",
         "ufm threshold --classes 5,5 --minority-count 100 --ratio 16 --solve-for decay",
     ),
 )
@@ -48,7 +50,8 @@ def threshold_command(
     minority_count: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Samples in each minority class. Needed with --decay; norm budgets do not depend on it."
+            metavar="N",
+            help="Samples in each minority class. Needed with --decay; norm budgets and layernorm do not depend on it.",
         ),
     ] = None,
     loss: Annotated[
@@ -89,6 +92,7 @@ def threshold_command(
     import ufm
     from ufm.problem.text import parse_head, parse_loss
 
+    architecture = parse_head(head)
     if solve_for not in QUANTITIES:
         raise InputError(f"--solve-for is {brief(solve_for)}; choose one of {', '.join(QUANTITIES)}")
     if solve_for == "decay":
@@ -98,8 +102,8 @@ def threshold_command(
             raise InputError(f"--convention {brief(convention)} concerns --decay; with --solve-for decay leave it out")
         chosen = None
     else:
-        chosen = regularizer(decay, budget, convention, None)
-    pair, architecture = whole_pair(classes), parse_head(head)
+        chosen = regularizer(decay, budget, convention, None, architecture)
+    pair = whole_pair(classes)
     with working(
         f"looking for the critical {solve_for} of {pair[0]} majority and {pair[1]} minority classes, head {architecture}"
     ):
@@ -120,14 +124,16 @@ def threshold_command(
             (f"enclosure ({found.level})", f"{found.lower:.17g} .. {found.upper:.17g}"),
             ("transition", found.transition),
             ("group", found.group),
-            ("meaning", meaning(found)),
+            ("meaning", meaning(found, architecture)),
             *([("note", found.note)] if found.note else []),
         ],
     )
 
 
-def meaning(found: Threshold) -> str:
-    """What the critical value says, in one sentence."""
+def meaning(found: Threshold, head: Head) -> str:
+    """What the critical value of a head says, in one sentence."""
+    if head.normalised:
+        return "the minority classes share one classifier just above this ratio, and do not just below it"
     if found.level == "numeric":
         return "from this ratio on, the best solution found has one classifier for all minority classes"
     who = "the majority and the minority classes each" if found.group == "both" else f"the {found.group} classes"

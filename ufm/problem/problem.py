@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ufm._arrays import check_whole
 from ufm._text import classes, options, sizes
@@ -14,7 +16,7 @@ from ufm.errors import InputError, brief
 from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.losses.base import check_loss
-from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.regularizers import ClassifierDecay, NoDecay, NormBudget, Regularizer, WeightDecay, check_regularizer
 from ufm.problem.table_model import make_parameters, make_program, table_objective
 from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
@@ -33,13 +35,14 @@ class Problem:
     counts : ClassCounts, list of int, text such as ``"100*5,10*5"``, or TargetTable
         A table whose columns are the one-hot labels of all its rows is turned into `ClassCounts`; any other makes a
         `TableProblem`.
-    regularizer : WeightDecay or NormBudget
+    regularizer : WeightDecay or NormBudget; ClassifierDecay for the head LayerNorm, NoDecay for Cosine
     loss : CrossEntropy (default; in nats), BinaryCrossEntropy or SquaredError, *mean* over samples, or text such as
         ``"ce:weights=1"``
-    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, or text such as ``"deq:rho=0.3"``
+    head : Explicit (default), LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, LayerNorm, Cosine, or text such as
+        ``"deq:rho=0.3"``
     dim : int or None
-        Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error)
-        the relaxation over logits may be loose.
+        Feature dimension d (of every linear layer); None means wide enough (K). Below K - 1 (below K for squared error, one
+        more for features of a fixed norm) the relaxation over logits may be loose.
 
     Raises
     ------
@@ -56,7 +59,7 @@ class Problem:
     """
 
     counts: ClassCounts
-    regularizer: WeightDecay | NormBudget
+    regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay
     loss: Loss
     head: Head
     dim: int | None
@@ -70,13 +73,12 @@ class Problem:
         self,
         counts: ClassCounts | TargetTable | Iterable[int] | str,
         *,
-        regularizer: WeightDecay | NormBudget,
+        regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay,
         loss: Loss | str | None = None,
         head: Head | str | None = None,
         dim: int | None = None,
     ) -> None:
-        if not isinstance(regularizer, WeightDecay | NormBudget):
-            raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
+        check_regularizer(regularizer)
         dim = None if dim is None else check_whole("dim", dim, 1, 10**9)
         given = (counts.counts() or ()) if isinstance(counts, TargetTable) else counts
         values = {
@@ -89,8 +91,11 @@ class Problem:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self.loss.bind(self.counts)
-        self.head.penalty(self.regularizer, self.counts.classes)
-        reason = self.head.refuses(self.counts, self.loss, self.regularizer, self.dim)
+        check_decayed_features(self.head, self.regularizer)
+        # Heads see the kinds of regulariser that they are made for.
+        given: Any = self.regularizer
+        self.head.penalty(given, self.counts.classes)
+        reason = self.head.refuses(self.counts, self.loss, given, self.dim)
         if reason is not None:
             raise InputError(reason)
 
@@ -112,16 +117,18 @@ class Problem:
 
     @property
     def width(self) -> int:
-        """The feature dimension d: ``dim``, or K where ``dim`` is None."""
-        return self.counts.classes if self.dim is None else self.dim
+        """The feature dimension d: ``dim``, or where ``dim`` is None K, or what `needed` says if that is more."""
+        return max(self.counts.classes, self.needed) if self.dim is None else self.dim
 
     @property
     def needed(self) -> int:
         """Feature dimension that suffices for every optimum (docs/theory, Proposition 1.3).
 
-        K - 1, or K where adding a constant to a column of logits changes the loss.
+        K - 1, or K where adding a constant to a column of logits changes the loss. One more where features have a given norm,
+        and K + 2 where classifiers have one too (Propositions 12.1 and 12.10).
         """
-        return self.counts.classes - 1 if self.loss.shift_invariant else self.counts.classes
+        rank = self.counts.classes - 1 if self.loss.shift_invariant and self.head.centred else self.counts.classes
+        return rank + self.head.spare
 
     @property
     def wide(self) -> bool:
@@ -136,12 +143,13 @@ class Problem:
     @cached_property
     def _program(self) -> LogitProgram:
         counts = self.counts
+        given: Any = self.regularizer
         sizes = np.array([float(n) for _, n in counts.groups])
         return LogitProgram(
             multiplicity=np.array([float(m) for m, _ in counts.groups]),
             sizes=tuple(n for _, n in counts.groups),
             scale=self.regularizer.column_scale(sizes),
-            penalty=self.head.penalty(self.regularizer, counts.classes),
+            penalty=self.head.penalty(given, counts.classes),
             loss=self.loss.bind(counts),
             bias_decay=self.regularizer.bias_decay(),
             runs=counts.group_runs,
@@ -178,6 +186,8 @@ class Problem:
             raise InputError(f"dim={self.dim} is too small for these logits: they need {needed} dimensions")
         width = max(needed, self.dim or 0)
         group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
+        if self.head.normalised:
+            return self._normalised(program, factors, group)
         scale = program.scale[group]
         width = max(width, self.head.width(len(group)))
         left, singular, right = np.zeros((len(group), width)), np.zeros(width), np.zeros((width, len(group)))
@@ -201,6 +211,23 @@ class Problem:
         if self.dim is not None and found.weight.shape[1] > self.dim:
             # Heads that act on columns use their own few dimensions; only zeros are cut off here.
             found = replace(found, weight=found.weight[:, : self.dim], features=found.features[: self.dim])
+        return found if program.bias_decay is None else replace(found, bias=factors.bias[group])
+
+    def _normalised(self, program: LogitProgram, factors: Factors, group: NDArray[np.intp]) -> Parameters:
+        """Parameters of a head with normalised features; ``left`` and ``right`` are what groups share of W and H."""
+        heights, lengths = self.head.contrast_parts(program, factors, self.regularizer)
+        needed, rank = factors.width(program.multiplicity), factors.left.shape[1]
+        width = needed + self.head.spare if self.dim is None else self.dim
+        weight, features = np.zeros((len(group), width)), np.zeros((width, len(group)))
+        weight[:, :rank], features[:rank] = factors.left[group], factors.right[:, group]
+        column = rank
+        for g in np.flatnonzero(factors.contrast):
+            members = np.flatnonzero(group == g)
+            frame, stop = centred_frame(len(members)), column + len(members) - 1
+            weight[members, column:stop] = heights[g] * frame
+            features[column:stop, members] = lengths[g] * frame.T
+            column = stop
+        found = self.head.settled(weight, features, needed)
         return found if program.bias_decay is None else replace(found, bias=factors.bias[group])
 
     def objective(self, parameters: Parameters) -> float:
@@ -228,7 +255,7 @@ class Problem:
         head, decay = self.head, self.regularizer
         if not head.admits(parameters, decay):
             return np.inf
-        if not np.array_equal(head.project_features(parameters.features), parameters.features):
+        if not (head.normalised or np.array_equal(head.project_features(parameters.features), parameters.features)):
             return np.inf
         counts = np.array([float(n) for n in self.counts])
         program = self.program().split()
@@ -247,9 +274,11 @@ class Problem:
             budget = len(counts) * (1 + 1e-9)
             inside = weight <= budget * decay.weight and head.spent(columns) <= budget * decay.features
             return value if inside else np.inf
-        assert isinstance(decay, WeightDecay)
-        features = float(columns.sum() if decay.per_class else counts @ columns)
-        value += 0.5 * decay.weight * weight + 0.5 * decay.features * features
+        if isinstance(decay, NoDecay):
+            return value
+        value += 0.5 * decay.weight * weight
+        if isinstance(decay, WeightDecay):
+            value += 0.5 * decay.features * float(columns.sum() if decay.per_class else counts @ columns)
         value += head.price(head.arrays(parameters), decay)[0]
         if head.surcharged:
             scaled = parameters.weight @ parameters.outputs * program.scale
@@ -302,15 +331,14 @@ class TableProblem(Problem):
         self,
         targets: TargetTable,
         *,
-        regularizer: WeightDecay | NormBudget,
+        regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay,
         loss: Loss | str | None = None,
         head: Head | str | None = None,
         dim: int | None = None,
     ) -> None:
         if not isinstance(targets, TargetTable):
             raise InputError(f"targets is {brief(targets)}; give a ufm.TargetTable")
-        if not isinstance(regularizer, WeightDecay | NormBudget):
-            raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
+        check_regularizer(regularizer)
         values = {
             "targets": targets,
             "regularizer": regularizer,
@@ -320,6 +348,11 @@ class TableProblem(Problem):
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        if self.head.normalised or isinstance(regularizer, ClassifierDecay | NoDecay):
+            raise InputError(
+                f"head {self.head} with {regularizer} does not go with a table of targets; choose explicit or deq:rho=R, with "
+                "decays of W and of the features, or budgets"
+            )
         object.__setattr__(self, "_table_program", make_program(targets, self.loss, self.head, regularizer))
 
     @property
@@ -377,7 +410,7 @@ class TableProblem(Problem):
         rank = factors.left.shape[1]
         if not self.fits(rank):
             raise InputError(f"dim={self.dim} is too small for these logits: they need {rank} dimensions")
-        return make_parameters(program, factors, self.head, self.regularizer, self.dim)
+        return make_parameters(program, factors, self.head, self.regularizer, self.dim)  # type: ignore[arg-type]
 
     def objective(self, parameters: Parameters) -> float:
         """The model's own objective at explicit parameters (features equal within contexts).
@@ -401,7 +434,7 @@ class TableProblem(Problem):
             raise InputError("parameters and problem must both have a bias, or neither")
         if not self.head.admits(parameters, self.regularizer):
             return np.inf
-        return table_objective(self.program(), parameters, self.regularizer)
+        return table_objective(self.program(), parameters, self.regularizer)  # type: ignore[arg-type]
 
     @property
     def shape(self) -> str:
@@ -430,3 +463,23 @@ class TableProblem(Problem):
     def title(self) -> str:
         """The problem in one line."""
         return str(self)
+
+
+def check_decayed_features(head: Head, regularizer: Regularizer) -> None:
+    """Refuse a decay of the classifier alone for a head whose features need one too.
+
+    Raises
+    ------
+    InputError
+        The head is not `normalised`, and the regulariser is a `ClassifierDecay`.
+    """
+    if isinstance(regularizer, NoDecay) and not head.normalised:
+        raise InputError(
+            f"regularizer is NoDecay(), and head {head}: its parameters would grow without bound; give a decay or budgets, or "
+            "the head cosine"
+        )
+    if isinstance(regularizer, ClassifierDecay) and not head.normalised:
+        raise InputError(
+            f"regularizer is {regularizer}, of the classifier alone, and head {head}: its features would grow without bound; "
+            "give a decay of the features too (WeightDecay(LW, LH), or --decay LW,LH), or the head layernorm"
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite, nan, sqrt
 from numbers import Real
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,29 @@ def _strength(owner: object, name: str) -> float:
     if isfinite(number):
         object.__setattr__(owner, name, number)
     return number if isfinite(number) else nan
+
+
+def check_regularizer(value: object) -> None:
+    """Refuse what is no regulariser.
+
+    Raises
+    ------
+    InputError
+        The value is none.
+    """
+    if not isinstance(value, WeightDecay | NormBudget | ClassifierDecay | NoDecay):
+        raise InputError(
+            f"regularizer is {value!r}; give WeightDecay(...) or NormBudget(...), ClassifierDecay(...) with the head "
+            "layernorm, or NoDecay() with the head cosine"
+        )
+
+
+def _check_bias(owner: Any) -> None:
+    """Refuse a decay on the bias that is negative, not finite, or out of range."""
+    if owner.bias is not None and not _strength(owner, "bias") >= 0:
+        raise InputError(f"decay on bias is {owner.bias!r}: give a finite number >= 0, or leave the bias out")
+    if owner.bias and not 1e-15 <= owner.bias <= 1e15:
+        raise InputError(f"decay on bias is {owner.bias!r}: give 0 for a free bias, leave it out for none, or 1e-15 .. 1e15")
 
 
 class Regularizer(Protocol):
@@ -87,10 +110,7 @@ class WeightDecay:
             if not value > 0:
                 why = "with zero decay there is no minimiser, the loss falls forever as logits grow; " if value == 0 else ""
                 raise InputError(f"decay on {name} is {getattr(self, name)!r}: {why}give a finite positive number such as 5e-4")
-        if self.bias is not None and not _strength(self, "bias") >= 0:
-            raise InputError(f"decay on bias is {self.bias!r}: give a finite number >= 0, or leave the bias out")
-        if self.bias and not 1e-15 <= self.bias <= 1e15:
-            raise InputError(f"decay on bias is {self.bias!r}: give 0 for a free bias, leave it out for none, or 1e-15 .. 1e15")
+        _check_bias(self)
         if not 1e-300 < self.mu < 1e300 or not 1e-150 < self.weight / self.features < 1e150:
             raise InputError(
                 f"decays {self.weight!r} and {self.features!r} have a product or ratio beyond float64; bring them closer to 1"
@@ -127,6 +147,89 @@ class WeightDecay:
     def __str__(self) -> str:
         bias = "" if self.bias is None else f",{self.bias:g}"
         return f"decay {self.weight:g},{self.features:g}{bias}" + (" per class" if self.per_class else "")
+
+
+@dataclass(frozen=True)
+class ClassifierDecay:
+    r"""``lw/2 ||W||_F^2 [+ lb/2 ||b||^2]`` beside the mean loss, for heads whose features have a fixed norm (`LayerNorm`).
+
+    Parameters
+    ----------
+    weight : float > 0
+        ``lambda_W`` (half convention).
+    bias : float >= 0 or None
+        ``lambda_b``; 0 is a free bias, None (default) is no bias at all.
+
+    Raises
+    ------
+    InputError
+        A decay that is not finite and positive, or beyond what float64 can certify.
+
+    Examples
+    --------
+    >>> print(ClassifierDecay(5e-4))
+    decay 0.0005
+    """
+
+    weight: float
+    bias: float | None = None
+
+    def __post_init__(self) -> None:
+        value = _strength(self, "weight")
+        if not value > 0:
+            why = "with zero decay there is no minimiser, the loss falls forever as logits grow; " if value == 0 else ""
+            raise InputError(f"decay on weight is {self.weight!r}: {why}give a finite positive number such as 5e-4")
+        _check_bias(self)
+
+    def column_scale(self, sizes: Floats) -> Floats:
+        """(G,) ones: features have no price, whatever the class sizes (G,)."""
+        return np.ones(len(sizes))
+
+    def balance(self) -> float:
+        """Ratio ``||W||_F^2 / ||H S||_F^2`` at an optimum, for the column scale S of a supporting program: ``1 / lw^2``."""
+        return 1.0 / self.weight / self.weight
+
+    def bias_decay(self) -> float | None:
+        """``lambda_b`` (half convention); 0 is a free bias, None is no bias."""
+        return self.bias
+
+    def certificate(self) -> dict[str, object]:
+        """The regulariser's entry in a saved certificate, numbers as exact rationals."""
+        bias = None if self.bias is None else str(Fraction(self.bias))
+        return {"kind": "classifier_decay", "lambda_W": str(Fraction(self.weight)), "lambda_b": bias}
+
+    def __str__(self) -> str:
+        return f"decay {self.weight:g}" + ("" if self.bias is None else f", bias {self.bias:g}")
+
+
+@dataclass(frozen=True)
+class NoDecay:
+    """No decay, no budget and no bias: for heads whose features and classifiers have fixed norms (`Cosine`).
+
+    Examples
+    --------
+    >>> print(NoDecay())
+    no decay
+    """
+
+    def column_scale(self, sizes: Floats) -> Floats:
+        """(G,) ones, whatever the class sizes (G,)."""
+        return np.ones(len(sizes))
+
+    def balance(self) -> float:
+        """One: norms are fixed."""
+        return 1.0
+
+    def bias_decay(self) -> None:
+        """None: there is no bias."""
+        return
+
+    def certificate(self) -> dict[str, object]:
+        """The regulariser's entry in a saved certificate."""
+        return {"kind": "no_decay"}
+
+    def __str__(self) -> str:
+        return "no decay"
 
 
 @dataclass(frozen=True)

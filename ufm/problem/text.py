@@ -1,9 +1,10 @@
 """Heads and losses from text, as on the command line and in the file of a sweep.
 
 ``explicit``, ``explicit:L``, ``deq:rho=R``, ``deq:decay=LA,contraction=G``, ``deq:frobenius=E``, ``relu``,
-``etf[:norm=X][,average]``; ``mse``, ``ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]``, where a number is an
-exponent (see `CrossEntropy`) and ``a/b/...`` one value for each distinct class size, largest size first. Each class defines its
-own form (`Spelling`); to read classes of your own, pass them in ``heads`` or ``losses``.
+``etf[:norm=X][,average]``, ``layernorm[:norm=R]``, ``cosine:scale=S``; ``mse``,
+``ce[:weights=A,adjustment=T,temperatures=G,smoothing=E]``, where a number is an exponent (see `CrossEntropy`) and ``a/b/...``
+one value for each distinct class size, largest size first. Each class defines its own form (`Spelling`); to read classes of
+your own, pass them in ``heads`` or ``losses``.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ufm.errors import InputError, brief
-from ufm.problem.heads import DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Head, LinearDEQ, ReLU
+from ufm.problem.heads import Cosine, DecayedDEQ, Explicit, FixedETF, FrobeniusDEQ, Head, LayerNorm, LinearDEQ, ReLU
 from ufm.problem.heads.base import check_head
 from ufm.problem.losses import BinaryCrossEntropy, CrossEntropy, Focal, Loss, MultiTask, PickAllLabels, SquaredError
 from ufm.problem.spelling import Spelling
 
-HEADS: tuple[type[Head], ...] = (Explicit, LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF)
+HEADS: tuple[type[Head], ...] = (Explicit, LinearDEQ, DecayedDEQ, FrobeniusDEQ, ReLU, FixedETF, LayerNorm, Cosine)
 LOSSES: tuple[type[Loss], ...] = (CrossEntropy, BinaryCrossEntropy, Focal, PickAllLabels, MultiTask, SquaredError)
 
 

@@ -18,6 +18,7 @@ from ufm.solvers.dynamics import Gradient
 from ufm.solvers.nonconvex import Multistart
 from ufm.solvers.separable import Separable
 from ufm.solvers.solution import Solution, Status, check_options, outward
+from ufm.spectral.penalties import Penalty
 
 PROVED = 1e-6
 """Default tolerance at level "rigorous": relative gap above which a solution does not count as solved."""
@@ -149,8 +150,8 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
     refusals: list[tuple[str, str]] = []
     best: Solution | None = None
     for name in AUTOMATIC:
-        if name == "proximal" and not problem.tabular and problem.program().penalty.nuclear:
-            continue  # `symmetric` and `factored` are second-order methods for nuclear penalties
+        if name == "proximal" and not problem.tabular and _second_order(problem.program().penalty):
+            continue  # `symmetric` and `factored` are second-order methods for these penalties
         candidate = METHODS[name]()
         reason = refusal(candidate, problem)
         if reason is not None:
@@ -172,8 +173,13 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
     penalty = program.penalty
     last = "separable" if penalty.columns else "multistart"
     if program.convex and not penalty.columns:
-        last = "factored" if penalty.nuclear else "proximal"
+        last = "factored" if _second_order(penalty) else "proximal"
     raise InputError(f"no method fits this problem: {last}: {dict(refusals)[last]}")
+
+
+def _second_order(penalty: Penalty) -> bool:
+    """Whether `symmetric` and `factored` take the penalty."""
+    return penalty.nuclear or penalty.feature_norms
 
 
 def _proved(solution: Solution, tolerance: float) -> Solution:

@@ -52,6 +52,8 @@ class Separable:
             if program.classes > MAX_DENSE // 4:
                 return f"it writes out W for the head {problem.head}, and K={program.classes} is too large"
             return None
+        if program.penalty.feature_norms:
+            return f"features of a fixed norm do not split into scalar problems, and the head is {problem.head}"
         if not program.loss.quadratic:
             return f"it solves squared error, or the heads relu and etf, not {problem.loss} with the head {problem.head}"
         if program.bias_decay is not None:

@@ -76,8 +76,8 @@ class Status(Ending):
     )
     LOOSE = (
         "loose",
-        "best found, optimality not claimed: dim < K - 1 (< K for squared error), so the certified lower bound belongs to a "
-        "relaxation that may be loose; raise dim for a certified optimum",
+        "best found, optimality not claimed: dim < K - 1 (< K for squared error, one more for layernorm), so the certified "
+        "lower bound belongs to a relaxation that may be loose; raise dim for a certified optimum",
     )
 
 
@@ -373,7 +373,8 @@ def attainable(problem: Problem, program: LogitProgram, factors: Factors) -> tup
         root = float(np.sqrt(1.0 / spent)) * (1.0 - RECOVERED * UNIT)
         return factors._replace(contrast=factors.contrast * root**2, left=factors.left * root, right=factors.right * root), 0.0
     arrays = tuple(np.sqrt(copies) * array for array in found.arrays)
-    price = 0.5 * regularizer.weight * weight + 0.5 * regularizer.features * features + head.price(arrays, regularizer)[0]
+    decays: Any = regularizer  # fixed norms have `conclude_normalised`
+    price = 0.5 * decays.weight * weight + 0.5 * decays.features * features + head.price(arrays, regularizer)[0]
     if head.surcharged:
         price += head.surcharge(found.weight * found.outputs, copies, regularizer)
     stated = program.penalty.value(lengths, copies)

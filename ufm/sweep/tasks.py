@@ -195,7 +195,8 @@ class Solve(Task):
 
     In the results, ``gap`` is the upper minus the lower bound, and ``relative_gap`` is the gap over the upper bound;
     ``contrast_majority`` and ``contrast_minority`` are logit contrasts of the largest and the smallest classes, 0 where they
-    share one classifier.
+    share one classifier; ``collapsed_groups`` says which groups of equal classes do at the optimum: proved in ball arithmetic
+    where points are solved one by one, from closed forms in float64 where they are solved together (route "step").
     """
 
     name = "solve"
@@ -205,7 +206,7 @@ class Solve(Task):
     )  # fmt: skip
     results = (
         "value", "lower", "upper", "gap", "cos_majority", "cos_minority", "cos_cross", "norm_ratio", "contrast_minority",
-        "relative_gap", "route", "contrast_majority",
+        "relative_gap", "route", "contrast_majority", "collapsed_groups",
     )  # fmt: skip
     seconds = 1e-2
 
@@ -225,6 +226,7 @@ class Solve(Task):
         return 5e-5 if _vectorised(point) else self.seconds
 
     def one(self, point: Point) -> tuple[Any, ...]:
+        from ufm.analysis.collapsed import collapsed_groups
         from ufm.analysis.group_collapse import contrast_of
         from ufm.analysis.solution_geometry import geometry
         from ufm.solvers.automatic import solve
@@ -237,7 +239,8 @@ class Solve(Task):
         smallest, largest = (
             c if np.isfinite(c) else None for c in (contrast_of(solution, n) for n in (min(sizes), max(sizes)))
         )
-        return *bounds, *cosines, smallest, certificate.relative_gap, solution.method, largest
+        shared = collapsed_groups(solution)
+        return *bounds, *cosines, smallest, certificate.relative_gap, solution.method, largest, shared
 
     def block(self, points: list[Point]) -> list[Row]:
         found: list[Row | None] = [None] * len(points)
@@ -248,6 +251,8 @@ class Solve(Task):
 
     def _together(self, points: list[Point]) -> list[Row | None]:
         """Rows of points solved at once; None where the certified gap is too large and the point must be solved by itself."""
+        from ufm.analysis.collapsed import collapsed_step
+
         rows: list[Row | None] = [None] * len(points)
         asked: dict[bool, list[tuple[int, float, float, float, float, float]]] = {True: [], False: []}
         for k, point in enumerate(points):
@@ -278,10 +283,12 @@ class Solve(Task):
                 np.where(na > nb, solved.cos_cross, nan), solved.norm_ratio, solved.contrast_minority, solved.gap,
                 np.where(a > 1, solved.contrast_majority, nan),
             )  # fmt: skip
-            for k, *numbers in zip(which.tolist(), *(c.tolist() for c in columns), strict=True):
+            sizes = zip(a.astype(int).tolist(), b.astype(int).tolist(), na.tolist(), nb.tolist(), charge.tolist(), strict=True)
+            for k, (*step, price), *numbers in zip(which.tolist(), sizes, *(c.tolist() for c in columns), strict=True):
                 if numbers[-2] <= CERTIFIED:
                     *values, majority = (v if np.isfinite(v) else None for v in numbers)
-                    rows[int(k)] = Row("done", "", (*values, "step", majority))
+                    shared = collapsed_step(*step, **{"radius" if budget else "mu": price})
+                    rows[int(k)] = Row("done", "", (*values, "step", majority, shared))
         return rows
 
 

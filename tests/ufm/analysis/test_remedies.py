@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ufm
-from ufm.analysis.thresholds.budget_losses import Decision, budget_loss_threshold
+from ufm.analysis.thresholds.budget import critical_budget
+from ufm.analysis.thresholds.budget_losses import GROWTH, SAMPLES, Decision, budget_loss_threshold
 
 DECAY = ufm.WeightDecay(2.5e-3, 2.5e-3)
 TABLE = [
@@ -215,6 +216,16 @@ def test_plain_cross_entropy_under_budgets_by_bisection_is_the_closed_form():
         assert found.lower <= exact.value <= found.upper
         assert found.upper / found.lower < 1 + 1e-4
         assert (found.group, found.level) == ("minority", level)
+
+
+def test_a_threshold_so_near_a_doubled_ratio_that_its_verdict_is_undecided():
+    """The lower end is a ratio at which "not collapsed" is certified, so that the closed form is enclosed."""
+    tried = (1 + 2 / SAMPLES) * GROWTH**3
+    budget = ufm.NormBudget(1, (critical_budget(5, 5, tried * (1 - 2e-8)) / 10) ** 2)
+    assert Decision(5, 5, budget, Fraction(1), "float", ufm.CrossEntropy(), "minority")(tried) == 0
+    found = budget_loss_threshold(5, 5, budget, Fraction(1), "float", ufm.CrossEntropy())
+    exact = ufm.threshold(classes=(5, 5), regularizer=budget)
+    assert found.lower <= exact.value <= found.upper < found.lower * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce:weights=0.5", "ce:temperatures=0.2", "ce:adjustment=1"])

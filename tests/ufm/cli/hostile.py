@@ -119,6 +119,7 @@ class Generator(Files):
             self.solve,
             self.tables,
             self.threshold,
+            self.contrastive,
             self.recheck,
             self.measure,
             self.train,
@@ -227,6 +228,20 @@ class Generator(Files):
         )
         if "--minority-count" not in words and self.random.random() < 0.6:
             words += ["--minority-count", "50"]
+        return words + self.json(), []
+
+    def contrastive(self) -> tuple[list[str], list[str]]:
+        """Optima, and thresholds with classes that do and do not fit."""
+        words = ["contrastive"]
+        if self.random.random() < 0.95:
+            words += ["--temperature", self.number("0.5", "1", "0.07", "20", "1e-3", "1e4")]
+        if self.random.random() < 0.3:
+            words += ["--threshold", "--classes", self.mostly("1,4", "2,3", "3,7", "5", "0,5", "4,1", "1000000,5", "9" * 200)]
+        if self.random.random() < (0.1 if "--threshold" in words else 0.95):
+            words += ["--counts", self.pick(*COUNTS[:9]) if self.random.random() < 0.6 else self.pick(*COUNTS)]
+        if self.random.random() < 0.2:
+            words.append("--nonnegative")
+        words += self.options(level=lambda: self.pick(*(LEVELS if self.random.random() < 0.2 else LEVELS[:3])))
         return words + self.json(), []
 
     def recheck(self) -> tuple[list[str], list[str]]:
@@ -360,7 +375,7 @@ def judged(line: Line, folder: Path) -> tuple[int | None, list[str]]:
         troubles.append(f"not one sentence: {said[:300]!r} ({len(said)} characters, {len(lines)} lines)")
     helped = bool({"--help", "-h", "--version"} & {*line.words})
     # Where a value is missing, --json is the value of the option before it.
-    flags = ("--json", "--predict", "--relu", "--tail", "--quick")
+    flags = ("--json", "--predict", "--relu", "--tail", "--quick", "--nonnegative", "--threshold")
     asked_json = any(
         word == "--json" and (at == 0 or before_it in flags or not before_it.startswith("--"))
         for at, (before_it, word) in enumerate(zip(["", *line.words], line.words, strict=False))

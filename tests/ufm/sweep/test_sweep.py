@@ -401,3 +401,32 @@ def test_ready_sweeps_have_the_known_numbers(tmp_path):
         rows = rho == value
         assert cosine[rows & (ratio < limit)].max() < 1.0
         assert (cosine[rows & (ratio > limit)] == 1.0).all()
+
+
+@pytest.mark.parametrize("charge", [{"lambda": 2.5e-3}, {"c": 2.0}, {"lambda": 2.5e-3, "rho": 0.5}, {"lambda": 0.2}])
+@pytest.mark.parametrize("classes", [[5, 5], [1, 4], [4, 1], [2, 3]])
+def test_points_solved_together_and_one_by_one_say_who_is_collapsed(charge, classes):
+    """Closed forms in float64 against verdicts in ball arithmetic."""
+    task = TASKS["solve"]
+    points = [{"classes": classes, "minority_count": 100, "ratio": r, **charge} for r in (1.0, 3.0, 9.0, 40.0, 1000.0)]
+    together = [row.results for row in task.block(points)]
+    assert {row[task.results.index("route")] for row in together} == {"step"}
+    place = task.results.index("collapsed_groups")
+    for point, row in zip(points, together, strict=True):
+        alone = task.one({**point, "method": "symmetric"})
+        # The certified gap alone may leave open what the closed form decides.
+        assert alone[place] in (row[place], "undecided")
+        if "lambda" in charge:
+            assert alone[place] == row[place]
+        if row[place] in ("minority", "both"):
+            assert row[task.results.index("contrast_minority")] == 0
+
+
+def test_sweeps_say_when_the_majority_collapses():
+    task = TASKS["solve"]
+    point = {"classes": [5, 5], "minority_count": 100, "ratio": 17.0, "lambda": 2.5e-3, "loss": "ce:weights=1"}
+    found = dict(zip(task.results, task.one(point), strict=True))
+    assert (found["collapsed_groups"], found["contrast_majority"]) == ("majority", 0.0)
+    assert found["contrast_minority"] > 0
+    tail = {"tail": 20, "largest": 500, "ratio": 100.0, "lambda": 1e-3}
+    assert dict(zip(task.results, task.one(tail), strict=True))["collapsed_groups"] == "none"

@@ -65,15 +65,25 @@ def budget_loss_threshold(
             "raise the budget"
         )
     high = low
+    decided: dict[str, float] = {}  # the last ratio at which each group is not collapsed
     while max(signs.values()) <= 0:
         if high >= MAX_RATIO:
             raise InputError(
                 f"budget {regularizer.weight:g},{regularizer.features:g} collapses no group at ratios up to {MAX_RATIO:g} that "
                 f"were tried with the loss {loss}; lower the budget"
             )
-        low, high = high, min(high * GROWTH, MAX_RATIO)
+        decided |= {name: high for name in names if signs[name] < 0}
+        high = min(high * GROWTH, MAX_RATIO)
         signs = {name: ask(high) for name, ask in asks.items()}
-    ends = {name: bisect(asks[name], low, high) for name in names if signs[name] > 0}
+    ends = {}
+    for name, ask in asks.items():
+        after, sign = high, signs[name]
+        # Undecided where the other group is collapsed: it may have been the first.
+        while sign == 0 and after < MAX_RATIO:
+            after = min(after * GROWTH, MAX_RATIO)
+            sign = ask(after)
+        if sign > 0:
+            ends[name] = bisect(ask, decided[name], after)
     first = min(ends, key=lambda name: ends[name])
     together = [name for name in ends if ends[name][0] <= ends[first][1]]
     lower, upper = ends[first][0], max(ends[name][1] for name in together)

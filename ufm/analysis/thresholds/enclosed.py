@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ufm._text import finite
 from ufm.errors import brief
 
 
@@ -19,7 +20,8 @@ class Threshold:
         ``"rho"``: the spectral budget of an equilibrium; or ``"decay on A"``.
     value : float, within [lower, upper]; ``float(threshold)`` is this value
     lower, upper : float, enclosure of the threshold R0. For convex heads the group is collapsed iff R >= R0 (for ``"rho"``:
-        iff rho <= rho0); for others (level "numeric") the best solution *found* is collapsed from there on.
+        iff rho <= rho0); for others (level "numeric") the best solution *found* is collapsed from there on. All three are
+        infinite where it is proved that no ratio makes the group collapse.
     level : {"numeric", "float", "rigorous"}
     transition : {"continuous", "jump"}, how the group's contrast vanishes
     note : str, a reservation about the value, or ""
@@ -38,8 +40,8 @@ class Threshold:
     group: str = "minority"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values for JSON."""
-        return asdict(self)
+        """The fields as plain values for JSON; None stands for an infinite value."""
+        return asdict(self) | {name: finite(getattr(self, name)) for name in ("value", "lower", "upper")}
 
     def __float__(self) -> float:
         return float(self.value)

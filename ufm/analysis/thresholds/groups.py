@@ -11,7 +11,7 @@ collapsed (Proposition 7.13). Values come from float64 and enclosures from ball 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import exp, inf, log, log1p
 from typing import Any
@@ -171,9 +171,8 @@ class StepGroups:
             limit = (first if p == 0 else 0.0) + (second if q == 0 else 0.0)
             return always if limit > 0 and log(limit) >= target + slack else None
         lowest = 0.0
-        if min(p, q) < 0 and p * first + q * second < 0:
-            low, falls, high, rises = (first, -p, second, q) if p < q else (second, -q, first, p)
-            lowest = min(log(falls * low / (rises * high)) / (falls + rises), LARGEST)
+        if min(p, q) < 0:
+            lowest = min(max(log(-p * first / (q * second)) / (q - p), 0.0), LARGEST)
         if excess(LARGEST) < 0:
             return None
         if excess(lowest) >= slack if lowest > 0 else side(1.0) > 0:
@@ -245,7 +244,7 @@ class StepGroups:
             ends = {name: outward(price / mu - 1) for name, price in self.prices(arb(ratio)).items()}
         found = self._first("rho", ends, level, ratio)
         note = "below 0: no group is collapsed under the explicit head, nor under any equilibrium" if found.lower > 0 else ""
-        return Threshold("rho", -found.value, -found.upper, -found.lower, level, "continuous", note, found.group)
+        return replace(found, value=-found.value, lower=-found.upper, upper=-found.lower, note=note)
 
     def _first(self, quantity: str, ends: dict[str, tuple[float, float]], level: str, ratio: float) -> Threshold:
         """The least of the groups' critical values."""

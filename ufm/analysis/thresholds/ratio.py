@@ -16,7 +16,8 @@ from ufm.errors import InputError, brief
 from ufm.problem.heads import Head
 from ufm.problem.losses import CrossEntropy, GroupPull, Loss
 from ufm.problem.losses.base import check_loss
-from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.problem import check_decayed_features
+from ufm.problem.regularizers import ClassifierDecay, NoDecay, NormBudget, WeightDecay
 from ufm.problem.text import as_head, parse_loss
 
 LARGEST_EXPONENT = 100.0
@@ -28,7 +29,7 @@ QUANTITIES = ("ratio", "decay", "minority-count", "rho")
 def threshold(
     *,
     classes: Sequence[int],
-    regularizer: WeightDecay | NormBudget | None = None,
+    regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay | None = None,
     minority_count: int | None = None,
     head: Head | str | None = None,
     level: str = "float",
@@ -44,12 +45,13 @@ def threshold(
     ----------
     classes : (K_A, K_B)
         Number of majority and of minority classes; K_B >= 2, since a single class cannot coincide with another.
-    regularizer : WeightDecay or NormBudget
+    regularizer : WeightDecay or NormBudget; ClassifierDecay for the head LayerNorm
         Left out with ``solve_for="decay"``, which answers ``sqrt(lambda_W lambda_H)`` for features decayed per sample.
     minority_count : int
         n_B, samples per minority class; needed under decay per sample only.
-    head : Explicit (default, of any depth), LinearDEQ, DecayedDEQ, or text such as ``"deq:rho=0.3"``
-        Heads that are not convex are searched (K up to 20, level "numeric"); see `ufm.analysis.thresholds.jump`.
+    head : Explicit (default, of any depth), LinearDEQ, DecayedDEQ, LayerNorm (plain cross-entropy), or text such as
+        ``"deq:rho=0.3"``. Heads that are not convex are searched (K up to 20, level "numeric"); see
+        `ufm.analysis.thresholds.jump`.
     level : {"float", "rigorous"}
         Enclosure by float64 with a-priori rounding terms, or by ball arithmetic.
     loss : CrossEntropy (default), BinaryCrossEntropy, SquaredError, or text such as ``"ce:weights=1"``
@@ -101,6 +103,16 @@ def threshold(
     if ratio is not None:
         raise InputError(f"ratio={brief(ratio)} is what is asked for; leave it out, or ask for another quantity with solve_for")
     head = as_head(head)
+    if regularizer is not None:
+        check_decayed_features(head, regularizer)
+    if head.undecayed:
+        raise InputError(
+            f"head is {head}; thresholds of cosines are not stated; compare the verdicts of solutions at two ratios (ufm solve)"
+        )
+    if isinstance(regularizer, ClassifierDecay):
+        return _normalised(majority, minority, minority_count, regularizer, head, level, chosen)
+    if head.normalised:
+        raise InputError(f"regularizer is {regularizer!r}; with the head {head} give ClassifierDecay(...)")
     gain = head.exact_gain
     if isinstance(regularizer, WeightDecay):
         count = _count(regularizer, minority_count)
@@ -137,10 +149,23 @@ def threshold(
     raise InputError(f"regularizer is {regularizer!r}; give WeightDecay(...) or NormBudget(...)")
 
 
+def _normalised(
+    majority: int, minority: int, count: int | None, regularizer: ClassifierDecay, head: Head, level: str, loss: Loss
+) -> Threshold:
+    """A threshold for features of a fixed norm."""
+    from ufm.analysis.thresholds.normalised import normalised_threshold
+
+    if count is not None:
+        raise InputError(f"minority_count={count} has no effect under the head {head}; leave it out")
+    if not loss.plain_cross_entropy:
+        raise InputError(f"loss is {loss} and head {head}; thresholds of features of a fixed norm need plain ce")
+    return normalised_threshold(majority, minority, regularizer, head, level)
+
+
 def _other(
     solve_for: str,
     classes: tuple[int, int],
-    regularizer: WeightDecay | NormBudget | None,
+    regularizer: WeightDecay | NormBudget | ClassifierDecay | NoDecay | None,
     minority_count: int | None,
     head: Head | str | None,
     level: str,
@@ -150,6 +175,8 @@ def _other(
     """A threshold in another quantity than the ratio."""
     from ufm.analysis.thresholds.groups import StepGroups
 
+    if isinstance(regularizer, ClassifierDecay) or (head is not None and as_head(head).normalised):
+        raise InputError(f"solve_for is {solve_for!r}; for features of a fixed norm only the ratio is solved for")
     if isinstance(regularizer, NormBudget):
         raise InputError(f"solve_for is {solve_for!r}, which needs decays; under norm budgets only the ratio is solved for")
     if not (isinstance(ratio, Real) and not isinstance(ratio, bool) and 1 <= ratio <= 1e260):

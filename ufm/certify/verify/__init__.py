@@ -15,6 +15,8 @@ The theory that it applies, for a mean loss over samples with column losses ``l_
   there the chord lies below the charge; squared error without bias splits into scalar problems;
 * non-negative features: if distinct columns of Y have non-positive inner products, the largest column norm of G takes the
   place of ``||G||_2``;
+* features of a fixed norm: decay with the scales that the document's weights state, less what these allow the price to be
+  (`ufm.certify.verify.normalised`);
 * tables of targets: the same with slopes Y' = Q - Y against exact targets Y (`ufm.certify.verify.table`);
 * the optimum is at most the objective at explicit factors; under budgets, factors outside the ball are scaled into it.
 
@@ -31,6 +33,7 @@ from flint import arb
 from ufm.certify.verify.arithmetic import ball, decimal, integer, outward, rational, shown, toward, working_precision
 from ufm.certify.verify.document import AmbiguousError, fields, read
 from ufm.certify.verify.lower import Lower, lower_bound
+from ufm.certify.verify.normalised import ExactCosine, ExactNormalised
 from ufm.certify.verify.penalty import Linear
 from ufm.certify.verify.problem import ExactProblem
 from ufm.certify.verify.table import ExactTable, table_lower, table_upper
@@ -57,6 +60,7 @@ __all__ = [
     "prove",
     "rational",
     "read",
+    "stated_problem",
     "upper_bound",
     "working_precision",
 ]
@@ -124,17 +128,31 @@ def prove(document: dict[str, Any]) -> Proof:
 
 
 def _prove(document: dict[str, Any]) -> Proof:
-    claimed = ("claim",) if isinstance(document, dict) and "claim" in document else ()
-    version, stated, primal, dual, *_ = fields(document, "document", "format", "problem", "primal", "dual", *claimed)
+    more = [name for name in ("weights", "rows", "claim") if isinstance(document, dict) and name in document]
+    version, stated, primal, dual, *_ = fields(document, "document", "format", "problem", "primal", "dual", *more)
     if version != FORMAT:
         raise InputError(f"certificate has format {shown(version)}; this version reads {FORMAT!r}")
-    if isinstance(stated, dict) and "table" in stated:
+    if isinstance(stated, dict) and "table" in stated and not {"weights", "rows"} & set(document):
         table = ExactTable(stated)
         above, width = table_upper(table, primal)
         return _ordered(table_lower(table, dual), above, width)
-    problem = ExactProblem(stated)
+    problem = stated_problem(document)
     upper = upper_bound(problem, primal)
     return _ordered(lower_bound(problem, dual, upper.value).value, upper.value, upper.width)
+
+
+def stated_problem(document: dict[str, Any]) -> ExactProblem:
+    """The problem with class sizes that a document states; with its weights, the supporting program of fixed feature norms.
+
+    Raises
+    ------
+    InputError
+        The problem is malformed, or has weights where its head takes none (or none where it needs them).
+    """
+    stated = document["problem"]
+    if "rows" in document:
+        return ExactCosine(stated, document.get("weights"), document["rows"])
+    return ExactNormalised(stated, document["weights"]) if "weights" in document else ExactProblem(stated)
 
 
 def _ordered(lower: arb, upper: arb, width: int) -> Proof:

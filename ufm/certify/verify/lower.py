@@ -110,7 +110,7 @@ def lower_bound(problem: ExactProblem, dual: Any, upper: arb) -> Lower:
         elif square:
             raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
     shrink = arb(1) if charge.ball else _shrink(value - zero, quadratic, limit)
-    lower = shrink * value + (1 - shrink) * zero - shrink**2 * quadratic - support
+    lower = shrink * value + (1 - shrink) * zero - shrink**2 * quadratic - support - problem.allowance
     allowed = norm if charge.ball else strength
     return Lower(lower, allowed, shrink, slopes.own, slopes.other, slopes.denominator)
 
@@ -324,7 +324,7 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
 
     The contrasts are explicit. For the core let c be the integer group masses of ``Delta Y`` and q the column weights
     ``pi^2 / s^2``, both over common denominators; with ``M = c diag(m q) c'`` the squared norm is the largest generalised
-    eigenvalue of ``(M, diag(m))``.
+    eigenvalue of ``(M, diag(m))``. Weights of rows multiply the masses m on the right.
     """
     m, groups = problem.m, len(problem.m)
     own, other = slopes.own, slopes.other
@@ -334,10 +334,15 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     shared = gcd(*temperature)
     denominator = arb(slopes.denominator * temperature_denominator) / shared * arb(weight_denominator).sqrt()
     temperature = [w // shared for w in temperature]
+    # Weights of rows are integers over a power of two, as their common denominator shows.
+    exact = problem.row_squared or [Fraction(1)] * groups
+    rows_denominator = common_denominator(exact)
+    rows = [int(v * rows_denominator) for v in exact]
+    denominator /= arb(rows_denominator).sqrt()
     largest = ZERO
     for g in range(groups):
         if m[g] > 1:
-            largest = largest.max(arb((temperature[g] * (other[g][g] - own[g])) ** 2 * weight[g]))
+            largest = largest.max(arb(fmpq((temperature[g] * (other[g][g] - own[g])) ** 2 * weight[g], rows[g])))
 
     masses = [[m[g] * temperature[g] * other[g][h] for h in range(groups)] for g in range(groups)]
     for h in range(groups):
@@ -346,4 +351,4 @@ def _dual_norm(problem: ExactProblem, slopes: _Slopes) -> arb:
     affordable(groups**3, (v for row in masses for v in row), (v for row in scaled for v in row))
     core, weighted = fmpz_mat(masses), fmpz_mat(scaled)
     moment = weighted * core.transpose()
-    return largest.max(largest_eigenvalue(moment.entries(), m)).sqrt() / denominator
+    return largest.max(largest_eigenvalue(moment.entries(), [a * b for a, b in zip(m, rows, strict=True)])).sqrt() / denominator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from ufm.certify.verify.arithmetic import ball, common_denominator, integer, rational, shown, within
+from ufm.certify.verify.arithmetic import ZERO, ball, common_denominator, integer, rational, shown, within
 from ufm.certify.verify.document import fields, kind, listed
 from ufm.certify.verify.penalty import charge
 from ufm.errors import InputError
@@ -28,7 +28,8 @@ class ExactProblem:
     m, n : classes and samples per class of each group
     share : exact weight of the loss of one class of each group; they sum (with m) to one
     temperature, offset : temperature and offset of each group's logits (1 and 0 but for cross-entropy)
-    scale_squared : square of the column scale of each group: n for decay per sample, else 1
+    scale_squared : square of the column scale of each group
+        The size for decay per sample, a weight of the certificate for features of a fixed norm, else 1.
     floor : smallest target probability, ``smoothing / K``
     bias : decay of the bias, 0 for a free bias, None for no bias
     charge : what the head charges under the regulariser
@@ -36,12 +37,19 @@ class ExactProblem:
     squared : whether the loss is squared error instead of cross-entropy
     plain : whether the loss is ordinary cross-entropy
     dim : feature dimension, or None
+    normalised : whether features have a fixed norm, so that the charge is that of a supporting program
+    row_squared : weight of one row of each group, by whose roots rows of slopes are divided; None for ones
+    allowance : what the lower bound of the program is to be reduced by; zero unless ``normalised``
 
     Raises
     ------
     InputError
         The document's problem is malformed, or its numbers are outside the ranges that are accepted.
     """
+
+    normalised = False
+    allowance = ZERO
+    row_squared: list[Fraction] | None = None
 
     def __init__(self, data: Any) -> None:
         groups, loss, head, regularizer, dim = fields(data, "problem", "groups", "loss", "head", "regularizer", "dim")
@@ -56,10 +64,7 @@ class ExactProblem:
         self._read_loss(loss)
         self.per_sample = False
         self.bias: Fraction | None = None
-        if kind(regularizer) == "weight_decay":
-            self._read_decay(regularizer)
-        self.scale_squared = list(self.n) if self.per_sample else [1] * len(self.m)
-        self.charge = charge(head, regularizer, self.classes)
+        self._read_penalty(head, regularizer)
         self.dim = None if dim is None else integer(dim)
         self._refuse()
 
@@ -93,6 +98,13 @@ class ExactProblem:
         neutral = set(weights) == {1} and set(self.temperature) == {1} and set(self.offset) == {0}
         self.plain = neutral and not (self.squared or self.logistic or self.smoothing)
 
+    def _read_penalty(self, head: Any, regularizer: Any) -> None:
+        """What the head charges, with the column scale."""
+        if kind(regularizer) == "weight_decay":
+            self._read_decay(regularizer)
+        self.scale_squared: list[Any] = list(self.n) if self.per_sample else [1] * len(self.m)
+        self.charge = charge(head, regularizer, self.classes)
+
     def _read_decay(self, regularizer: dict[str, Any]) -> None:
         features, bias = regularizer.get("features"), regularizer.get("lambda_b")
         if features not in ("per sample", "per class"):
@@ -100,8 +112,12 @@ class ExactProblem:
         self.per_sample = features == "per sample"
         if bias is not None:
             self.bias = rational(bias)
-            if self.bias and not Fraction(1e-15) <= self.bias <= Fraction(1e15):
-                raise InputError(f"certificate has the bias decay {shown(bias)}, which must be 0, or 1e-15 to 1e15")
+            self._check_bias(bias)
+
+    def _check_bias(self, written: Any) -> None:
+        """Refuse a decay of the bias that no problem has."""
+        if self.bias and not Fraction(1e-15) <= self.bias <= Fraction(1e15):
+            raise InputError(f"certificate has the bias decay {shown(written)}, which must be 0, or 1e-15 to 1e15")
 
     def _refuse(self) -> None:
         """Refuse dimensions out of range, and combinations of head, loss and bias that no problem has."""

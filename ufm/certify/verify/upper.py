@@ -9,6 +9,7 @@ from flint import arb, fmpz, fmpz_mat
 
 from ufm.certify.verify.arithmetic import ZERO, affordable, ball, dyadic, power_of_two, total
 from ufm.certify.verify.document import fields, listed
+from ufm.certify.verify.normalised import ExactCosine, ExactNormalised, cosine_gauge, normalised_price
 from ufm.certify.verify.problem import ExactProblem
 from ufm.errors import InputError
 
@@ -74,7 +75,9 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
         raise InputError(f"certificate has factors of width {width}, more than dim={problem.dim}, so it proves nothing")
 
     charge = problem.charge
-    if charge.columns:
+    if problem.normalised:
+        lengths = []
+    elif charge.columns:
         lengths = _columns(problem, product, unit, x)
     else:
         lengths = [(arb(problem.scale_squared[g]).sqrt() * abs(x[g]), m[g] - 1) for g in range(groups) if contrast[g]]
@@ -85,14 +88,20 @@ def upper_bound(problem: ExactProblem, primal: Any) -> Upper:
             lengths.append(((arb(height * across) * size).sqrt(), 1))
     inside = arb(1)
     if charge.ball:
-        gauge = charge.gauge(lengths)
+        if isinstance(problem, ExactCosine):
+            gauge = cosine_gauge(problem, (contrast, contrast_power), (left, left_power), (right, right_power))
+        else:
+            gauge = charge.gauge(lengths)
         inside = arb(1) if gauge <= 1 else 1 / gauge
     logits = _Logits(product, unit, x, b, inside, m)
     losses = _squared if problem.squared else _logistic if problem.logistic else _entropy
     loss, own, other = losses(problem, logits)
     if charge.ball:
         return Upper(loss, width, own, other)
-    upper = loss + charge.price(lengths)
+    if isinstance(problem, ExactNormalised):
+        upper = loss + normalised_price(problem, x, (left, left_power), (right, right_power))
+    else:
+        upper = loss + charge.price(lengths)
     if problem.bias:
         square = sum(m[g] * v * v for g, v in enumerate(bias))
         upper += ball(problem.bias / 2) * arb(square) * power_of_two(2 * bias_power)

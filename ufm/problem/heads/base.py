@@ -16,6 +16,7 @@ from ufm.problem.losses.base import Loss
 from ufm.problem.regularizers import NormBudget, Regularizer, WeightDecay
 from ufm.problem.spelling import Spelling
 from ufm.spectral.penalties import Penalty
+from ufm.spectral.program import Factors, LogitProgram
 from ufm.targets.counts import ClassCounts
 
 Arrays = tuple[Floats, ...]
@@ -100,6 +101,11 @@ class Head(ABC):
         Whether the independent verifier (`ufm.certify.verify`) knows it; level "rigorous" and saved certificates need that.
     bilinear : bool, whether logits are ``W h`` with W and h free, as gradient descent on W and H assumes
     constrained : bool, whether `project` or `project_features` move anything, so that steps must be projected
+    normalised : bool, whether features have a given norm instead of a decay, so that it takes a `ClassifierDecay`
+    undecayed : bool, whether it takes neither decay nor budgets, because classifiers have a given norm too (`NoDecay`)
+    centred : bool
+        Whether an optimal W has rows (over temperatures) of sum zero, where a constant added to a column changes no loss.
+    spare : int, feature dimensions beside the rank of the logits that norms need
     surcharged : bool, whether it adds a price on the logits to the decay of its parameters (`surcharge`)
     spelling : Spelling or None, its text form, as on the command line
     """
@@ -109,6 +115,10 @@ class Head(ABC):
     bilinear = False
     constrained = False
     surcharged = False
+    normalised = False
+    undecayed = False
+    centred = True
+    spare = 0
     spelling: ClassVar[Spelling | None] = None
 
     def refuses(self, counts: ClassCounts, loss: Loss, regularizer: WeightDecay | NormBudget, dim: int | None) -> str | None:
@@ -202,6 +212,41 @@ class Head(ABC):
         mixing = None if found.mixing is None else np.diag(found.mixing)
         layers = tuple(np.diag(layer) for layer in found.layers)
         return Parameters(left * found.weight, found.features[:, None] * right, mixing, None, layers)
+
+    def contrast_parts(self, program: LogitProgram, factors: Factors, regularizer: Regularizer) -> tuple[Floats, Floats]:
+        """Singular values of the contrasts of W and of the features of a `normalised` head, which multiply to those of logits.
+
+        Parameters
+        ----------
+        program : LogitProgram, of a solution
+        factors : Factors, whose ``left`` and ``right`` are what groups share of W and of the features
+        regularizer : Regularizer
+
+        Returns
+        -------
+        (G,) float64, (G,) float64
+
+        Raises
+        ------
+        TypeError
+            The head is not `normalised`.
+        """
+        raise TypeError(f"the features of the head {self} have no fixed norm")
+
+    def settled(self, weight: Floats, features: Floats, used: int) -> Parameters:
+        """Parameters with the logits ``weight @ features`` whose features have the norm of a `normalised` head.
+
+        Parameters
+        ----------
+        weight : (K, d) float64
+        features : (d, K) float64, of norms near one
+        used : int, number of leading dimensions that have lengths; one more makes up what norms lack
+
+        Returns
+        -------
+        Parameters
+        """
+        return Parameters(weight, features)
 
     def initial(self, dim: int, rng: np.random.Generator, scale: float) -> Arrays:
         """Random initial values of the head's own arrays.

@@ -5,6 +5,9 @@ r"""The convex programs in cvxpy, solved by conic solvers with named tolerances.
   logits and whose diagonal blocks are the Gram matrices of W and H (PNAS 2021, eq. 8). Equal to the nuclear-norm program
   (docs/theory, Proposition 1.11).
 
+Features of a fixed norm have one form only: the matrix X with diagonal entries of at most one in the block of H, and the trace
+of the block of W as the price (docs/theory, Proposition 12.2).
+
 The point that the interior-point or ADMM solver returns is judged by the certificate, not by the solver's own status.
 """
 
@@ -17,9 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from ufm._arrays import Floats
+from ufm.certify.normalised import NormalisedBounds
 from ufm.errors import ConvergenceError, InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
+from ufm.solvers.convex.normalised import CosineModel, SphereModel, Spheres
+from ufm.solvers.normalised import conclude_normalised
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.loss import BoundLoss
 from ufm.spectral.program import Factors, LogitProgram, Point
@@ -44,6 +51,7 @@ class Convex:
     profile : str
         A key of `PROFILES`.
     formulation : {"nuclear", "sdp"}
+        The same for features of a fixed norm.
     tolerance : float
         Certified relative gap that counts as solved.
 
@@ -68,7 +76,7 @@ class Convex:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
-        if not program.penalty.nuclear:
+        if not (program.penalty.nuclear or program.penalty.feature_norms):
             return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
         if type(program.loss).expression is BoundLoss.expression:
             return f"the loss {problem.loss} is not stated as a conic program (it has no `expression`)"
@@ -92,7 +100,11 @@ class Convex:
         start = perf_counter()
         check_fit(self, problem)
         program = problem.program().split()
-        point, iterations = self._conic(program)
+        point, gram, iterations = self._conic(program)
+        if program.penalty.feature_norms:
+            reached, found = _from_gram(problem, program, point, gram)
+            stats = Stats(iterations, iterations, perf_counter() - start)
+            return conclude_normalised(problem, self.name, reached, found, stats, self.tolerance)
         # Small singular values of a conic solver are errors; the optimum needs no more dimensions than these.
         u, sigma, vt = np.linalg.svd(point.core)
         rank = min(problem.needed, problem.width)
@@ -100,15 +112,16 @@ class Convex:
         stats = Stats(iterations, iterations, perf_counter() - start)
         return conclude(problem, self.name, program, factors, None, stats, self.tolerance)
 
-    def _conic(self, program: LogitProgram) -> tuple[Point, int]:
-        """The conic solver's point, and its number of iterations."""
+    def _conic(self, program: LogitProgram) -> tuple[Point, Floats, int]:
+        """The conic solver's point, its Gram matrix of W and H where it has one, and its number of iterations."""
         import cvxpy as cp
 
         classes = program.groups
         logits: Any
         constraints: list[Any] = []
         penalty = program.penalty
-        if self.formulation == "sdp":
+        gram: Any = None
+        if self.formulation == "sdp" or penalty.feature_norms:
             gram = cp.Variable((2 * classes, 2 * classes), PSD=True)
             core = gram[:classes, classes:]
             half_traces = 0.5 * cp.trace(gram)
@@ -117,7 +130,12 @@ class Convex:
             half_traces = cp.normNuc(core)
         logits = core @ np.diag(1.0 / program.scale)
         regular: Any = 0.0
-        if not penalty.ball:
+        if penalty.row_norms:
+            constraints += [cp.diag(gram)[:classes] <= penalty.scale**2, cp.diag(gram)[classes:] <= 1.0]  # type: ignore[attr-defined]
+        elif penalty.feature_norms:
+            regular = 0.5 * penalty.effective * cp.trace(gram[:classes, :classes])  # type: ignore[attr-defined]
+            constraints += [cp.diag(gram)[classes:] <= 1.0]
+        elif not penalty.ball:
             regular = penalty.strength * half_traces
         else:
             if self.formulation == "sdp":
@@ -148,7 +166,20 @@ class Convex:
             raise ConvergenceError(f"profile {self.profile!r} returned no point (status {task.status}); try another profile")
         iterations = int(task.solver_stats.num_iters or 0)
         offset = np.zeros(classes) if bias is None else np.asarray(bias.value)
-        return Point(np.zeros(classes), np.asarray(core.value), offset), iterations
+        written = np.zeros((0, 0)) if gram is None else np.asarray(gram.value, dtype=np.float64)
+        return Point(np.zeros(classes), np.asarray(core.value), offset), written, iterations
+
+
+def _from_gram(problem: Problem, program: LogitProgram, point: Point, gram: Floats) -> tuple[Factors, NormalisedBounds]:
+    """Factors and bounds from a Gram matrix of W and features of norm one."""
+    classes = program.groups
+    values, vectors = np.linalg.eigh(0.5 * (gram + gram.T))
+    rows = vectors * np.sqrt(np.maximum(values, 0.0))
+    unit = np.concatenate([np.zeros((classes, 1)), rows[classes:]], axis=1)
+    at = Spheres(np.zeros(classes), rows[:classes], point.bias, unit)
+    cosines = program.penalty.row_norms
+    model = CosineModel(program, 2 * classes) if cosines else SphereModel(program, problem.needed - 1)
+    return model.certified(at, model.local(at))
 
 
 __all__ = ["PROFILES", "Convex", "Factors"]

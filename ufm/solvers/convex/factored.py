@@ -11,6 +11,8 @@ decay and ``min f(W G)`` on the sphere ``|W|^2 + |G|^2 = 2 radius`` for budgets,
 from one structured start and from seeded random ones, then Newton steps by preconditioned conjugate gradients, matrix-free,
 with negative curvature followed where it is met. The certificate, not the gradient norm, decides when to stop. Where the
 minimum of label smoothing or squared error lies inside a large budget, the search on the sphere ends with status ``OPEN``.
+
+Features of a fixed norm have their own search, on products of spheres (`ufm.solvers.convex.normalised`).
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ufm._arrays import Floats
+from ufm.certify.normalised import NormalisedBounds, cosine_bounds, normalised_bounds
 from ufm.certify.primal_dual import Bounds, bounds
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
 from ufm.solvers.convex.block_newton import BlockNewton
 from ufm.solvers.convex.manifold import minimise
 from ufm.solvers.convex.newton_cg import Frame, newton_step
+from ufm.solvers.convex.normalised import CosineModel, SphereModel, minimise_on_spheres
+from ufm.solvers.normalised import conclude_normalised
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.blocks import MAX_DENSE
 from ufm.spectral.program import Evaluation, Factors, LogitProgram, Point
@@ -70,7 +75,7 @@ class Factored:
         program = problem.program()
         if not program.loss.convex:
             return f"it needs a convex loss, and the loss is {problem.loss}"
-        if not program.penalty.nuclear:
+        if not (program.penalty.nuclear or program.penalty.feature_norms):
             return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
         if program.groups > MAX_DENSE // 4:
             return f"it writes out G x G blocks, and there are {program.groups} distinct class sizes"
@@ -91,6 +96,10 @@ class Factored:
         program = problem.program()
         size = program.groups if problem.wide else program.classes
         with _threads().limit(limits=1 if size <= ONE_THREAD else None):
+            if program.penalty.feature_norms:
+                reached, proved, model = self._normalised(problem, program)
+                stats = Stats(model.iterations, model.evaluations, perf_counter() - start)
+                return conclude_normalised(problem, self.name, reached, proved, stats, self.tolerance)
             factors, found, iterations, evaluations = minimise(BlockNewton(program), self.tolerance, self.max_iterations)
             if not problem.wide:
                 slopes = split_slopes(program, found.slopes)
@@ -102,6 +111,34 @@ class Factored:
                 found, iterations, evaluations = reached, iterations + work.iterations, evaluations + work.evaluations
         stats = Stats(iterations, evaluations, perf_counter() - start)
         return conclude(problem, self.name, program, factors, found, stats, self.tolerance)
+
+    def _normalised(self, problem: Problem, program: LogitProgram) -> tuple[Factors, NormalisedBounds, SphereModel]:
+        """Features of a fixed norm: in block form, and where ``dim`` is small on the K x K program from several starts."""
+        model = SphereModel.full(program)
+        factors, found, _ = minimise_on_spheres(model, model.start(), 0.1 * self.tolerance, self.max_iterations)
+        if problem.wide:
+            return factors, found, model
+        group = np.repeat([g for g, _ in program.runs], [c for _, c in program.runs])
+        whole, slopes = program.split(), split_slopes(program, found.slopes)
+        cosines = whole.penalty.row_norms
+        narrow = (CosineModel if cosines else SphereModel)(whole, problem.width)
+        rng, best = np.random.default_rng(self.random_state), None
+        for i in range(self.starts):
+            start = narrow.start(rng if i else None)
+            *_, point = minimise_on_spheres(narrow, start, 0.1 * self.tolerance, self.max_iterations)
+            exact = narrow.exact(point)
+            # The weights of the wide model prove the lower bound; the upper one is that of the parameters themselves.
+            columns = found.program.scale[group] ** 2
+            if cosines:
+                rows = found.program.rows[group]  # type: ignore[attr-defined]
+                reached, exact = cosine_bounds(whole, exact, columns, rows, slopes)
+            else:
+                reached = normalised_bounds(whole, exact, columns, slopes)
+            if best is None or reached.upper < best[1].upper:
+                best = exact, reached
+        assert best is not None
+        narrow.iterations, narrow.evaluations = narrow.iterations + model.iterations, narrow.evaluations + model.evaluations
+        return *best, narrow
 
     def _narrow(self, work: _Descent) -> tuple[Factors, Bounds]:
         """The best point of several starts; the first is enough where its gap is closed."""

@@ -50,7 +50,7 @@ class Proximal:
         penalty = program.penalty
         if not program.loss.convex:
             return f"it needs a convex loss, and the loss is {problem.loss}"
-        if penalty.columns or not penalty.convex:
+        if penalty.columns or penalty.feature_norms or not penalty.convex:
             return f"it needs a convex penalty on singular values, and the head is {problem.head}"
         if not penalty.ball and not penalty.nuclear and penalty.conjugate(np.zeros(1), np.ones(1)) is None:
             return f"it needs the penalty's conjugate for a lower bound, and that of the head {problem.head} has none"

@@ -16,7 +16,9 @@ from ufm._arrays import Floats
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
 from ufm.solvers.convex.manifold import ManifoldNewton, curvatures, minimise
+from ufm.solvers.convex.normalised import SphereModel, minimise_on_spheres
 from ufm.solvers.convex.proximal_steps import Iterate
+from ufm.solvers.normalised import conclude_normalised
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.program import LogitProgram, Point
 
@@ -39,7 +41,8 @@ class Symmetric:
     -----
     Needs a multiple of the nuclear norm or a ball of it, and few distinct class sizes. The optimum is then unique up to column
     shifts (docs/theory, Proposition 1.4), hence invariant under permutations of equal classes, and the reduced program has the
-    same optimum (Proposition 3.1). Contrasts are not negative (Proposition 3.4).
+    same optimum (Proposition 3.1). Contrasts are not negative (Proposition 3.4). Features of a fixed norm are another such case
+    (Proposition 12.6), solved on the factors (`ufm.solvers.convex.normalised`).
     """
 
     tolerance: float = 1e-11
@@ -54,7 +57,7 @@ class Symmetric:
         program = problem.program()
         if not program.loss.convex:
             return f"it needs a convex loss, and the loss is {problem.loss}"
-        if not program.penalty.nuclear:
+        if not (program.penalty.nuclear or program.penalty.feature_norms):
             return f"it needs a multiple of the nuclear norm or a bound on it, and the head is {problem.head}"
         if not problem.wide:
             return f"it assumes dim >= {problem.needed}, and dim is {problem.dim}"
@@ -73,6 +76,11 @@ class Symmetric:
         start = perf_counter()
         check_fit(self, problem)
         program = problem.program()
+        if program.penalty.feature_norms:
+            model = SphereModel.full(program)
+            reached, bounds, _ = minimise_on_spheres(model, model.start(), 0.01 * self.tolerance, self.max_iterations)
+            stats = Stats(model.iterations, model.evaluations, perf_counter() - start)
+            return conclude_normalised(problem, self.name, reached, bounds, stats, self.tolerance)
         factors, found, iterations, evaluations = minimise(DenseNewton(program), 0.01 * self.tolerance, self.max_iterations)
         stats = Stats(iterations, evaluations, perf_counter() - start)
         return conclude(problem, self.name, program, factors, found, stats, self.tolerance)

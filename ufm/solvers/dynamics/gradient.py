@@ -5,10 +5,10 @@ Plain gradient descent, heavy ball, Nesterov and Adam on
 .. math:: \frac1N \sum_i \ell_{y_i}(W z_i + b) + \tfrac{\lambda_W}{2} \|W\|_F^2 + \tfrac{\lambda_H}{2} \|H\|_F^2
           + \tfrac{\lambda_b}{2} \|b\|^2, \qquad z_i = h_i \text{ or } (I - A)^{-1} h_i,
 
-or on the loss alone under norm budgets, with projection onto the budgets (and of A onto its spectral budget) after
-every step. The path records loss, certified gap and collapse metrics; the certificate comes from the class means, since
-averaging features within classes never raises the objective (docs/theory, Proposition 1.1). On a linear DEQ the descent can
-end above the optimum (docs/theory, file 9).
+or on the loss alone under norm budgets, with projection onto the budgets (of A onto its spectral budget, of features onto
+their norm) after every step. The path records loss, certified gap and collapse metrics; the certificate comes from the class
+means, since averaging features within classes never raises the objective (docs/theory, Propositions 1.1 and 12.1). On a linear
+DEQ the descent can end above the optimum (docs/theory, file 9).
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ import numpy as np
 
 from ufm._adam import adam
 from ufm._arrays import Floats
+from ufm.certify.normalised import NormalisedBounds
 from ufm.certify.primal_dual import bounds
 from ufm.errors import ConvergenceError, InputError
 from ufm.metrics.network import measure
 from ufm.problem.problem import Problem
 from ufm.problem.regularizers import NormBudget
 from ufm.solvers.base import check_fit
+from ufm.solvers.convex.normalised import SphereModel, Spheres
 from ufm.solvers.dynamics.samples import SampleModel, State
+from ufm.solvers.normalised import conclude_normalised
 from ufm.solvers.solution import Path, Solution, Stats, check_options, conclude
 from ufm.spectral.program import Factors, Point
 
@@ -89,6 +92,8 @@ class Gradient:
         if entries > MAX_ENTRIES:
             return f"sample-level parameters would have {entries} entries, more than {MAX_ENTRIES}; use another method"
         constrained = isinstance(problem.regularizer, NormBudget) or problem.head.constrained
+        if problem.head.undecayed:
+            return f"it does not project classifiers, whose norms the head {problem.head} fixes"
         if problem.head.surcharged:
             return f"the head {problem.head} charges singular values, which have no gradient by samples here"
         if self.rule == "adam" and constrained:
@@ -130,6 +135,11 @@ class Gradient:
                     f"step={update.last:g} made {self.rule} diverge at iteration {iteration}; give a smaller step"
                 )
         program = problem.program().split()
+        if problem.head.normalised:
+            reached, proved = recorder.normalised(state)
+            stats = Stats(iteration, update.evaluations, perf_counter() - start)
+            name = f"{self.name}:{self.rule}"
+            return conclude_normalised(problem, name, reached, proved, stats, self.tolerance, recorder.path())
         factors = recorder.factors(state)
         found = bounds(program, factors)
         if recorder.lower > found.lower:
@@ -217,10 +227,21 @@ class _Recorder:
         point = Point(np.zeros(program.groups), (u[:, :rank] * sigma[:rank]) @ vt[:rank], bias)
         return program.factors(point, (u[:, :rank], sigma[:rank], vt[:rank]))
 
+    def normalised(self, state: State) -> tuple[Factors, NormalisedBounds]:
+        """Factors of the class means, and their bounds, where features have a fixed norm."""
+        means = self.model.means(state)
+        norm = float(self.problem.program().penalty.norm)  # type: ignore[attr-defined]
+        bias = np.zeros(self.program.groups) if state.bias is None else state.bias
+        unit = np.concatenate([np.zeros((self.program.groups, 1)), means.features.T / norm], axis=1)
+        spheres = SphereModel(self.program, means.weight.shape[1])
+        at = Spheres(np.zeros(self.program.groups), means.weight * norm, bias, unit)
+        return spheres.certified(at, spheres.local(at))
+
     def record(self, iteration: int, state: State) -> float:
         """Add a row; returns the relative gap."""
         loss = self.model.value_and_gradient(state)[0]
-        found = bounds(self.program, self.factors(state))
+        normalised = self.problem.head.normalised
+        found = self.normalised(state)[1] if normalised else bounds(self.program, self.factors(state))
         if found.lower > self.lower:
             self.lower, self.slopes = found.lower, found.slopes
         gap = max(found.upper - self.lower, 0.0)

@@ -13,7 +13,7 @@ from ufm._arrays import Floats
 from ufm.problem.heads import Parameters
 from ufm.problem.heads.base import Arrays
 from ufm.problem.problem import Problem
-from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.regularizers import ClassifierDecay, NormBudget, WeightDecay
 from ufm.spectral.loss import ColumnLoss
 
 
@@ -64,12 +64,16 @@ class SampleModel:
         self.total = len(self.labels)
         self.rows = np.arange(self.total)
         decay = self.regularizer
-        self.decay = decay if isinstance(decay, WeightDecay) else None
+        self.decay = decay if isinstance(decay, WeightDecay | ClassifierDecay) else None
+        self.feature_decay = decay.features if isinstance(decay, WeightDecay) else 0.0
         weights = 1.0 / self.sizes[self.labels]
-        per_sample = self.decay is not None and not self.decay.per_class
+        per_sample = isinstance(decay, WeightDecay) and not decay.per_class
         self.feature_weights = np.ones(self.total) if per_sample else weights
         # Projection onto a weighted ball is a rescaling only in the metric of its weights.
         self.metric = np.ones(self.total) if self.decay is not None else 1.0 / weights
+        if self.head.normalised:
+            # Every sample is on a sphere of its own, and its part of the mean loss is small.
+            self.metric = np.full(self.total, float(self.total))
         self.program = problem.program().split()
         self.loss_weights = self.program.share[self.labels] / self.sizes[self.labels]
         self.multiplicity = np.ones((len(self.sizes) + 1, self.total))
@@ -107,9 +111,9 @@ class SampleModel:
         if decay is not None:
             if self.fixed is None:
                 value += 0.5 * decay.weight * float(np.sum(state.weight**2))
-            value += 0.5 * decay.features * float(self.feature_weights @ np.sum(state.features**2, axis=0))
+            value += 0.5 * self.feature_decay * float(self.feature_weights @ np.sum(state.features**2, axis=0))
             weight = weight + decay.weight * state.weight
-            features = features + decay.features * self.feature_weights * state.features
+            features = features + self.feature_decay * self.feature_weights * state.features
             if bias is not None and state.bias is not None and decay.bias:
                 value += 0.5 * decay.bias * float(state.bias @ state.bias)
                 bias = bias + decay.bias * state.bias
@@ -159,7 +163,7 @@ class SampleModel:
         through_features = 0.5 * bend * weight**2 * gain**2 * largest / self.total
         through_weight = 0.5 * bend * float(np.linalg.norm(outputs @ outputs.T, 2)) / self.total
         coupling = bend * np.sqrt(2.0 * largest / self.total)
-        decay = max(self.decay.weight, self.decay.features) if self.decay is not None else 0.0
+        decay = max(self.decay.weight, self.feature_decay) if self.decay is not None else 0.0
         if state.arrays:
             inner = float(np.linalg.norm(state.features @ state.features.T, 2)) / self.total
             through_weight *= 1.0 + weight**2 * gain**2

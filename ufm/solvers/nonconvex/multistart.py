@@ -75,6 +75,8 @@ class Multistart:
     def unfit(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem, or None."""
         program = problem.program()
+        if program.penalty.feature_norms:
+            return f"it searches over singular values, which do not state the price of the head {problem.head}"
         if program.penalty.columns:
             return f"it searches over singular values, and the head {problem.head} acts on columns"
         if not program.loss.convex and not program.penalty.nuclear:

@@ -2,6 +2,7 @@
 
 from ufm.spectral.penalties.base import Penalty
 from ufm.spectral.penalties.columns import ColumnPenalty
+from ufm.spectral.penalties.feature_norms import Cosines, FeatureNorms
 from ufm.spectral.penalties.minimax import MinimaxConcave
 from ufm.spectral.penalties.nuclear import Nuclear, NuclearBall
 from ufm.spectral.penalties.nuclear_minus_frobenius import NuclearMinusFrobenius, NuclearMinusFrobeniusBall
@@ -9,6 +10,8 @@ from ufm.spectral.penalties.schatten import Schatten, SchattenBall
 
 __all__ = [
     "ColumnPenalty",
+    "Cosines",
+    "FeatureNorms",
     "MinimaxConcave",
     "Nuclear",
     "NuclearBall",

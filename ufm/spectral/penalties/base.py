@@ -29,6 +29,9 @@ class Penalty(ABC):
     nuclear : bool, whether it is a multiple `strength` of the nuclear norm (a ball: the bound `radius` on it)
     strength, radius : float, of a nuclear price and of a nuclear ball
     columns : bool, whether it acts on scaled norms of the logits' columns instead of singular values
+    feature_norms, row_norms : bool
+        Whether it bounds the norm of each feature (`FeatureNorms`), and of each classifier too (`Cosines`); it then has no
+        value by singular values, and `ufm.spectral.normalised` states its programs.
     kind, power, nonnegative : of a penalty on columns, see `ColumnPenalty`; `power` and `level` of a Schatten ball
     separable : bool, whether a price is a sum over singular values
     """
@@ -38,6 +41,8 @@ class Penalty(ABC):
     separable: bool
     nuclear = False
     columns = False
+    feature_norms = False
+    row_norms = False
     strength: float
     radius: float
     level: float
