@@ -174,7 +174,8 @@ class DepthBoundary(Theorem):
         else:
             yield less(f"ETF below every multiple of the {name}, {instance}", simplex, code, level=level)
         solution = best_found(instance)
-        bounds = Enclosure.of(solution.certificate.rigorous() if level == "rigorous" else solution.certificate)
+        plain = solution.certificate
+        bounds = Enclosure.of(plain.rigorous()) if level == "rigorous" else Enclosure(plain.lower, plain.upper)
         upper = Enclosure(bounds.upper, bounds.upper)
         if wins or (k, layers) in self.beaten:
             yield less(f"explicit parameters below every ETF, {instance}", upper, simplex, level=level)
