@@ -523,7 +523,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term(
             "cosine",
             "Mean cosine between classifiers over all pairs of a range of sizes; with _means between class means. Of ufm "
-            "contrastive: cosine between two class vectors of the same size, with its enclosure at the optimum.",
+            "contrastive: cosine between two class vectors of the same size, with its enclosure at the optimum. As a head: "
+            "classifiers and features of fixed norms.",
             "mean of cos(w_j, w_k)",
             COSINE,
             "ufm/metrics/size_ranges.py",
@@ -1041,7 +1042,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], "
             "layernorm[:norm=R], cosine:scale=S",
             "README.md, section What is solved",
-            ("explicit", "deq", "relu", "etf", "layernorm", "cosine"),
+            ("explicit", "deq", "relu", "etf", "layernorm"),
         ),
         Term(
             "undefined",

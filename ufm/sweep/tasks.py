@@ -14,7 +14,18 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ufm.errors import ConvergenceError, InputError, brief
-from ufm.problem import ClassCounts, Explicit, LinearDEQ, NormBudget, Problem, WeightDecay, long_tailed, step_imbalanced
+from ufm.problem import (
+    ClassCounts,
+    ClassifierDecay,
+    Explicit,
+    LinearDEQ,
+    NoDecay,
+    NormBudget,
+    Problem,
+    WeightDecay,
+    long_tailed,
+    step_imbalanced,
+)
 from ufm.problem.heads import Head
 from ufm.problem.text import parse_head, parse_loss
 from ufm.solvers.convex.step_imbalance import solve_steps
@@ -101,11 +112,12 @@ class Task(ABC):
         return max(1, min(20_000, round(1.0 / self.speed(point))))
 
 
-def regularizer_of(point: Point) -> WeightDecay | NormBudget:
+def regularizer_of(point: Point, head: Head) -> WeightDecay | NormBudget | ClassifierDecay | NoDecay:
     """The regularizer at a point.
 
     One of ``decay = [LW, LH]`` or ``[LW, LH, LB]``, ``lambda`` (LW = LH), ``budget = [EW, EH]``, or ``c`` (E_W = 1,
-    E_H = c^2); half convention, features per sample.
+    E_H = c^2); half convention, features per sample. Under a head with features of a fixed norm ``lambda`` or ``decay = [LW]``
+    is the decay of the classifier, and none is given where classifiers have a fixed norm, too.
 
     Raises
     ------
@@ -113,6 +125,18 @@ def regularizer_of(point: Point) -> WeightDecay | NormBudget:
         None or several of them, or values that do not fit.
     """
     given = [name for name in ("decay", "lambda", "budget", "c") if name in point]
+    if head.undecayed:
+        if given:
+            raise InputError(f"a point has {given[0]}, but under the head {head} nothing is decayed; leave it out")
+        return NoDecay()
+    if head.normalised:
+        value = point.get("lambda", point.get("decay"))
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if len(given) != 1 or isinstance(value, list) or value is None:
+            raise InputError(
+                f"a point has {given or 'no decay'}; under the head {head} give lambda, the decay of the classifier"
+            )
+        return ClassifierDecay(_number(given[0], value))
     if len(given) != 1:
         raise InputError(f"a point has {given or 'no regulariser'}; give exactly one of decay, lambda, budget and c")
     name, value = given[0], point[given[0]]
@@ -217,7 +241,8 @@ class Solve(Task):
             from ufm.solvers import solver
 
             solver(_text("method", point["method"]))
-        problem = Problem(counts_of(point), regularizer=regularizer_of(point), head=head_of(point), loss=loss, dim=dim)
+        head = head_of(point)
+        problem = Problem(counts_of(point), regularizer=regularizer_of(point, head), head=head, loss=loss, dim=dim)
         if len(problem.counts.groups) > 12 or problem.dim is not None:
             seconds_for(problem, str(point.get("method", "auto")))  # raises InputError where it would take hours
         return problem
@@ -257,12 +282,13 @@ class Solve(Task):
         asked: dict[bool, list[tuple[int, float, float, float, float, float]]] = {True: [], False: []}
         for k, point in enumerate(points):
             try:
-                sizes, regularizer, head = counts_of(point), regularizer_of(point), head_of(point)
+                sizes, head = counts_of(point), head_of(point)
+                regularizer = regularizer_of(point, head)
                 gain = head.gain or 1.0
                 (na, a), (nb, b) = sizes.runs if len(sizes.runs) == 2 else _split(point, sizes)
                 if isinstance(regularizer, NormBudget):
                     asked[True].append((k, a, b, na, nb, regularizer.radius(sizes.classes, gain)))
-                else:
+                elif isinstance(regularizer, WeightDecay):
                     asked[False].append((k, a, b, na, nb, regularizer.mu / gain))
             except InputError as error:
                 rows[k] = Row("failed", str(error), (None,) * len(self.results))
@@ -318,11 +344,12 @@ class Thresholds(Task):
 
     def prepare(self, point: Point) -> dict[str, Any]:
         count = _whole("minority_count", point["minority_count"]) if "minority_count" in point else None
+        head = head_of(point)
         return {
             "classes": classes_of(point),
-            "regularizer": regularizer_of(point),
+            "regularizer": regularizer_of(point, head),
             "minority_count": count,
-            "head": head_of(point),
+            "head": head,
             "level": _text("level", point.get("level", "float")),
             "loss": parse_loss(_text("loss", point["loss"])) if "loss" in point else None,
         }
@@ -340,7 +367,7 @@ class Train(Task):
     name = "train"
     keys = frozenset(
         ("model", "data", "classes", "ratio", "tail", "largest", "map", "width", "contraction", "decay", "body", "encoder",
-         "jacobian", "optimizer", "rate", "epochs", "batch", "seed")
+         "jacobian", "optimizer", "rate", "epochs", "batch", "seed", "feature_norm")
     )  # fmt: skip
     results = (
         "accuracy", "majority", "minority", "objective", "gap", "nc1", "nc2", "nc3", "cos_minority", "to_theory_weight",
