@@ -967,7 +967,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], "
             "layernorm[:norm=R], cosine:scale=S",
             "README.md, section What is solved",
-            ("explicit", "deq", "relu", "etf", "layernorm", "cosine"),
+            ("explicit", "deq", "relu", "etf", "layernorm"),
         ),
         Term(
             "undefined",

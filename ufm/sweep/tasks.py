@@ -14,7 +14,18 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ufm.errors import ConvergenceError, InputError, brief
-from ufm.problem import ClassCounts, Explicit, LinearDEQ, NormBudget, Problem, WeightDecay, long_tailed, step_imbalanced
+from ufm.problem import (
+    ClassCounts,
+    ClassifierDecay,
+    Explicit,
+    LinearDEQ,
+    NoDecay,
+    NormBudget,
+    Problem,
+    WeightDecay,
+    long_tailed,
+    step_imbalanced,
+)
 from ufm.problem.heads import Head
 from ufm.problem.text import parse_head, parse_loss
 from ufm.solvers.convex.step_imbalance import solve_steps
@@ -101,11 +112,11 @@ class Task(ABC):
         return max(1, min(20_000, round(1.0 / self.speed(point))))
 
 
-def regularizer_of(point: Point) -> WeightDecay | NormBudget:
+def regularizer_of(point: Point) -> WeightDecay | NormBudget | ClassifierDecay | NoDecay:
     """The regularizer at a point.
 
     One of ``decay = [LW, LH]`` or ``[LW, LH, LB]``, ``lambda`` (LW = LH), ``budget = [EW, EH]``, or ``c`` (E_W = 1,
-    E_H = c^2); half convention, features per sample.
+    E_H = c^2); half convention, features per sample. The head layernorm takes ``decay = [LW]``, and cosine none of them.
 
     Raises
     ------
@@ -113,6 +124,8 @@ def regularizer_of(point: Point) -> WeightDecay | NormBudget:
         None or several of them, or values that do not fit.
     """
     given = [name for name in ("decay", "lambda", "budget", "c") if name in point]
+    if not given and head_of(point).undecayed:
+        return NoDecay()
     if len(given) != 1:
         raise InputError(f"a point has {given or 'no regulariser'}; give exactly one of decay, lambda, budget and c")
     name, value = given[0], point[given[0]]
@@ -126,6 +139,8 @@ def regularizer_of(point: Point) -> WeightDecay | NormBudget:
     numbers = [_number(name, v) for v in value]
     if name == "budget" and len(numbers) == 2:
         return NormBudget(*numbers)
+    if name == "decay" and len(numbers) == 1:
+        return ClassifierDecay(numbers[0])
     if name == "decay" and len(numbers) in (2, 3):
         return WeightDecay(numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else None)
     raise InputError(f"{name} has {len(numbers)} numbers; give {'EW, EH' if name == 'budget' else 'LW, LH and optionally LB'}")
@@ -300,7 +315,7 @@ def _split(point: Point, sizes: ClassCounts) -> tuple[tuple[int, int], tuple[int
 
 
 def _vectorised(point: Point) -> bool:
-    plain = "classes" in point and not {"loss", "dim", "method"} & set(point) and len(_listed(point.get("decay"))) < 3
+    plain = "classes" in point and not {"loss", "dim", "method"} & set(point) and len(_listed(point.get("decay"))) in (0, 2)
     return plain and ("rho" in point or point.get("head", "explicit") == "explicit")
 
 
