@@ -454,5 +454,5 @@ def test_features_of_a_fixed_norm(tmp_path):
     with Store(tmp_path / "cosines.db") as store:
         assert list(store.arrays("status")[0]) == ["done"] * 4
     with Store(tmp_path / "thresholds.db") as store:
-        (values,) = store.arrays("value")
+        (values,) = store.arrays("ratio")
     assert values == pytest.approx([72.8273] * 2, rel=1e-6)
