@@ -523,7 +523,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term(
             "cosine",
             "Mean cosine between classifiers over all pairs of a range of sizes; with _means between class means. Of ufm "
-            "contrastive: cosine between two class vectors of the same size, with its enclosure at the optimum.",
+            "contrastive: cosine between two class vectors of the same size, with its enclosure at the optimum. As a head: "
+            "classifiers and features of fixed norms.",
             "mean of cos(w_j, w_k)",
             COSINE,
             "ufm/metrics/size_ranges.py",

@@ -30,12 +30,12 @@ def quick():
 
 def test_the_list_is_complete():
     assert set(ALL) == {
-        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "long_tail", "networks", "phase",
+        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "layernorm_phase", "long_tail", "networks", "phase",
         "remedies",
     }  # fmt: skip
     from ufm.sweep import ready_names
 
-    assert len(ready_names()) == 7  # one figure each; epochs, features and free_features need none
+    assert len(ready_names()) == 8  # one figure each; epochs, features and free_features need none
     for plot in ALL.values():
         assert plot.__doc__
         assert plot.title
@@ -154,3 +154,18 @@ def test_remedies_shows_which_one_moves_the_threshold(quick):
         assert len(curve.strength) > 0
         assert curve.certified.all() == (kind != "focal:gamma")
         assert curve.ratio == pytest.approx(np.interp(curve.strength, *curve.fine), rel=0.05)
+
+
+def test_layernorm_phase_changes_colour_at_the_thresholds(quick):
+    data = quick("layernorm_phase")
+    for phase in data:
+        x, y = phase.boundary
+        for row, decay in zip(phase.cosine, phase.y, strict=True):
+            order = np.argsort(y)
+            threshold = float(np.exp(np.interp(np.log(decay), np.log(y[order]), np.log(x[order]), np.nan, np.nan)))
+            if not np.isfinite(threshold):
+                continue
+            separated, collapsed = phase.x < 0.97 * threshold, phase.x > 1.03 * threshold
+            assert np.all(row[separated] < 1.0 - 1e-6)
+            # Minority classifiers are one, or zero.
+            assert np.all(np.isnan(row[collapsed]) | (row[collapsed] > 1.0 - 1e-9))

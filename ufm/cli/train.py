@@ -32,6 +32,7 @@ MapOption = Annotated[
     epilog=examples(
         "ufm train --model deq --data mixture --classes 5,5 --ratio 10 --out runs/deq",
         "ufm train --model explicit --data digits --decay 2e-2,2.5e-4 --out runs/digits",
+        "ufm train --model explicit --feature-norm 1 --decay 1e-2 --ratio 100 --out runs/normalised",
     ),
 )
 def train_command(
@@ -76,7 +77,15 @@ def train_command(
         typer.Option(
             metavar="LW,LH",
             help="Decay of classifier and features, half convention beside the mean loss, features per sample, as in ufm "
-            "solve. Left out: 1e-2,1e-4 for mixture, 2e-2,2.5e-4 for digits.",
+            "solve. Left out: 1e-2,1e-4 for mixture, 2e-2,2.5e-4 for digits. With --feature-norm LW alone.",
+        ),
+    ] = None,
+    feature_norm: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="Scale every last-layer feature to this norm before the classifier, as RMSNorm does with R = sqrt(width). "
+            "Theory is then that of ufm solve --head layernorm:norm=R.",
         ),
     ] = None,
     body: Annotated[
@@ -113,11 +122,12 @@ def train_command(
     from ufm.training.saved_run import RUN
 
     started = perf_counter()
-    pair = None if decay is None else numbers("decay", decay, 2, 2)
+    pair = None if decay is None else numbers("decay", decay, 2, 2) if feature_norm is None else numbers("decay", decay, 1, 2)
     settings = Settings.from_options(
         model=model, data=data, classes=whole_pair(classes), ratio=ratio, tail=tail, largest=largest, map=kind, width=width,
-        contraction=contraction or None, decay=None if pair is None else (pair[0], pair[1]), body=body, encoder=encoder,
+        contraction=contraction or None, decay=None if pair is None else tuple(pair), body=body, encoder=encoder,
         jacobian=jacobian, optimizer=optimizer, rate=rate, epochs=epochs, batch=batch, seed=seed,
+        feature_norm=feature_norm,
     )  # fmt: skip
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

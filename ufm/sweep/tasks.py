@@ -112,11 +112,12 @@ class Task(ABC):
         return max(1, min(20_000, round(1.0 / self.speed(point))))
 
 
-def regularizer_of(point: Point) -> WeightDecay | NormBudget | ClassifierDecay | NoDecay:
+def regularizer_of(point: Point, head: Head) -> WeightDecay | NormBudget | ClassifierDecay | NoDecay:
     """The regularizer at a point.
 
     One of ``decay = [LW, LH]`` or ``[LW, LH, LB]``, ``lambda`` (LW = LH), ``budget = [EW, EH]``, or ``c`` (E_W = 1,
-    E_H = c^2); half convention, features per sample. The head layernorm takes ``decay = [LW]``, and cosine none of them.
+    E_H = c^2); half convention, features per sample. Under a head with features of a fixed norm ``lambda`` or ``decay = [LW]``
+    is the decay of the classifier, and none is given where classifiers have a fixed norm, too.
 
     Raises
     ------
@@ -124,8 +125,18 @@ def regularizer_of(point: Point) -> WeightDecay | NormBudget | ClassifierDecay |
         None or several of them, or values that do not fit.
     """
     given = [name for name in ("decay", "lambda", "budget", "c") if name in point]
-    if not given and head_of(point).undecayed:
+    if head.undecayed:
+        if given:
+            raise InputError(f"a point has {given[0]}, but under the head {head} nothing is decayed; leave it out")
         return NoDecay()
+    if head.normalised:
+        value = point.get("lambda", point.get("decay"))
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if len(given) != 1 or isinstance(value, list) or value is None:
+            raise InputError(
+                f"a point has {given or 'no decay'}; under the head {head} give lambda, the decay of the classifier"
+            )
+        return ClassifierDecay(_number(given[0], value))
     if len(given) != 1:
         raise InputError(f"a point has {given or 'no regulariser'}; give exactly one of decay, lambda, budget and c")
     name, value = given[0], point[given[0]]
@@ -139,8 +150,6 @@ def regularizer_of(point: Point) -> WeightDecay | NormBudget | ClassifierDecay |
     numbers = [_number(name, v) for v in value]
     if name == "budget" and len(numbers) == 2:
         return NormBudget(*numbers)
-    if name == "decay" and len(numbers) == 1:
-        return ClassifierDecay(numbers[0])
     if name == "decay" and len(numbers) in (2, 3):
         return WeightDecay(numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else None)
     raise InputError(f"{name} has {len(numbers)} numbers; give {'EW, EH' if name == 'budget' else 'LW, LH and optionally LB'}")
@@ -232,7 +241,8 @@ class Solve(Task):
             from ufm.solvers import solver
 
             solver(_text("method", point["method"]))
-        problem = Problem(counts_of(point), regularizer=regularizer_of(point), head=head_of(point), loss=loss, dim=dim)
+        head = head_of(point)
+        problem = Problem(counts_of(point), regularizer=regularizer_of(point, head), head=head, loss=loss, dim=dim)
         if len(problem.counts.groups) > 12 or problem.dim is not None:
             seconds_for(problem, str(point.get("method", "auto")))  # raises InputError where it would take hours
         return problem
@@ -272,12 +282,13 @@ class Solve(Task):
         asked: dict[bool, list[tuple[int, float, float, float, float, float]]] = {True: [], False: []}
         for k, point in enumerate(points):
             try:
-                sizes, regularizer, head = counts_of(point), regularizer_of(point), head_of(point)
+                sizes, head = counts_of(point), head_of(point)
+                regularizer = regularizer_of(point, head)
                 gain = head.gain or 1.0
                 (na, a), (nb, b) = sizes.runs if len(sizes.runs) == 2 else _split(point, sizes)
                 if isinstance(regularizer, NormBudget):
                     asked[True].append((k, a, b, na, nb, regularizer.radius(sizes.classes, gain)))
-                else:
+                elif isinstance(regularizer, WeightDecay):
                     asked[False].append((k, a, b, na, nb, regularizer.mu / gain))
             except InputError as error:
                 rows[k] = Row("failed", str(error), (None,) * len(self.results))
@@ -315,7 +326,7 @@ def _split(point: Point, sizes: ClassCounts) -> tuple[tuple[int, int], tuple[int
 
 
 def _vectorised(point: Point) -> bool:
-    plain = "classes" in point and not {"loss", "dim", "method"} & set(point) and len(_listed(point.get("decay"))) in (0, 2)
+    plain = "classes" in point and not {"loss", "dim", "method"} & set(point) and len(_listed(point.get("decay"))) < 3
     return plain and ("rho" in point or point.get("head", "explicit") == "explicit")
 
 
@@ -333,11 +344,12 @@ class Thresholds(Task):
 
     def prepare(self, point: Point) -> dict[str, Any]:
         count = _whole("minority_count", point["minority_count"]) if "minority_count" in point else None
+        head = head_of(point)
         return {
             "classes": classes_of(point),
-            "regularizer": regularizer_of(point),
+            "regularizer": regularizer_of(point, head),
             "minority_count": count,
-            "head": head_of(point),
+            "head": head,
             "level": _text("level", point.get("level", "float")),
             "loss": parse_loss(_text("loss", point["loss"])) if "loss" in point else None,
         }
@@ -355,7 +367,7 @@ class Train(Task):
     name = "train"
     keys = frozenset(
         ("model", "data", "classes", "ratio", "tail", "largest", "map", "width", "contraction", "decay", "body", "encoder",
-         "jacobian", "optimizer", "rate", "epochs", "batch", "seed")
+         "jacobian", "optimizer", "rate", "epochs", "batch", "seed", "feature_norm")
     )  # fmt: skip
     results = (
         "accuracy", "majority", "minority", "objective", "gap", "nc1", "nc2", "nc3", "cos_minority", "to_theory_weight",

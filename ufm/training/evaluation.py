@@ -10,7 +10,7 @@ from ufm._arrays import Floats
 from ufm.analysis.prediction import Prediction, predict
 from ufm.deq.maps.base import Gradients
 from ufm.metrics.network import measure
-from ufm.problem import Explicit, Problem, ReLU, WeightDecay
+from ufm.problem import ClassifierDecay, Explicit, LayerNorm, Problem, ReLU, WeightDecay
 from ufm.training.data import Dataset, Labels
 from ufm.training.network import Network
 
@@ -30,14 +30,20 @@ def prediction_for(data: Dataset, network: Network) -> Prediction | None:
     Parameters
     ----------
     data : Dataset, whose class sizes are taken
-    network : Network, whose decays and width are taken; after a ReLU the features of the model are >= 0, otherwise free
+    network : Network, whose decays, feature norm and width are taken
+        After a ReLU the features of the model are >= 0, otherwise free; those of a fixed norm are free in any case, so that
+        after a ReLU their bound holds and their geometry need not be attained.
 
     Returns
     -------
     Prediction or None
-        None where classifier or features have no decay.
+        None where the classifier, or features without a fixed norm, have no decay.
     """
-    decay = network.decay
+    decay, norm = network.decay, network.feature_norm
+    if norm is not None and decay.classifier:
+        fixed = ClassifierDecay(decay.classifier)
+        found = predict(Problem(data.counts, regularizer=fixed, head=LayerNorm(norm), dim=network.width))
+        return found if network.body.sigma != "relu" else replace(found, certified=False)
     if not (decay.classifier and decay.features):
         return None
     nonnegative = network.body.sigma == "relu" and network.width >= data.counts.classes

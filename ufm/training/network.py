@@ -6,6 +6,9 @@ r"""A network of encoder, body and classifier, and its objective with gradient:
 with last-layer features z_i, classifier C and no classifier bias. The first three terms are the objective of the
 unconstrained-feature model (half convention, features per sample), and the others are not negative. A lower bound on the
 optimum of that model is therefore one on the training objective of *every* network with these class sizes and decays.
+
+With a feature norm r the classifier sees ``r z_i / |z_i|`` in place of z_i (RMSNorm without an affine map has r = sqrt(d)), and
+the model is that of features of a fixed norm (docs/theory, section 12), without decay on features.
 """
 
 from __future__ import annotations
@@ -85,6 +88,13 @@ class Network:
     n_classes : int, K
     body : Body, `Equilibrium` or `Stack`
     decay : Decay
+    feature_norm : float > 0 or None
+        Norm to which every last-layer feature is scaled; None leaves them as they are. Decay on features must then be 0.
+
+    Raises
+    ------
+    InputError
+        A feature norm that is not positive and finite, or decay on features of a fixed norm.
 
     Examples
     --------
@@ -100,6 +110,19 @@ class Network:
     n_classes: int
     body: Body = field(default_factory=Equilibrium)
     decay: Decay = field(default_factory=Decay)
+    feature_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        norm = self.feature_norm
+        if norm is None:
+            return
+        if isinstance(norm, bool) or not isinstance(norm, Real) or not 1e-6 <= float(norm) <= 1e6:
+            raise InputError(f"feature_norm is {norm!r}; give a number from 1e-6 to 1e6, such as sqrt(width) for RMSNorm")
+        if self.decay.features:
+            raise InputError(
+                f"decay on features is {self.decay.features:g}, but with feature_norm {float(norm):g} all features have that "
+                "norm, so that decay has no effect on them; give 0"
+            )
 
     def initial(self, random_state: int) -> Gradients:
         """Random parameters: a dict of arrays.
@@ -129,9 +152,20 @@ class Network:
         body, found, work = _body(parameters), [], Work()
         for start in range(0, len(x), CHUNK):
             z, done, _ = self.body.forward(body, self.hidden(parameters, x[start : start + CHUNK]))
-            found.append(z)
+            found.append(self.normalised(z)[0])
             work = work.plus(done)
         return np.concatenate(found), work
+
+    def normalised(self, z: Floats) -> tuple[Floats, Floats | None]:
+        """Features scaled to the feature norm, (B, d), and the factors, (B, 1); as they are, and None, without a feature norm.
+
+        A feature of length zero stays zero.
+        """
+        if self.feature_norm is None:
+            return z, None
+        lengths = np.linalg.norm(z, axis=1, keepdims=True)
+        factors = self.feature_norm / np.where(lengths > 0, lengths, 1.0)
+        return factors * z, factors
 
     def objective(self, parameters: Gradients, z: Floats, y: Labels, total: int) -> tuple[float, float]:
         """The objective at given features, without the Jacobian-norm penalty.
@@ -168,15 +202,20 @@ class Network:
         """
         decay, classifier = self.decay, parameters["classifier.weight"]
         hidden, body = self.hidden(parameters, x), _body(parameters)
-        z, work, pullback = self.body.forward(body, hidden)
+        raw, work, pullback = self.body.forward(body, hidden)
+        z, factors = self.normalised(raw)
         loss, mass = cross_entropy(z @ classifier.T, y)
         feature_weight = decay.features * total / len(x)
         value = loss + 0.5 * feature_weight * float(np.sum(z**2)) + self._decayed(parameters)
         by_z = mass @ classifier + feature_weight * z
+        if factors is not None and self.feature_norm is not None:
+            # The derivative of r z / |z|: what is along z changes only the length that is divided out.
+            unit = z / self.feature_norm
+            by_z = factors * (by_z - np.sum(by_z * unit, axis=1, keepdims=True) * unit)
         direct: Gradients = {}
         by_hidden: Floats | float = 0.0
         if decay.jacobian:
-            penalty, penalty_z, penalty_hidden, direct = self.body.penalty(body, hidden, z)
+            penalty, penalty_z, penalty_hidden, direct = self.body.penalty(body, hidden, raw)
             value += decay.jacobian * penalty
             by_z += decay.jacobian * penalty_z
             by_hidden = decay.jacobian * penalty_hidden

@@ -49,7 +49,10 @@ class Settings:
     width : int >= 1, feature dimension d
     contraction : float in (0, 1) or None, bound on ``||W||_2`` of the equilibrium layer
     decay : (lambda_W, lambda_H) or None
-        Half convention, features per sample; None takes (1e-2, 1e-4) for mixture, (2e-2, 2.5e-4) for digits.
+        Half convention, features per sample; None takes (1e-2, 1e-4) for mixture, (2e-2, 2.5e-4) for digits. With a feature
+        norm (lambda_W,) alone, since decay has no effect on such features.
+    feature_norm : float > 0 or None
+        Norm to which last-layer features are scaled before the classifier; None leaves them as they are.
     body, encoder, jacobian : float >= 0, further decays, see `ufm.training.network.Decay`
     optimizer : "adam" or "sgd"
     learning_rate : float > 0 or None; None takes 0.01 for adam, 0.1 for sgd
@@ -85,6 +88,7 @@ class Settings:
     epochs: int = 100
     batch: int = 128
     random_state: int = 0
+    feature_norm: float | None = None
 
     def __post_init__(self) -> None:
         for name, options in (("model", MODELS), ("data", tuple(DATA)), ("map", MAPS), ("optimizer", tuple(OPTIMIZERS))):
@@ -92,6 +96,9 @@ class Settings:
                 raise InputError(f"{name} is {brief(getattr(self, name))}; choose one of {', '.join(options)}")
         if not isinstance(self.tail, bool):
             raise InputError(f"tail is {brief(self.tail)}; give True or False")
+        if self.feature_norm is not None:
+            object.__setattr__(self, "feature_norm", _number("feature_norm", self.feature_norm))
+            self._check_decay_of_classifier()
         defaults = {"largest": LARGEST[self.data], "learning_rate": RATES[self.optimizer], "decay": DECAYS[self.data]}
         for name, value in defaults.items():
             if getattr(self, name) is None:
@@ -123,6 +130,16 @@ class Settings:
         assert self.network(1).decay
         assert self.make_optimizer()
 
+    def _check_decay_of_classifier(self) -> None:
+        """Features of a fixed norm have no decay: one number is asked for, and 0 stands for that of features."""
+        value: Any = DECAYS[self.data][:1] if self.decay is None else self.decay
+        if not isinstance(value, tuple | list) or len(value) not in (1, 2) or (len(value) == 2 and value[1] != 0):
+            raise InputError(
+                f"decay is {brief(value)}; with a feature norm decay has no effect on features, so give one number, that of "
+                "the classifier"
+            )
+        object.__setattr__(self, "decay", (value[0], 0.0))
+
     @cached_property
     def counts(self) -> ClassCounts:
         """Class sizes, in training samples."""
@@ -143,7 +160,7 @@ class Settings:
         body = Equilibrium(self.map, self.contraction) if self.model == "deq" else Stack(self.map)
         weight, features = self.decay
         decay = Decay(classifier=weight, features=features, body=self.body, encoder=self.encoder, jacobian=self.jacobian)
-        return Network(inputs, self.width, self.counts.classes, body, decay)
+        return Network(inputs, self.width, self.counts.classes, body, decay, self.feature_norm)
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer with its learning rate."""
@@ -179,8 +196,9 @@ class Settings:
         return {OPTIONS.get(name, name): value for name, value in found.items()}
 
     def __str__(self) -> str:
+        norm = "" if self.feature_norm is None else f"-norm{self.feature_norm:g}"
         shape = f"{self.classes[0]}-{self.classes[1]}" + ("-tail" if self.tail else "")
-        return f"{self.data}-{shape}-R{self.ratio:g}-{self.map}-{self.model}-s{self.random_state}"
+        return f"{self.data}-{shape}-R{self.ratio:g}-{self.map}-{self.model}{norm}-s{self.random_state}"
 
 
 def _number(name: str, value: Any) -> float:

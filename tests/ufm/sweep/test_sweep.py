@@ -450,7 +450,7 @@ def test_features_of_a_fixed_norm(tmp_path):
             assert (status, gap < 1e-11) == ("done", True)
         else:
             assert status == "failed"
-            assert "layernorm" in message
+            assert "LH" in message
     with Store(tmp_path / "cosines.db") as store:
         assert list(store.arrays("status")[0]) == ["done"] * 4
     with Store(tmp_path / "thresholds.db") as store:

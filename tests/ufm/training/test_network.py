@@ -5,7 +5,7 @@ import pytest
 
 import ufm
 from ufm.deq import Anderson, Implicit, Newton, Picard
-from ufm.training import SGD, Adam, Decay, Equilibrium, Network, Stack
+from ufm.training import SGD, Adam, Decay, Equilibrium, Network, Settings, Stack
 from ufm.training.bodies import MAPS
 from ufm.training.network import cross_entropy
 
@@ -27,14 +27,15 @@ def rng():
 
 @pytest.mark.parametrize("name", list(bodies()))
 @pytest.mark.parametrize("jacobian", [0.0, 0.3])
-def test_gradients_against_differences(name, jacobian, rng):
+@pytest.mark.parametrize("norm", [None, 2.0])
+def test_gradients_against_differences(name, jacobian, norm, rng):
     body = bodies()[name]
     if jacobian and isinstance(body, Stack):
         with pytest.raises(ufm.InputError, match="explicit"):
             body.penalty({}, np.ones((1, 1)), np.ones((1, 1)))
         return
-    decay = Decay(classifier=0.1, features=0.02, body=0.05, encoder=0.03, jacobian=jacobian)
-    network = Network(3, 5, 4, body, decay)
+    decay = Decay(classifier=0.1, features=0.02 if norm is None else 0.0, body=0.05, encoder=0.03, jacobian=jacobian)
+    network = Network(3, 5, 4, body, decay, norm)
     parameters = network.projected(network.initial(1))
     x, y = rng.standard_normal((SAMPLES, 3)), rng.integers(0, 4, SAMPLES)
     found = network.evaluate(parameters, x, y, 20)
@@ -70,6 +71,27 @@ def test_the_objective_is_that_of_the_unconstrained_feature_model(rng):
     assert value == pytest.approx(problem.objective(ufm.Parameters(weight, means)), rel=1e-12)
     assert value >= ufm.predict(problem).lower
     assert loss < value
+
+
+@pytest.mark.parametrize("norm", [0.5, 3.0])
+def test_with_a_feature_norm_it_is_that_of_features_of_this_norm(norm, rng):
+    counts = ufm.step_imbalanced(majority=2, minority=2, n_majority=6, n_minority=2)
+    labels = np.repeat(np.arange(4), list(counts))
+    network = Network(3, 5, 4, Stack(), Decay(classifier=0.2, features=0.0), norm)
+    parameters, x = network.initial(0), rng.standard_normal((len(labels), 3))
+    z, _ = network.features(parameters, x)
+    assert np.linalg.norm(z, axis=1) == pytest.approx(norm, rel=1e-14)
+    problem = ufm.Problem(counts, regularizer=ufm.ClassifierDecay(0.2), head=ufm.LayerNorm(norm))
+    assert network.objective(parameters, z, labels, len(labels))[0] >= ufm.predict(problem).lower
+    # At the optimum of the model the network's objective is the certified value.
+    solution = ufm.solve(problem)
+    found = solution.parameters
+    wide = Network(3, found.weight.shape[1], 4, Stack(), Decay(classifier=0.2, features=0.0), norm)
+    at = wide.initial(0) | {"classifier.weight": found.weight}
+    value, _ = wide.objective(at, wide.normalised(found.outputs.T[labels])[0], labels, len(labels))
+    assert value == pytest.approx(solution.value, rel=1e-9)
+    # A feature of length zero stays where it is, and nothing is divided by it.
+    assert not wide.normalised(np.zeros((2, 5)))[0].any()
 
 
 def test_the_batch_objective_averages_to_that_of_the_training_set(rng):
@@ -138,6 +160,13 @@ def test_adam_is_that_of_its_paper():
         lambda: SGD(momentum=1.0),
         lambda: SGD(learning_rate=0.0),
         lambda: Adam(schedule="step"),
+        lambda: Network(3, 5, 4, feature_norm=0.0, decay=Decay(features=0.0)),
+        lambda: Network(3, 5, 4, feature_norm=float("nan"), decay=Decay(features=0.0)),
+        lambda: Network(3, 5, 4, feature_norm=True, decay=Decay(features=0.0)),
+        lambda: Network(3, 5, 4, feature_norm=1.0),
+        lambda: Settings(feature_norm=1.0, decay=(1e-2, 1e-4)),
+        lambda: Settings(feature_norm=1.0, decay=(1e-2, 0.0, 0.0)),
+        lambda: Settings(feature_norm="1"),
     ],
 )
 def test_bad_input(bad):
