@@ -15,7 +15,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
 
 TARGETS: dict[str, list[list[float]]] = {
@@ -100,20 +100,29 @@ def enclosed_singular(solution: ufm.Solution) -> tuple[Floats, float]:
 
 
 class Directions(Theorem):
-    r"""Value for every c: ``sum_i sqrt(c l_i) - c/2`` over eigenvalues ``l_i > c`` of the covariance, ``l_i/2`` over others.
+    r"""Regression with a free bias, for every $c = \lambda_W \lambda_H$: the value is
+    $\sum_{l_i > c} \left(\sqrt{c\, l_i} - c/2\right) + \sum_{l_i \le c} l_i/2$ over the eigenvalues $l_i$ of the covariance
+    of the targets.
 
     Directions of the targets die one by one as c passes their variance; those that live are shrunk to singular values
-    ``sqrt(M) (sqrt(l_i) - sqrt(c))``. With ``c < l_K`` this is Theorem 4.1 of the paper.
+    $\sqrt{M} (\sqrt{l_i} - \sqrt{c})$. With $c < l_K$ this is Theorem 4.1 of the paper.
 
     Proof here: with the best bias the loss is that of centred logits and centred targets, and centring raises no singular
-    value. The singular directions of the centred targets, with ``y_i = sqrt(M l_i)``, carry both ``Z = sum (y_i - M mu)^+`` and
-    the slopes ``sum min(y_i / M, mu)``: a dual point of norm at most mu, aligned with Z.
+    value. The singular directions of the centred targets, with $y_i = \sqrt{M l_i}$, carry both
+    $Z = \sum_i (y_i - M \mu)^+$ and the slopes $\sum_i \min(y_i / M, \mu)$: a dual point of norm at most $\mu$, aligned
+    with Z.
     """
 
     id = "X6"
     title = "regression: directions of the targets die one by one"
     kind = Kind.TIGHT
-    source = cite("andriopoulos2024", "Theorem 4.1; for every c derived here")
+    source = cite("andriopoulos2024", "for every c derived here", "Theorem 4.1")
+    hypotheses = (
+        Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
+        Hypothesis(r"targets that are not all equal", lambda p: float(np.ptp(p.columns, axis=1).max()) > 0),
+    )
+    required = "rigorous"
+    formulas = ("least", "strength", "spectrum", "living")
 
     def grid(self):
         axes = [Regression("axes", c, 1.0) for c in (0.01, 0.5, 0.245, 0.255, 0.98, 1.02, 3.92, 4.08)]
@@ -129,22 +138,23 @@ class Directions(Theorem):
     def solved(p: Regression, level: str) -> ufm.Solution:
         return solved(p.columns, [1] * p.columns.shape[1], p.decay, level)
 
+    @staticmethod
+    def living(p: Regression, place: int) -> Any:
+        """``sqrt(M) (sqrt(l_i) - sqrt(c))^+`` as a ball, largest first."""
+        from flint import arb
+
+        m = p.columns.shape[1]
+        c, eigenvalues = strength(m, p.decay), spectrum(p.columns, [1] * m)
+        alive = place < len(eigenvalues) and eigenvalues[place] > c
+        return arb(m).sqrt() * (eigenvalues[place].sqrt() - c.sqrt()) if alive else arb(0)
+
     def check(self, instance: Regression, level: str) -> Iterator[Finding]:
         solution = self.solved(instance, level)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {instance}", self.closed_form(instance), found, tolerance=1e-10, level=level)
-        m = instance.columns.shape[1]
         singular, wide = enclosed_singular(solution)
         for i, value in enumerate(singular):
-
-            def predicted(i=i):
-                from flint import arb
-
-                c, eigenvalues = strength(m, instance.decay), spectrum(instance.columns, [1] * m)
-                alive = i < len(eigenvalues) and eigenvalues[i] > c
-                return arb(m).sqrt() * (eigenvalues[i].sqrt() - c.sqrt()) if alive else arb(0)
-
-            claim = Enclosure.ball(predicted)
+            claim = Enclosure.ball(lambda i=i: self.living(instance, i))
             what = f"direction {i + 1}, {instance}"
             if claim.upper > 0:
                 yield equal(what, claim, Enclosure(value - wide, value + wide), tolerance=1e-3, level=level)
@@ -159,10 +169,10 @@ class Directions(Theorem):
         y, mu = sp.sqrt(m * size), sp.sqrt(c / m)
         price = (z - y) ** 2 / (2 * m) + mu * z
         top = sp.sqrt(m) * (sp.sqrt(size) - sp.sqrt(c))
-        yield "shrunk to sqrt(M) (sqrt l - sqrt c)", sp.simplify(sp.diff(price, z).subs(z, top)) == 0
-        yield "value sqrt(c l) - c/2", sp.simplify(sp.expand(price.subs(z, top) - (sp.sqrt(c * size) - c / 2))) == 0
-        yield "slope of a living direction is mu", sp.simplify((y - top) / m - mu) == 0
-        yield "slope of a dead one is at most mu iff l <= c", sp.simplify((y / m) ** 2 - mu**2 - (size - c) / m) == 0
+        yield r"shrunk to $\sqrt{M} (\sqrt{l} - \sqrt{c})$", sp.simplify(sp.diff(price, z).subs(z, top)) == 0
+        yield r"value $\sqrt{c\, l} - c/2$", sp.simplify(sp.expand(price.subs(z, top) - (sp.sqrt(c * size) - c / 2))) == 0
+        yield r"the slope of a living direction is $\mu$", sp.simplify((y - top) / m - mu) == 0
+        yield r"the slope of a dead one is at most $\mu$ iff $l \le c$", sp.simplify((y / m) ** 2 - mu**2 - (size - c) / m) == 0
         g = sp.Symbol("g", positive=True)
         dual = g * y - m * g**2 / 2
         yield "no gap alive", sp.simplify(sp.expand(dual.subs(g, mu) - (sp.sqrt(c * size) - c / 2))) == 0
@@ -223,18 +233,25 @@ class Classes(NamedTuple):
 
 
 class OneHot(Theorem):
-    r"""One-hot squared error with a free bias, any class sizes: the covariance is ``diag(pi) - pi pi'``, ``c = N mu^2``.
+    r"""One-hot squared error with a free bias, any class sizes: the covariance of the targets is
+    $\mathrm{diag}(\pi) - \pi \pi^\top$ and $c = N \mu^2$, so that the value is
+    $\sum_{l_i > c} \left(\sqrt{c\, l_i} - c/2\right) + \sum_{l_i \le c} l_i/2$ (X6), and two classes of one size $n_B$
+    merge iff $\sqrt{n_B} \le N \mu$.
 
-    The value is ``sum_i sqrt(c l_i) - c/2`` over eigenvalues ``l_i > c``, ``l_i/2`` over the others (X6). Two classes of one
-    size ``n_B`` differ in a direction with eigenvalue ``n_B/N``: they merge iff ``sqrt(n_B) <= N mu``. With two groups of
-    ``K_A`` and ``K_B`` classes the eigenvalues are ``pi_A`` (``K_A - 1`` times), ``pi_B`` (``K_B - 1`` times),
-    ``K pi_A pi_B`` and 0.
+    They differ in a direction with eigenvalue $n_B/N$. With two groups of $K_A$ and $K_B$ classes the eigenvalues are
+    $\pi_A$ ($K_A - 1$ times), $\pi_B$ ($K_B - 1$ times), $K \pi_A \pi_B$ and 0.
     """
 
     id = "X7"
     title = "squared error with free bias, any class sizes: value and minority collapse"
     kind = Kind.TIGHT
-    source = cite("andriopoulos2024", "Theorem 4.1 at one-hot targets; derived here")
+    source = cite("andriopoulos2024", "at one-hot targets; derived here", "Theorem 4.1")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: len(p.counts) >= 2 and min(p.counts) >= 1),
+        Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
+    )
+    required = "rigorous"
+    formulas = ("least", "strength", "spectrum", "merges")
 
     def grid(self):
         tabulated = [Classes((200, 100, 50, 50), 5e-4), Classes((200, 100, 50, 50), 1e-3), Classes((9, 9, 9), 0.02)]
@@ -259,32 +276,36 @@ class OneHot(Theorem):
         margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
         return decided(what, expected, found.verdict, margin=margin, level=level)
 
+    @staticmethod
+    def merges(p: Classes) -> str:
+        """Whether the smallest classes are claimed to merge."""
+        return "yes" if sqrt(min(p.counts)) <= sum(p.counts) * p.decay else "no"
+
     def check(self, instance: Classes, level: str) -> Iterator[Finding]:
         solution = self.solved(instance, level)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {instance}", self.closed_form(instance), found, tolerance=1e-10, level=level)
         smallest = min(instance.counts)
         if instance.counts.count(smallest) > 1:
-            expected = "yes" if sqrt(smallest) <= sum(instance.counts) * instance.decay else "no"
-            yield self.merged(f"smallest classes merge, {instance}", expected, solution, level)
+            yield self.merged(f"smallest classes merge, {instance}", self.merges(instance), solution, level)
 
     def steps(self):
         import sympy as sp
 
         n, total, mu, a, b, k, j = sp.symbols("n N mu pi_A pi_B K_A K_B", positive=True)
         yield (
-            "n_B/N <= N mu^2 iff sqrt(n_B) <= N mu",
+            r"$n_B/N \le N \mu^2$ iff $\sqrt{n_B} \le N \mu$",
             sp.simplify((n / total - total * mu**2) * total - (n - (total * mu) ** 2)) == 0,
         )
         # diag(pi) - pi pi' on e_i - e_j for two classes with pi_i = pi_j = pi_B: the rows i and j, and any other row.
         shares, apart = sp.Matrix([b, b, sp.Symbol("pi_k", positive=True)]), sp.Matrix([1, -1, 0])
         image = (sp.diag(*shares) - shares * shares.T) * apart
-        yield "e_i - e_j has the eigenvalue pi_B", (image - b * apart).expand() == sp.zeros(3, 1)
+        yield r"$e_i - e_j$ has the eigenvalue $\pi_B$", (image - b * apart).expand() == sp.zeros(3, 1)
         # On the sums of groups, orthonormal: diag(pi) - v v' with v_g = sqrt(K_g) pi_g.
         v = sp.Matrix([sp.sqrt(k) * a, sp.sqrt(j) * b])
         reduced = (sp.diag(a, b) - v * v.T).subs(a, (1 - j * b) / k)
         yield "two groups: one direction of eigenvalue zero", sp.simplify(reduced.det()) == 0
-        yield "and one of K pi_A pi_B", sp.simplify(reduced.trace() - ((k + j) * a * b).subs(a, (1 - j * b) / k)) == 0
+        yield r"and one of $K \pi_A \pi_B$", sp.simplify(reduced.trace() - ((k + j) * a * b).subs(a, (1 - j * b) / k)) == 0
         variance, share, cross = sp.symbols("pi_i p pi_j", positive=True)
         # E y_i^2 = E y_i = pi_i and y_i y_j = 0.
         away = [variance * (1 - variance) ** 2 + (1 - variance) * variance**2, -share * cross]

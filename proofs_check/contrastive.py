@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 
 SCALE = 10**6
 """Samples of a minority class: ratios are rounded to its inverse."""
@@ -52,13 +52,15 @@ def judged(p: Imbalance, critical: float, what: str, expected: str, level: str, 
 
 
 class ContrastiveCollapse(Theorem):
-    r"""The minority of the contrastive optimum collapses at a finite ratio for one and two majority classes.
+    r"""The minority of the contrastive optimum collapses at a finite ratio for one and two majority classes; for one
+    majority class iff $R \ge K_B x$ with $x = \frac{(1-e)(e+2) + \sqrt{(1-e)^2 (e+2)^2 + 8 e^2 (1+e)}}{2 e (1+e)}$ and
+    $e = e^{-2/\tau}$.
 
-    One: iff ``R >= K_B x``, ``x = [(1-e)(e+2) + sqrt((1-e)^2 (e+2)^2 + 8 e^2 (1+e))] / (2 e (1+e))`` with ``e = exp(-2/tau)``.
-    Two or more: iff ``gamma^2 F (beta + gamma E) >= gamma c / K_A + beta E`` at the length beta of the majority's mean that
-    belongs to R, so that R0 is K_B times a number of K_A and tau. With ``s = exp(-1/((K_A-1) tau))`` it is collapsed at all
-    large ratios if ``(1 + K_A s^(K_A-1) + (K_A-1) s^K_A)^2 > 4 K_A s (1 + (K_A-1) s^K_A)`` and at no large one if ``<``. For
-    two majority classes the difference is ``(1-s)^4``; for three or more it is negative at all high temperatures.
+    Two or more: iff $\gamma^2 F (\beta + \gamma E) \ge \gamma c / K_A + \beta E$ at the length $\beta$ of the majority's
+    mean that belongs to R, so that $R_0$ is $K_B$ times a number of $K_A$ and $\tau$. With $s = e^{-1/((K_A-1) \tau)}$ it
+    is collapsed at all large ratios if $(1 + K_A s^{K_A-1} + (K_A-1) s^{K_A})^2 > 4 K_A s (1 + (K_A-1) s^{K_A})$ and at no
+    large one if the left side is smaller. For two majority classes the difference is $(1-s)^4$; for three or more it is
+    negative at all high temperatures.
 
     Proof here: for two groups the objective is convex in the squared lengths of the group means; the sign of its derivative
     where the minority coincides.
@@ -67,9 +69,14 @@ class ContrastiveCollapse(Theorem):
     id = "X10"
     title = "supervised contrastive learning: when minority classes coincide"
     kind = Kind.TIGHT
-    source = cite(
-        "nguyen2026", "population form, locator unknown; thresholds derived in docs/theory, Propositions 13.8 to 13.10"
+    source = cite("nguyen2026", "population form; thresholds derived in docs/theory, Propositions 13.8 to 13.10")
+    hypotheses = (
+        Hypothesis(r"$K_A \ge 1$ majority and $K_B \ge 2$ minority classes", lambda p: p.majority >= 1 and p.minority >= 2),
+        Hypothesis(r"a temperature $\tau > 0$", lambda p: p.temperature > 0),
+        Hypothesis(r"a positive ratio $R / R_0$ other than 1", lambda p: p.side > 0 and p.side != 1),
     )
+    required = "rigorous"
+    formulas = ("closed_form",)
     open_steps = (
         "convexity in two scalars and the passage to infinite ratio are argued in docs/theory, Propositions 13.3, 13.9, 13.10"
     )
@@ -184,9 +191,8 @@ class ContrastiveCollapse(Theorem):
 
 
 class ReluFrame(Theorem):
-    r"""With non-negative features the contrastive optimum is the orthogonal frame, at every K, class sizes and temperature.
-
-    Value ``sum_k pi_k log(pi_k + (1 - pi_k) exp(-1/tau))``.
+    r"""With non-negative features the contrastive optimum is the orthogonal frame, at every K, class sizes and temperature,
+    with value $\sum_k \pi_k \log\left(\pi_k + (1 - \pi_k) e^{-1/\tau}\right)$.
 
     Proof here: f increases strictly in every cosine, and cosines zero are feasible.
     """
@@ -194,7 +200,13 @@ class ReluFrame(Theorem):
     id = "X11"
     title = "supervised contrastive learning with ReLU features: the orthogonal frame"
     kind = Kind.TIGHT
-    source = cite("kini2024", "orthogonal frame at every imbalance, locator unknown; docs/theory, Proposition 13.7")
+    source = cite("kini2024", "orthogonal frame at every imbalance; docs/theory, Proposition 13.7")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: ufm.ClassCounts.parse(p[0]).classes >= 2),
+        Hypothesis(r"a temperature $\tau > 0$", lambda p: p[1] > 0),
+    )
+    required = "rigorous"
+    formulas = ("value",)
 
     def grid(self):
         return [

@@ -15,7 +15,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import working_precision
 from ufm.errors import InputError
 
@@ -42,20 +42,22 @@ def solved(p: Deep, level: str) -> ufm.Solution:
     return ufm.solve(problem, level=level)
 
 
+def steepness(layers: int, x: Any) -> Any:
+    """``M x^{M-1} / (x^M + 1)^2`` at a number or a ball."""
+    return layers * x ** (layers - 1) / (x**layers + 1) ** 2
+
+
 def root(layers: int, ratio: float, alive_only: bool = True) -> float:
     """Larger root x of ``ratio = M x^{M-1} / (x^M + 1)^2``, or 0 where there is none or (``alive_only``) 0 is better."""
     power = layers
     turn = ((power - 1) / (power + 1)) ** (1 / power)
     low, high = turn, 1e9
 
-    def slope(x: float) -> float:
-        return power * x ** (power - 1) / (x**power + 1) ** 2
-
-    if slope(low) <= ratio:
+    if steepness(power, low) <= ratio:
         return 0.0
     for _ in range(300):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if slope(middle) > ratio else (low, middle)
+        low, high = (middle, high) if steepness(power, middle) > ratio else (low, middle)
     return low if not alive_only or 1 / (low**power + 1) + ratio * low < 1 else 0.0
 
 
@@ -78,7 +80,7 @@ def enclosed_root(layers: int, ratio: Any) -> Any:
     x = arb(root(layers, float(ratio.mid()), alive_only=False))
     for power in (40, 30, 20):
         low, high = x - x / 2**power, x + x / 2**power
-        signs = [layers * end ** (layers - 1) / (end**layers + 1) ** 2 - ratio for end in (low, high)]
+        signs = [steepness(layers, end) - ratio for end in (low, high)]
         if signs[0] > 0 and signs[1] < 0:
             return low.union(high)
     raise InputError(f"no root is enclosed for M = {layers} at b/n = {ratio}")
@@ -148,20 +150,37 @@ def deep(sizes: tuple[int, ...], layers: int, relative: float) -> Deep:
 
 
 class OrthogonalFrame(Theorem):
-    r"""The optimum is a general orthogonal frame: logits ``diag(x_k^M / (x_k^M + 1))``, x_k the larger root of
-    ``b/n_k = M x^{M-1}/(x^M+1)^2`` with ``b = M N (N lw^M lh)^{1/M}``.
+    r"""Squared error through M linear layers: the optimum is a general orthogonal frame with logits
+    $\mathrm{diag}\left(x_k^M / (x_k^M + 1)\right)$, where $x_k$ is the larger root of $b/n_k = M x^{M-1}/(x^M+1)^2$ and
+    $b = M N (N \lambda_W^M \lambda_H)^{1/M}$.
 
-    The value is ``sum_k (n_k/2N) [1/(x_k^M + 1) + (b/n_k) x_k]`` (x_k = 0 for dead classes).
+    The value is $\sum_k \frac{n_k}{2N} \left[1/(x_k^M + 1) + (b/n_k)\, x_k\right]$, with $x_k = 0$ for dead classes.
     """
 
     id = "B1"
     title = "squared error through M linear layers: a general orthogonal frame"
     kind = Kind.TIGHT
     source = cite("dang2023", "deep linear networks on imbalanced data")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: len(p.sizes) >= 2 and min(p.sizes) >= 1),
+        Hypothesis(r"$M \ge 1$ layers", lambda p: p.layers >= 1),
+        Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
+    )
+    required = "numeric"
+    formulas = ("closed_form", "strength_ball", "steepness", "Deep.strength", "heights")
+    open_steps = (
+        "the alignment of the logits with the targets (von Neumann's trace inequality), and the equation of the root "
+        "at other points and depths than those named"
+    )
 
     def grid(self):
         balanced = [Deep((20,) * 5, m, 2e-3, 2e-3) for m in (1, 2, 3)]
         return [*balanced, *(Deep((30, 20, 10, 5), m, 1e-3, 3e-3) for m in (1, 2, 3, 6))]
+
+    @staticmethod
+    def heights(x: Any, layers: int) -> Any:
+        """Logits ``x^M / (x^M + 1)`` of the classes at their roots."""
+        return x**layers / (x**layers + 1.0)
 
     def check(self, instance: Deep, level: str) -> Iterator[Finding]:
         solution = solved(instance, level)
@@ -169,8 +188,7 @@ class OrthogonalFrame(Theorem):
         yield equal(f"value, {instance}", closed_form(instance), found, tolerance=1e-10, level=level)
         x = np.array([root(instance.layers, instance.strength / n) for n in instance.sizes])
         logits = np.asarray(solution.logits)
-        power = x**instance.layers
-        distance = float(np.abs(logits - np.diag(power / (power + 1.0))).max())
+        distance = float(np.abs(logits - np.diag(self.heights(x, instance.layers))).max())
         expected = Enclosure(0.0, 0.0)
         yield less(f"logits diagonal, {instance}", expected, Enclosure(1e-9 - distance, 1e-9 - distance), level="numeric")
 
@@ -191,7 +209,7 @@ class OrthogonalFrame(Theorem):
             strength = (m * total * (total * slope ** (m + 1) * s ** (m - 1)) ** (1 / m) / n).subs(m, depth)
             test = {x: sp.Rational(13, 10), n: 7, total: 31}
             gap = (strength - ratio.subs(m, depth)).subs(test)
-            yield f"b/n = M x^(M-1)/(x^M+1)^2 at M={depth}", abs(sp.N(gap, 40)) < sp.Float("1e-35")
+            yield rf"$b/n = M x^{{M-1}}/(x^M+1)^2$ at $M = {depth}$", abs(sp.N(gap, 40)) < sp.Float("1e-35")
 
     def control(self, level: str):
         p = Deep((30, 20, 10, 5), 2, 1e-3, 3e-3)
@@ -251,26 +269,40 @@ def survival(p: Deep, level: str, expected: str, what: str) -> Finding:
 
 
 class DeadClass(Theorem):
-    r"""Class k dies iff (M = 1) ``N^2 lw lh >= n_k``, or (M >= 2) ``b/n_k > (M-1)^{(M-1)/M} / M``: a first-order jump.
+    r"""Class k dies iff, for $M = 1$, $N^2 \lambda_W \lambda_H \ge n_k$, or, for $M \ge 2$, $b/n_k > (M-1)^{(M-1)/M} / M$ with
+    $b = M N (N \lambda_W^M \lambda_H)^{1/M}$: a first-order jump.
 
-    At the threshold both scalar minima tie. For M >= 2 the logit falls from ``(M-1)/M`` to 0.
+    At the threshold both scalar minima tie. For $M \ge 2$ the logit falls from $(M-1)/M$ to 0.
     """
 
     id = "B2"
     title = "squared error: when a class dies, continuously or by a jump"
     kind = Kind.TIGHT
     source = cite("dang2023", "minority collapse threshold of deep linear networks")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: len(p.sizes) >= 2 and min(p.sizes) >= 1),
+        Hypothesis(r"$M \ge 1$ layers", lambda p: p.layers >= 1),
+        Hypothesis(r"a positive b other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
+    )
+    required = "rigorous"
+    formulas = ("closed_form", "strength_ball", "cost", "deep", "alive")
+    open_steps = "which of both minima is lower away from the tie (monotonicity in b), and the case of one layer"
 
     def grid(self):
         sizes = ((10,) * 4, (30, 20, 10))
         return [Edge(s, m, r) for s in sizes for m in (1, 2, 3) for r in (0.99, 1.01)]
+
+    @staticmethod
+    def alive(p: Edge) -> str:
+        """What is claimed of the smallest class at a multiple of the threshold."""
+        return "yes" if p.relative < 1 else "no"
 
     def finding(self, instance: Edge, level: str, expected: str) -> Finding:
         p = deep(instance.sizes, instance.layers, instance.relative)
         return survival(p, level, expected, f"alive, {instance}, M={p.layers}")
 
     def check(self, instance: Edge, level: str) -> Iterator[Finding]:
-        yield self.finding(instance, level, "yes" if instance.relative < 1 else "no")
+        yield self.finding(instance, level, self.alive(instance))
         p = deep(instance.sizes, instance.layers, instance.relative)
         yield equal(f"value, {instance}", closed_form(p), smallest(p, level)[0], tolerance=1e-10, level=level)
 
@@ -280,8 +312,8 @@ class DeadClass(Theorem):
         m, y = sp.symbols("M y", positive=True)
         # With y = x^M: b/n = M (y/x) / (y+1)^2, so the value 1/(y+1) + (b/n) x is 1 where both minima tie.
         value = 1 / (y + 1) + m * y / (y + 1) ** 2
-        yield "both minima tie at x^M = M - 1", sp.simplify(value.subs(y, m - 1) - 1) == 0
-        yield "b/n = x^{M-1} / M there", sp.simplify((m / (y + 1) ** 2).subs(y, m - 1) - 1 / m) == 0
+        yield "both minima tie at $x^M = M - 1$", sp.simplify(value.subs(y, m - 1) - 1) == 0
+        yield "$b/n = x^{M-1} / M$ there", sp.simplify((m / (y + 1) ** 2).subs(y, m - 1) - 1 / m) == 0
 
     def control(self, level: str):
         # The threshold of M = 1 put to M = 2, where the class is long dead.
@@ -305,15 +337,24 @@ class DeadClass(Theorem):
 
 
 class Binary(Theorem):
-    r"""Two balanced classes through L linear layers are fitted at all iff ``n lh prod lw < (L-1)^{L-1} / (2^{L+1} L^{2L})``.
+    r"""Two balanced classes through L linear layers are fitted at all iff
+    $n\, \lambda_H \prod_l \lambda_{W_l} < (L-1)^{L-1} / (2^{L+1} L^{2L})$.
 
-    This is B2 at K = 2, M = L.
+    This is B2 at $K = 2$, $M = L$.
     """
 
     id = "M3"
     title = "two classes, deep squared error: the decay at which everything vanishes"
     kind = Kind.TIGHT
     source = cite("sukenik2023", "deep neural collapse for two classes")
+    hypotheses = (
+        Hypothesis(r"two classes of one size", lambda p: len(p.sizes) == 2 and p.sizes[0] == p.sizes[1] >= 1),
+        Hypothesis(r"$L \ge 2$ layers", lambda p: p.layers >= 2),
+        Hypothesis(r"a positive decay other than the threshold", lambda p: p.relative > 0 and p.relative != 1),
+    )
+    required = "rigorous"
+    formulas = ("decay", "alive")
+    open_steps = "what B2 leaves to argument"
 
     @staticmethod
     def decay(n: int, layers: int, relative: float) -> float:
@@ -349,7 +390,7 @@ class Binary(Theorem):
         claimed = (layers - 1) ** (layers - 1) / (2 ** (layers + 1) * layers ** (2 * layers))
         solution = sp.solve(sp.Eq(left, right), product)[0] * n
         yield (
-            "B2 at K = 2 is this threshold",
+            "B2 at $K = 2$ is this threshold",
             sp.simplify(sp.powsimp(sp.expand_power_base(solution / claimed), force=True)) == 1,
         )
 

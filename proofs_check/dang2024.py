@@ -10,7 +10,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Gradient
 
 
@@ -48,18 +48,28 @@ def closed_form(p: Sizes, wrong: bool = False) -> Enclosure:
 
 
 class NonNegative(Theorem):
-    r"""Features >= 0, d >= K, no bias: orthogonal means, ``a_k = log[(K-1)(sqrt(K n_k/(K-1))/(N mu) - 1)]^+``.
+    r"""Features $H \ge 0$, $d \ge K$, no bias: the optimum has orthogonal means and logits $a_k (e_k - \frac1K \mathbf{1})$
+    with $a_k = \log\left[(K-1)\left(\sqrt{K n_k/(K-1)}/(N \mu) - 1\right)\right]^+$, and class k dies iff
+    $N^2 \mu^2 / n_k \ge (K-1)/K$.
 
-    Columns of logits are ``a_k (e_k - 1/K)``, the classifier consists of scaled centred means,
-    ``|h_k|^2 = sqrt(lw/(lh n_k)) sqrt((K-1)/K) a_k``, and class k dies iff ``N^2 mu^2 / n_k >= (K-1)/K``. Proof of
-    optimality here, for every width: with the columns of ``G = (P - I) diag(pi) D^{-1/2}`` repelling each other,
-    ``mu^2 I - G'G`` is copositive as soon as ``|g_k| <= mu``, so that ``<G, Z D^{1/2}> + decay >= 0`` for all features >= 0.
+    The classifier consists of scaled centred means, and
+    $\lVert h_k \rVert^2 = \sqrt{\lambda_W/(\lambda_H n_k)} \sqrt{(K-1)/K}\, a_k$. Proof of optimality here, for every
+    width: with the columns of $G = (P - I)\, \mathrm{diag}(\pi)\, D^{-1/2}$ repelling each other, $\mu^2 I - G^\top G$ is
+    copositive as soon as $\lVert g_k \rVert \le \mu$, so that $\langle G, Z D^{1/2} \rangle$ plus the decay is not negative
+    for all features $H \ge 0$.
     """
 
     id = "E1"
     title = "non-negative features: orthogonal means, class by class"
     kind = Kind.TIGHT
     source = cite("dang2024", "neural collapse with ReLU features on imbalanced data")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: len(p.counts) >= 2 and min(p.counts) >= 1),
+        Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
+    )
+    required = "numeric"
+    formulas = ("closed_form", "heights", "lengths")
+    open_steps = "that repelling columns make the form copositive, and the bound that follows from it"
 
     def grid(self):
         return [
@@ -67,21 +77,33 @@ class NonNegative(Theorem):
             Sizes((20, 20, 20), 5e-3, 5e-3),
             Sizes((500, 10, 10, 3), 1e-3, 2e-3),
             Sizes((9, 3), 1e-2, 1e-2),
+            Sizes((20, 20, 20), 5.96e-2, 5.96e-2),  # all but dead, and dead
+            Sizes((20, 20, 20), 6.21e-2, 6.21e-2),
         ]
+
+    @staticmethod
+    def heights(p: Sizes) -> np.ndarray:
+        """``a_k`` for each class."""
+        k, counts = len(p.counts), np.array(p.counts, dtype=float)
+        reach = np.sqrt(k * counts / (k - 1)) / (counts.sum() * np.sqrt(p.weight * p.features))
+        return np.log(np.maximum((k - 1) * (reach - 1), 1.0))
+
+    @staticmethod
+    def lengths(p: Sizes, a: np.ndarray) -> np.ndarray:
+        """``|h_k|^2`` for each class."""
+        k, counts = len(p.counts), np.array(p.counts, dtype=float)
+        return np.sqrt(p.weight / (p.features * counts)) * np.sqrt((k - 1) / k) * a
 
     def check(self, instance: Sizes, level: str) -> Iterator[Finding]:
         solution = solved(instance, level)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {instance}", closed_form(instance), found, tolerance=1e-10, level=level)
         p = solution.parameters
-        k, counts = len(instance.counts), np.array(instance.counts, dtype=float)
+        k, a = len(instance.counts), self.heights(instance)
         gram = p.features.T @ p.features
         off = float(np.abs(gram - np.diag(np.diag(gram))).max())
         yield less(f"means orthogonal, {instance}", Enclosure(0, 0), Enclosure(1e-12 - off, 1e-12 - off), level="numeric")
-        reach = np.sqrt(k * counts / (k - 1)) / (counts.sum() * np.sqrt(instance.weight * instance.features))
-        a = np.log(np.maximum((k - 1) * (reach - 1), 1.0))
-        norms = np.sqrt(instance.weight / (instance.features * counts)) * np.sqrt((k - 1) / k) * a
-        gap = float(np.abs(np.diag(gram) - norms).max())
+        gap = float(np.abs(np.diag(gram) - self.lengths(instance, a)).max())
         yield less(f"norms of the means, {instance}", Enclosure(0, 0), Enclosure(1e-9 - gap, 1e-9 - gap), level="numeric")
         far = float(np.abs(np.asarray(solution.logits) - a * (np.eye(k) - 1 / k)).max())
         yield less(f"logits a_k (e_k - 1/K), {instance}", Enclosure(0, 0), Enclosure(1e-9 - far, 1e-9 - far), level="numeric")
@@ -94,8 +116,8 @@ class NonNegative(Theorem):
         at = sp.log((k - 1) * (share / c - 1))
         yield "stationary height", sp.simplify(sp.diff(value, a).subs(a, at)) == 0
         inner = -1 / (k - 1) * 2 + (k - 2) / (k - 1) ** 2
-        yield "columns of the dual point repel: inner product -K/(K-1)^2", sp.simplify(inner + k / (k - 1) ** 2) == 0
-        yield "and have squared length K/(K-1)", sp.simplify(1 + 1 / (k - 1) - k / (k - 1)) == 0
+        yield "columns of the dual point repel: inner product $-K/(K-1)^2$", sp.simplify(inner + k / (k - 1) ** 2) == 0
+        yield "and have squared length $K/(K-1)$", sp.simplify(1 + 1 / (k - 1) - k / (k - 1)) == 0
 
     def control(self, level: str):
         p = Sizes((200, 100, 50, 50), 5e-4, 5e-4)

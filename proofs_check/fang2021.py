@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Convex, Factored
@@ -57,20 +57,34 @@ def etf_contrast(classes: int, e_w: float, e_h: float) -> Enclosure:
 
 
 class BalancedETF(Theorem):
-    r"""Balanced classes: every optimum is a self-dual simplex ETF, with value ``log(1 + (K-1) exp(-K c/(K-1)))``.
+    r"""Balanced classes, $d \ge K - 1$, norm budgets with $c = \sqrt{E_W E_H}$: every optimum is a self-dual simplex ETF,
+    with value $\log\left(1 + (K-1)\, e^{-K c/(K-1)}\right)$ and logit contrast $K c/(K-1)$.
 
     Proof here: the optimum over logits is unique up to column shifts (strict convexity), hence invariant under class
-    permutations, hence ``Z = a S`` with ``S = I - 11'/K``; ``||a S||_* = a (K-1) = K c`` fixes a. Balanced factors of
-    ``a S`` are ``W W' = H' H = a S`` up to scale.
+    permutations, hence $Z = a S$ with $S = I - \frac{1}{K} \mathbf{1}\mathbf{1}^\top$;
+    $\lVert a S \rVert_* = a (K-1) = K c$ fixes a. Balanced factors of $a S$ are $W W^\top = H^\top H = a S$ up to scale.
     """
 
     id = "F1"
     title = "balanced classes end in a self-dual simplex ETF"
     kind = Kind.TIGHT
     source = cite("fang2021", "theorem on the balanced case")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of equal size", lambda p: p.classes >= 2),
+        Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
+    )
+    required = "rigorous"
+    formulas = ("etf_value", "etf_contrast")
+    open_steps = (
+        "uniqueness of the optimum over logits (strict convexity), collapse within classes, and self-duality at sizes "
+        "other than K = 4"
+    )
 
     def grid(self):
         return [Balanced(k, w, h) for k in (2, 3, 10, 100) for w, h in ((1.0, 5.0), (0.5, 2.0))]
+
+    def more(self):
+        return [Balanced(k, w, h) for k in (4, 7, 30, 1000) for w, h in ((1.0, 0.5), (2.0, 20.0))]
 
     def check(self, instance: Balanced, level: str) -> Iterator[Finding]:
         k, w, h = instance
@@ -88,11 +102,11 @@ class BalancedETF(Theorem):
         loss = sp.log(sp.exp(a * (1 - 1 / k)) + (k - 1) * sp.exp(-a / k)) - a * (1 - 1 / k)
         claim = sp.log(1 + (k - 1) * sp.exp(-k * c / (k - 1)))
         difference = sp.simplify(sp.exp(loss.subs(a, size)) - sp.exp(claim))
-        yield "a (K-1) = K c gives the value", difference == 0
+        yield "$a (K-1) = K c$ gives the value", difference == 0
         simplex = sp.eye(4) - sp.ones(4, 4) / 4
         half = sp.sqrt(a) * simplex
         yield (
-            "self-duality: W = H' = sqrt(a) S factors a S, at the cost ||a S||_*",
+            r"self-duality: $W = H^\top = \sqrt{a}\, S$ factors $a S$, at the cost $\lVert a S \rVert_*$",
             (sp.simplify(half * half.T - a * simplex) == sp.zeros(4) and sp.simplify((half * half.T).trace() - a * 3) == 0),
         )
 
@@ -126,18 +140,27 @@ class Imbalanced(NamedTuple):
 
 
 class Relaxation(Theorem):
-    r"""The semidefinite relaxation is exact for wide models and equals the nuclear-norm program.
+    r"""The semidefinite relaxation is exact for wide models and equals the nuclear-norm program: over positive semidefinite
+    $X = \begin{pmatrix} A & Z \\ Z^\top & B \end{pmatrix}$ with $\operatorname{tr} A \le K E_W$ and
+    $\operatorname{tr} B \le K E_H$ the logits Z are those with $\lVert Z \rVert_* \le K c$.
 
-    For ``X = [[A, Z], [Z', B]]`` positive semidefinite with ``tr A <= K E_W``, ``tr B <= K E_H``, ``||Z||_* <= K c``: a
-    feasible X gives a feasible Z. Conversely the balanced factors of Z give such an X, and factors W, H.
-    Checked on the logits that a semidefinite solver returns: their certified bounds must meet those of the
-    nuclear-norm program.
+    A feasible X gives a feasible Z. Conversely the balanced factors of Z give such an X, and factors W, H. Checked on the
+    logits that a semidefinite solver returns: their certified bounds must meet those of the nuclear-norm program.
     """
 
     id = "F2"
     title = "the semidefinite relaxation is exact"
-    kind = Kind.EQUIVALENCE
+    kind = Kind.IDENTITY
     source = cite("fang2021", "convex relaxation")
+    hypotheses = (
+        Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
+        Hypothesis(r"positive class sizes, $K \ge 2$", lambda p: ufm.ClassCounts.parse(p.counts).classes >= 2),
+    )
+    required = "rigorous"
+    formulas = ("check",)
+    open_steps = (
+        "from the 2 x 2 minors to the nuclear norm of a whole matrix (duality of the norms), and the factors of a rectangular Z"
+    )
 
     def grid(self):
         return [Imbalanced("7*4", 1.0, 5.0), Imbalanced("30*2,5*3", 1.0, 2.0), Imbalanced("9,4,4,1", 0.5, 3.0)]
@@ -154,7 +177,10 @@ class Relaxation(Theorem):
         import sympy as sp
 
         w, h, s = sp.symbols("w h s", positive=True)
-        yield "2x2 minor: w h >= s^2 implies (w + h)/2 >= s", sp.simplify((w + h) ** 2 / 4 - w * h - (w - h) ** 2 / 4) == 0
+        yield (
+            r"minors of size 2: $w h \ge s^2$ implies $(w + h)/2 \ge s$",
+            sp.simplify((w + h) ** 2 / 4 - w * h - (w - h) ** 2 / 4) == 0,
+        )
         yield "balanced factors attain it", sp.simplify(sp.sqrt(s) * sp.sqrt(s) - s) == 0
 
     def control(self, level: str):
@@ -199,22 +225,30 @@ def step_counts(majority: int, minority: int, ratio: float, n_minority: int = 10
 def collapse_at(instance: Step, ratio: float, level: str, expected: str, what: str) -> Finding:
     """Whether the certified solution at that ratio is collapsed, against what is expected."""
     solution = solved(step_counts(instance.majority, instance.minority, ratio), 1.0, instance.e_h, level)
-    found = ufm.collapse(solution)
+    found = ufm.collapse(rests_on(solution))
     margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
     return decided(what, expected, found.verdict, margin=margin, level=level)
 
 
 class MinorityCollapse(Theorem):
-    r"""As ``R -> infinity`` at fixed budgets the minority classifiers become parallel: their cosine tends to 1.
+    r"""As $R \to \infty$ at fixed budgets the minority classifiers become parallel: $\cos(w_i, w_j) \to 1$ for minority
+    classes i and j.
 
-    Sharper, by F5: from a finite ratio on they coincide exactly. Checked as the certified verdict far beyond that
-    ratio, and as cosines that increase strictly on the way there.
+    Sharper, by F5: from a finite ratio on they coincide exactly. Checked as the certified verdict far beyond that ratio,
+    and as cosines that increase strictly on the way there.
     """
 
     id = "F3"
     title = "minority classifiers become parallel as R grows"
     kind = Kind.LIMIT
     source = cite("fang2021", "theorem on minority collapse")
+    hypotheses = (
+        Hypothesis(r"$K_A \ge 1$ majority and $K_B \ge 2$ minority classes", lambda p: p.majority >= 1 and p.minority >= 2),
+        Hypothesis(r"budgets $E_W = 1$, $E_H > 0$", lambda p: p.e_h > 0),
+        Hypothesis(r"a ratio beyond the threshold, $R > R_0$", lambda p: p.relative > 1),
+    )
+    required = "rigorous"
+    formulas = ("check",)
 
     def grid(self):
         return [Step(ka, 10 - ka, eh, 10.0) for ka in (3, 5, 7) for eh in (1.0, 5.0)]
@@ -251,41 +285,59 @@ class MinorityCollapse(Theorem):
 
 
 class ExactThreshold(Theorem):
-    r"""The minority collapses iff ``R >= R0``, the unique solution of ``mu(R) (K_A R + K_B) = 1``.
+    r"""The minority collapses iff $R \ge R_0$, where $R_0$ is the unique solution of $\mu(R)\, (K_A R + K_B) = 1$ and
+    $\mu(R)$ the multiplier of the budget.
 
-    Here mu(R) is the multiplier of the budget. In the scaling ``R sum_A CE + sum_B CE`` with multiplier m, the minority
-    contrast is zero iff m >= 1, and ``C*(R)`` denotes the nuclear norm of the optimum at m = 1 (explicit form:
-    `ufm.analysis.thresholds.budget`). *Uniqueness*: C* is strictly increasing. Write ``w = (x, a, b)`` for the scalars that
-    remain, ``f_A(x, a)`` and ``f_B(b)`` for the losses of both groups, ``n = (K_A - 1, cos t, sin t)`` for the gradient of
-    the nuclear norm and ``tau = (0, -sin t, cos t)``, so that its Hessian is ``tau tau' / r``.
+    In the scaling $R \sum_A \mathrm{CE} + \sum_B \mathrm{CE}$ with multiplier m, the minority contrast is zero iff
+    $m \ge 1$, and $C^*(R)$ denotes the nuclear norm of the optimum at $m = 1$ (explicit form:
+    `ufm.analysis.thresholds.budget`). *Uniqueness*: $C^*$ is strictly increasing. Write $w = (x, a, b)$ for the scalars
+    that remain, $f_A(x, a)$ and $f_B(b)$ for the losses of both groups, $n = (K_A - 1, \cos t, \sin t)$ for the gradient of
+    the nuclear norm and $\tau = (0, -\sin t, \cos t)$, so that its Hessian is $\tau \tau^\top / r$.
 
-    Here ``cos t, sin t > 0`` and ``r = sqrt(a^2 + b^2) > 0`` for R > 1: at a = b = 0 the condition for ``x_A`` would give an A
-    column the mass ``q > K_B / (K R)`` on B (``q = K_B/K`` if K_A = 1), and the loss's slope in (a, b) a squared length above
-    ``K_A nu^2 (K_B/K)^2 + K_B nu^2 (K_A/K)^2 = 1``, more than the norm resists.
+    Here $\cos t, \sin t > 0$ and $r = \sqrt{a^2 + b^2} > 0$ for $R > 1$: at $a = b = 0$ the condition for $x_A$ would give
+    an A column the mass $q > K_B / (K R)$ on B ($q = K_B/K$ if $K_A = 1$), and the loss's slope in $(a, b)$ a squared
+    length above $K_A \nu^2 (K_B/K)^2 + K_B \nu^2 (K_A/K)^2 = 1$, more than the norm resists.
 
-    1. *Raising only the own logit*: along ``W = (1, omega)``, ``omega = 1/(sqrt(K_A) nu)``, every other logit falls by the
-       same amount against the own one, so ``Hess f_A W = -p_d grad f_A`` (symbolic step).
-    2. Differentiating ``R grad f_A = -p``, ``p = (K_A - 1, cos t)``, gives ``w' = H^{-1} p / R`` with
-       ``H = diag(R Hess f_A, h) + tau tau'/r`` and ``h = f_B'' > 0``. With ``G = diag(R Hess f_A, h)^{-1}`` step 1 yields
-       ``G p = W / p_d``, so ``alpha = p'Gp = (K_A - 1 + omega cos t)/p_d``, ``beta = (Gp)_a = omega/p_d``, ``gamma = G_aa``.
-    3. Sherman-Morrison: ``R dC*/dR = n'H^{-1}p = alpha + sin^2 t beta (cos t/h - beta)/T`` with
-       ``T = r + gamma sin^2 t + cos^2 t/h``, and (symbolic step)
-       ``T R dC*/dR = alpha (r + cos^2 t/h) + sin^2 t (alpha gamma - beta^2) + sin^2 t cos t beta/h``,
+    1. *Raising only the own logit*: along $W = (1, \omega)$, $\omega = 1/(\sqrt{K_A}\, \nu)$, every other logit falls by
+       the same amount against the own one, so $\nabla^2 f_A\, W = -p_d \nabla f_A$ (symbolic step).
+    2. Differentiating $R \nabla f_A = -p$, $p = (K_A - 1, \cos t)$, gives $w' = H^{-1} p / R$ with
+       $H = \mathrm{diag}(R \nabla^2 f_A, h) + \tau \tau^\top/r$ and $h = f_B'' > 0$. With
+       $G = \mathrm{diag}(R \nabla^2 f_A, h)^{-1}$ step 1 yields $G p = W / p_d$, so
+       $\alpha = p^\top G p = (K_A - 1 + \omega \cos t)/p_d$, $\beta = (G p)_a = \omega/p_d$, $\gamma = G_{aa}$.
+    3. Sherman-Morrison: $R\, dC^*/dR = n^\top H^{-1} p = \alpha + \sin^2 t\, \beta (\cos t/h - \beta)/T$ with
+       $T = r + \gamma \sin^2 t + \cos^2 t/h$, and (symbolic step)
+       $T R\, dC^*/dR = \alpha (r + \cos^2 t/h) + \sin^2 t\, (\alpha \gamma - \beta^2) + \sin^2 t \cos t\, \beta/h$,
        positive term by term; the middle one is Cauchy-Schwarz in the inner product G.
-    4. ``C*(1) = 0`` (zero logits are optimal) and ``C* -> infinity``, since ``x_A >= log(1 + (R-1) K_A)``.
+    4. $C^*(1) = 0$ (zero logits are optimal) and $C^* \to \infty$, since $x_A \ge \log(1 + (R-1) K_A)$.
 
-    For K_A = 1 there is no ``x_A``: delete its row everywhere. Step 1 becomes ``f_A'' omega = -p_d f_A'`` and the rest goes
-    through with ``K_A - 1 = 0`` (``alpha = omega cos t / p_d > 0``); ``C* -> infinity`` as ``a >= log(K_B (nu R - 1)) / nu``.
+    For $K_A = 1$ there is no $x_A$: delete its row everywhere. Step 1 becomes $f_A'' \omega = -p_d f_A'$ and the rest goes
+    through with $K_A - 1 = 0$ ($\alpha = \omega \cos t / p_d > 0$); $C^* \to \infty$ as
+    $a \ge \log(K_B (\nu R - 1)) / \nu$.
     """
 
     id = "F5"
     title = "exact finite ratio of minority collapse under norm budgets"
     kind = Kind.TIGHT
     source = cite("fang2021", "theorem on minority collapse, sharpened and derived here")
+    hypotheses = (
+        Hypothesis(r"$K_A \ge 1$ majority and $K_B \ge 2$ minority classes", lambda p: p.majority >= 1 and p.minority >= 2),
+        Hypothesis(r"budgets $E_W = 1$, $E_H > 0$", lambda p: p.e_h > 0),
+        Hypothesis(r"a positive ratio $R / R_0$ other than 1", lambda p: p.relative > 0 and p.relative != 1),
+    )
+    required = "rigorous"
+    formulas = ("check",)
+    open_steps = (
+        "that r > 0, the formula of Sherman and Morrison, and that C* tends to infinity; decisions are one per cent "
+        "away from R0"
+    )
 
     def grid(self):
         cases = [(ka, eh) for ka in (3, 5, 7) for eh in (1.0, 2.0, 5.0, 10.0)] + [(1, 1.0), (1, 2.0)]
         return [Step(ka, 10 - ka, eh, rel) for ka, eh in cases for rel in (0.99, 1.01)]
+
+    def more(self):
+        cases = [(ka, eh) for ka in (2, 4, 6, 8) for eh in (1.5, 3.0, 7.0)]
+        return [Step(ka, 10 - ka, eh, rel) for ka, eh in cases for rel in (0.999, 1.001)]
 
     def check(self, instance: Step, level: str) -> Iterator[Finding]:
         majority, minority, e_h, relative = instance
@@ -304,13 +356,13 @@ class ExactThreshold(Theorem):
         variables = (x, a)
         for v in variables:
             image = sum(sp.diff(f, v, u) * w_u for u, w_u in zip(variables, w, strict=True))
-            yield f"raising the own logit, d/d{v}", sp.simplify(image + sp.diff(f, v) / odds) == 0
+            yield rf"raising the own logit, $\partial/\partial {v}$", sp.simplify(image + sp.diff(f, v) / odds) == 0
         alpha, beta, gamma, h, r, t = sp.symbols("alpha beta gamma h r t", positive=True)
         s, c = sp.sin(t), sp.cos(t)
         big = r + gamma * s**2 + c**2 / h
         left = big * (alpha + s**2 * beta * (c / h - beta) / big)
         right = alpha * (r + c**2 / h) + s**2 * (alpha * gamma - beta**2) + s**2 * c * beta / h
-        yield "sign of dC*/dR, term by term", sp.simplify(left - right) == 0
+        yield "sign of $dC^*/dR$, term by term", sp.simplify(left - right) == 0
 
     def control(self, level: str):
         # The threshold of a model with one class less in the radius: K - 1 in place of K.
@@ -358,16 +410,24 @@ class Reweighted(NamedTuple):
 
 
 class Oversampling(Theorem):
-    r"""Oversampling the minority by R (or weighting its loss by R) restores the simplex ETF, with the balanced value.
+    r"""Oversampling the minority by R, or weighting its loss by R, restores the simplex ETF, with the balanced value
+    $\log\left(1 + (K-1)\, e^{-K c/(K-1)}\right)$.
 
-    With class weights ``1/n_k`` every class has the share 1/K of the loss, and under norm budgets the penalty does not know
-    the class sizes: the program is the balanced one.
+    With class weights $1/n_k$ every class has the share $1/K$ of the loss, and under norm budgets the penalty does not know the
+    class sizes: the program is the balanced one.
     """
 
     id = "F4"
     title = "oversampling the minority restores the ETF"
-    kind = Kind.TIGHT
+    kind = Kind.IDENTITY
     source = cite("fang2021", "remark on oversampling")
+    hypotheses = (
+        Hypothesis(r"$K_A, K_B \ge 1$ of ten classes", lambda p: 1 <= p.majority <= 9),
+        Hypothesis(r"$n_A, n_B \ge 1$ samples", lambda p: p.n_majority >= 1 and p.n_minority >= 1),
+        Hypothesis(r"budgets $E_W = 1$, $E_H > 0$", lambda p: p.e_h > 0),
+    )
+    required = "rigorous"
+    formulas = ("etf_value", "etf_contrast", "weighted")
 
     def grid(self):
         return [

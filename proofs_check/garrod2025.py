@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Multistart
 
 BOXES = 400
@@ -44,29 +44,44 @@ def pairs(classes: int) -> tuple[Block, ...]:
     return (Block(2, classes // 2),) if classes % 2 == 0 else (Block(2, (classes - 3) // 2), Block(3, 1, 0.75))
 
 
+def code_loss(classes: int, code: tuple[Block, ...], s: Any) -> Any:
+    """Cross-entropy of a code at a multiple s, a ball.
+
+    A block ``h s (I - 11'/m)`` has the margin ``h s`` within and ``h s (1 - 1/m)`` to other classes.
+    """
+    from flint import arb
+
+    found = arb(0)
+    for m, count, h in code:
+        odds = (m - 1) * (-h * s).exp() + (classes - m) * (-h * s * (m - 1) / m).exp()
+        found += arb(m * count) / classes * odds.log1p()
+    return found
+
+
+def code_price(p: Depth, code: tuple[Block, ...], s: Any, power_shift: int = 0) -> Any:
+    """``(L+1)/2 lambda sum_i (sqrt(n) s_i)^{2/(L+1)}`` of a code at a multiple s, a ball; a block has m - 1 values ``h s``."""
+    from flint import arb
+
+    depth = arb(p.layers + 1 + power_shift)
+    power, root = 2 / depth, arb(p.n).sqrt()
+    found = sum((count * (m - 1) * (h * s * root) ** power for m, count, h in code), arb(0))
+    return found * depth / 2 * arb(p.decay)
+
+
 def code_value(p: Depth, code: tuple[Block, ...], power_shift: int = 0) -> Enclosure:
     """Least value among the positive multiples of a code, enclosed in balls.
 
-    A block ``h s (I - 11'/m)`` has m - 1 singular values ``h s``, the margin ``h s`` within and ``h s (1 - 1/m)`` to other
-    classes. From above: the value at a multiple that floats find best. From below: over an interval of multiples s the loss
+    From above: the value at a multiple that floats find best. From below: over an interval of multiples s the loss
     is least at its upper and the price at its lower end; intervals are halved where this bound is lowest.
     """
     from flint import arb
     from scipy.optimize import minimize_scalar
 
-    k, depth = p.classes, p.layers + 1 + power_shift
-
     def loss(s: arb) -> arb:
-        total = arb(0)
-        for m, count, h in code:
-            odds = (m - 1) * (-h * s).exp() + (k - m) * (-h * s * (m - 1) / m).exp()
-            total += arb(m * count) / k * odds.log1p()
-        return total
+        return code_loss(p.classes, code, s)
 
     def price(s: arb) -> arb:
-        power, root = 2 / arb(depth), arb(p.n).sqrt()
-        total = sum((count * (m - 1) * (h * s * root) ** power for m, count, h in code), arb(0))
-        return total * arb(depth) / 2 * arb(p.decay)
+        return code_price(p, code, s, power_shift)
 
     def least() -> arb:
         plain = minimize_scalar(
@@ -109,22 +124,32 @@ def best_found(p: Depth) -> ufm.Solution:
 
 
 class DepthBoundary(Theorem):
-    r"""With L linear layers the simplex ETF is not optimal for small decay if L = 2 and K >= 6, or L >= 3 and K >= 4.
+    r"""With L linear layers the simplex ETF is not optimal for small decay if $L = 2$ and $K \ge 6$, or $L \ge 3$ and
+    $K \ge 4$.
 
-    *Even K*: the pair code ``I (x) [[1, -1], [-1, 1]]`` has rank K/2 and beats the ETF: at small decay both need the same
-    margin a, which costs ``(K-1) a^p`` against ``(K/2) (2a)^p``, ``p = 2/(L+1)``. *Odd K*: pairs and one triple, of rank
-    (K+1)/2, cost ``(K-3)/2 (2a)^p + 2 (3a/2)^p``, less for L = 2 and K >= 7, and for L >= 3 and K >= 5. Violated optimality
-    is a proof here: explicit parameters with a value below that of *every* multiple of the ETF, at one decay for each K and L.
+    *Even K*: the pair code $I_{K/2} \otimes \begin{pmatrix} 1 & -1 \\ -1 & 1 \end{pmatrix}$ has rank $K/2$ and beats the
+    ETF: at small decay both need the same margin a, which costs $(K-1)\, a^p$ against $(K/2) (2a)^p$, $p = 2/(L+1)$. *Odd
+    K*: pairs and one triple, of rank $(K+1)/2$, cost $\frac{K-3}{2} (2a)^p + 2 (3a/2)^p$, less for $L = 2$ and $K \ge 7$,
+    and for $L \ge 3$ and $K \ge 5$. Violated optimality is a proof here: explicit parameters with a value below that of
+    *every* multiple of the ETF, at one decay for each K and L.
 
-    At K = 5, L = 2 pairs and a triple do not beat the ETF, but a code of rank 3 that is found does, at the decay shown; for
-    smaller decays nothing is claimed there. Nor is anything claimed about what is optimal instead; codes of lower rank than
-    pairs can be better still (K = 10, L = 3: rank 3).
+    At $K = 5$, $L = 2$ pairs and a triple do not beat the ETF, but a code of rank 3 that is found does, at the decay shown;
+    for smaller decays nothing is claimed there. Nor is anything claimed about what is optimal instead; codes of lower rank
+    than pairs can be better still ($K = 10$, $L = 3$: rank 3).
     """
 
     id = "G1"
     title = "through linear layers the ETF loses to codes of lower rank"
-    kind = Kind.TIGHT
+    kind = Kind.IMPOSSIBILITY
     source = cite("garrod2025", "non-optimality of deep neural collapse; boundary and odd K derived here")
+    hypotheses = (
+        Hypothesis(r"$K \ge 4$ classes of $n \ge 1$ samples", lambda p: p.classes >= 4 and p.n >= 1),
+        Hypothesis(r"$L \ge 2$ linear layers", lambda p: p.layers >= 2),
+        Hypothesis(r"a decay $\lambda > 0$", lambda p: p.decay > 0),
+    )
+    required = "rigorous"
+    formulas = ("code_loss", "code_price", "pairs", "etf", "wins")
+    open_steps = "the limit of small decay: that prices at equal margins decide there"
     golden = (Depth(10, 2, 5, 2.0**-10), 0.090662, 0.080013)
     beaten = ((5, 2),)
     """K, L at which another code than pairs is known to beat the ETF."""
@@ -134,22 +159,28 @@ class DepthBoundary(Theorem):
         odd = [(7, 2), (9, 2), (5, 3), (5, 2)]
         return [Depth(k, layers, 5, 2.0**-10) for k, layers in (*even, *odd)]
 
+    @staticmethod
+    def wins(k: int, layers: int) -> bool:
+        """Whether codes of lower rank are claimed to beat the ETF for small decay."""
+        return layers >= 3 or k >= 6
+
     def check(self, instance: Depth, level: str) -> Iterator[Finding]:
         k, layers = instance.classes, instance.layers
         simplex, code = code_value(instance, etf(k)), code_value(instance, pairs(k))
         name = "pair code" if k % 2 == 0 else "pairs and a triple"
-        wins = layers >= 3 or k >= 6
+        wins = self.wins(k, layers)
         if wins:
             yield less(f"{name} below every ETF, {instance}", code, simplex, level=level)
         else:
             yield less(f"ETF below every multiple of the {name}, {instance}", simplex, code, level=level)
         solution = best_found(instance)
-        certificate = solution.certificate.rigorous() if level == "rigorous" else solution.certificate
-        upper = Enclosure(certificate.upper, certificate.upper)
+        plain = solution.certificate
+        bounds = Enclosure.of(plain.rigorous()) if level == "rigorous" else Enclosure(plain.lower, plain.upper)
+        upper = Enclosure(bounds.upper, bounds.upper)
         if wins or (k, layers) in self.beaten:
             yield less(f"explicit parameters below every ETF, {instance}", upper, simplex, level=level)
         # The certified lower bound is one on the global optimum: it must lie below everything found.
-        lower = Enclosure(certificate.lower, certificate.lower)
+        lower = Enclosure(bounds.lower, bounds.lower)
         yield less(f"global lower bound, {instance}", lower, Enclosure(upper.upper, upper.upper), level=level)
 
     @staticmethod
@@ -185,12 +216,15 @@ class DepthBoundary(Theorem):
         s, t = sp.symbols("s t", positive=True)
         pair = sp.Matrix([[s / 2, -s / 2], [-s / 2, s / 2]])
         yield "the pair code's block has one singular value s", sorted(pair.eigenvals()) == [0, s]
-        yield "its margins are s and s/2", (sp.Matrix([[1, -1]]) * pair)[0] == s and pair[0, 0] == s / 2
+        yield "its margins are s and $s/2$", (sp.Matrix([[1, -1]]) * pair)[0] == s and pair[0, 0] == s / 2
         etf = t * (sp.eye(4) - sp.ones(4, 4) / 4)
         triple = t * (sp.eye(3) - sp.ones(3, 3) / 3)
         yield "the triple's singular values are its height", triple.eigenvals() == {t: 2, sp.Integer(0): 1}
         margins = [(sp.Matrix([[1, -1, 0]]) * triple)[0] - t, triple[0, 0] - 2 * t / 3]
-        yield "its margins are t and 2t/3: 3/4 of the pairs' height for the same one", all(sp.simplify(m) == 0 for m in margins)
+        yield (
+            "its margins are t and $2t/3$: 3/4 of the pairs' height for the same one",
+            all(sp.simplify(m) == 0 for m in margins),
+        )
         yield "the ETF's singular values are its height", etf.eigenvals() == {t: 3, sp.Integer(0): 1}
         yield "and so is its margin", sp.simplify((sp.Matrix([[1, -1, 0, 0]]) * etf)[0] - t) == 0
 

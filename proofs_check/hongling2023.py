@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Factored, Gradient
 
 
@@ -33,7 +33,8 @@ class Dynamics(NamedTuple):
 
 
 class Convexification(Theorem):
-    r"""For ``d >= K`` the model equals ``min f(Z) + mu ||Z D^{1/2}||_*``, and within-class features collapse (NC1).
+    r"""For $d \ge K$ the model equals $\min_Z f(Z) + \mu \lVert Z D^{1/2} \rVert_*$ with $\mu = \sqrt{\lambda_W \lambda_H}$
+    and $D = \mathrm{diag}(n_k)$, and within-class features collapse (NC1).
 
     The left side is met by first-order dynamics on *sample-level* W and H from random starts, the right side by the
     certified optimum of the convex program: their certified enclosures must agree, and the sample-level gap bounds the
@@ -42,8 +43,15 @@ class Convexification(Theorem):
 
     id = "H1"
     title = "nuclear-norm convexification of weight decay"
-    kind = Kind.EQUIVALENCE
+    kind = Kind.IDENTITY
     source = cite("hongling2023", "convexification of the unconstrained feature model")
+    hypotheses = (
+        Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
+        Hypothesis(r"positive class sizes, $K \ge 2$", lambda p: ufm.ClassCounts.parse(p.counts).classes >= 2),
+    )
+    required = "float"
+    formulas = ("solved",)
+    open_steps = "from scalars to matrices (the variational form of the nuclear norm), and Jensen's inequality within classes"
 
     def grid(self):
         return [
@@ -73,8 +81,8 @@ class Convexification(Theorem):
         t, s, lw, lh = sp.symbols("t s lambda_W lambda_H", positive=True)
         cost = lw * t**2 / 2 + lh * (s / t) ** 2 / 2
         best = sp.sqrt(s) * (lh / lw) ** sp.Rational(1, 4)
-        yield "scaling W by t, H by 1/t: stationary at the balanced split", sp.simplify(sp.diff(cost, t).subs(t, best)) == 0
-        yield "its cost is mu sigma", sp.simplify(cost.subs(t, best) - sp.sqrt(lw * lh) * s) == 0
+        yield "scaling W by t, H by $1/t$: stationary at the balanced split", sp.simplify(sp.diff(cost, t).subs(t, best)) == 0
+        yield r"its cost is $\mu \sigma$", sp.simplify(cost.subs(t, best) - sp.sqrt(lw * lh) * s) == 0
 
     def control(self, level: str):
         counts = ufm.ClassCounts.parse("40*2,10*3")
@@ -109,33 +117,55 @@ class Margin(NamedTuple):
 
 
 class GroupCollapse(Theorem):
-    r"""A group of at least two classes of equal size ``n_g`` collapses iff ``sqrt(n_g) <= N mu``.
+    r"""A group of at least two classes of equal size $n_g$ collapses iff $\sqrt{n_g} \le N \mu$, for any number of groups
+    and any decay of the bias.
 
-    For any number of groups and any bias decay. At zero contrast the loss falls along the group's contrasts at rate
-    ``sqrt(n_g) / N`` per unit of singular value, the penalty rises at rate mu, and the program is convex.
+    At zero contrast the loss falls along the group's contrasts at rate $\sqrt{n_g} / N$ per unit of singular value, the
+    penalty rises at rate $\mu$, and the program is convex.
     """
 
     id = "H3"
     title = "exact threshold of minority collapse under weight decay"
     kind = Kind.TIGHT
     source = cite("hongling2023", "minority collapse for two clusters; the general form is derived here")
+    hypotheses = (
+        Hypothesis(r"a group of at least two classes, $1 \le K_A \le 8$ of ten", lambda p: 1 <= p.majority <= 8),
+        Hypothesis(r"a ratio $R \ge 1$", lambda p: p.ratio >= 1),
+        Hypothesis(r"a decay $\mu > 0$", lambda p: p.margin > 0),
+        Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
+    )
+    required = "rigorous"
+    formulas = ("decay", "collapsed")
+    open_steps = "that the nuclear norm rises by exactly mu along a group's contrasts (matrix subgradient)"
     minority_size = 1000
 
     def grid(self):
         plain = [Margin(ka, r, m, None) for ka in (3, 5, 7) for r in (2, 10, 100) for m in (0.9, 0.99, 1.01, 1.1)]
         return [*plain, *(Margin(5, 10, m, lb) for m in (0.99, 1.01) for lb in (0.0, 1e-3, 1.0))]
 
+    def more(self):
+        return [Margin(ka, r, m, None) for ka in (1, 2, 4, 6, 8) for r in (1, 3, 1000) for m in (0.999, 1.001)]
+
+    @staticmethod
+    def decay(p: Margin, n: int, total: int) -> float:
+        """The decay at which ``sqrt(n) / (N mu)`` is the margin."""
+        return sqrt(n) / (total * p.margin)
+
+    @staticmethod
+    def collapsed(p: Margin) -> str:
+        """What is claimed at a margin."""
+        return "yes" if p.margin <= 1 else "no"
+
     def verdict(self, p: Margin, level: str) -> ufm.Collapse:
         n = self.minority_size
         counts = ufm.step_imbalanced(majority=p.majority, minority=10 - p.majority, n_majority=p.ratio * n, n_minority=n)
-        mu = sqrt(n) / (counts.total * p.margin)
-        return ufm.collapse(solved(counts, mu, mu, level, p.bias))
+        mu = self.decay(p, n, counts.total)
+        return ufm.collapse(rests_on(solved(counts, mu, mu, level, p.bias)))
 
     def check(self, instance: Margin, level: str) -> Iterator[Finding]:
         found = self.verdict(instance, level)
-        expected = "yes" if instance.margin <= 1 else "no"
         margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
-        yield decided(f"{instance}", expected, found.verdict, margin=margin, level=level)
+        yield decided(f"{instance}", self.collapsed(instance), found.verdict, margin=margin, level=level)
 
     def steps(self):
         import sympy as sp
@@ -146,7 +176,7 @@ class GroupCollapse(Theorem):
         loss = share * (sp.log(own + (m - 1) * other + m * (1 - q) / q) - x * (1 - 1 / m))
         slope = sp.simplify(sp.diff(loss, x).subs(x, 0))
         yield (
-            "slope along one class's contrast is -pi (m-1)/m, whatever the mass q",
+            r"the slope along one class's contrast is $-\pi (m-1)/m$, whatever the mass q",
             sp.simplify(slope + share * (m - 1) / m) == 0,
         )
 

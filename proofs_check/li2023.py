@@ -14,8 +14,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
-from proofs_check.registry import Kind, Theorem
 from proofs_check.tables import counting_steps, probabilities, span, subsets
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 
 
 class Labels(NamedTuple):
@@ -74,6 +74,13 @@ def heights(p: Labels) -> list[float]:
     return at(exp(bisected(excess, -60.0, 60.0)))
 
 
+def separate(p: Labels, heights: list[float]) -> Any:
+    """``sum_m sqrt(n_m C(K-2, m-1)) a_m``, a price that is wrong, as a ball."""
+    from flint import arb
+
+    return sum((arb(n * c).sqrt() * arb(a) for a, (_, n, c) in zip(heights, p.parts, strict=True)), arb(0))
+
+
 def enclosed(p: Labels, summed: bool = False) -> tuple[Enclosure, list[Enclosure]]:
     """The least value over the heights, and the probability of a label for each m: primal and dual value of the scalar program.
 
@@ -89,12 +96,11 @@ def enclosed(p: Labels, summed: bool = False) -> tuple[Enclosure, list[Enclosure
     points = alone if summed else heights(p)
 
     def primal():
-        mu, loss, square, plain = arb(p.decay), arb(0), arb(0), arb(0)
+        mu, loss, square = arb(p.decay), arb(0), arb(0)
         for a, (m, n, c) in zip(points, p.parts, strict=True):
             loss += arb(n * comb(k, m) * m) / total * (m + (k - m) * (-arb(a)).exp()).log()
             square += n * c * arb(a) ** 2
-            plain += arb(n * c).sqrt() * arb(a)
-        return loss + mu * (k - 1) * (plain if summed else square.sqrt())
+        return loss + mu * (k - 1) * (separate(p, points) if summed else square.sqrt())
 
     def scaled():
         masses = [arb(k - m) / (m * arb(a).exp() + k - m) for a, (m, _, _) in zip(points, p.parts, strict=True)]
@@ -131,22 +137,34 @@ def all_zero(p: Labels) -> Enclosure:
 
 
 class PickAllLabels(Theorem):
-    r"""``n_m`` samples of every set of m labels: logits ``a_m (1_S - m/K)``, one height for each multiplicity.
+    r"""$n_m$ samples of every set S of m labels: the logits are $a_m (1_S - m/K)$, one height for each multiplicity, that
+    minimise $\sum_m \frac{n_m}{N} \binom{K}{m}\, m \log\left(m + (K-m) e^{-a_m}\right) + \mu (K-1) \sqrt{E(a)}$ with
+    $E(a) = \sum_m n_m \binom{K-2}{m-1} a_m^2$; all is zero iff $N \mu \ge \sqrt{E(1)}$, the root of the *effective class
+    size*.
 
-    They minimise ``sum_m (n_m C(K,m)/N) m log(m + (K-m) e^{-a_m}) + mu (K-1) sqrt(sum_m n_m C(K-2,m-1) a_m^2)``. All heights
-    are positive together, and all is zero iff ``N mu >= sqrt(sum_m n_m C(K-2, m-1))``: the sum is the *effective class size*.
-    Features of a set are, up to a factor for its size, the sum of those of its labels (tag-wise averages).
+    All heights are positive together. Features of a set are, up to a factor for its size, the sum of those of its labels
+    (tag-wise averages).
 
-    Proof here: ``Y - Q`` for probabilities that are constant on S and off it is ``g_m (1_S - m/K)``; blocks of sets of one
-    size have the same left singular vectors, all of them, so that both norms are those of the vectors of their lengths.
-    Stationarity of the scalar program is ``K / (N (m e^{a_m} + K - m)) = mu a_m / sqrt(sum n C a^2)`` for all m, which makes
-    the dual point of norm mu parallel to Z. Nothing but this is needed: the scalar program is convex and has a minimum.
+    Proof here: $Y - Q$ for probabilities that are constant on S and off it is $g_m (1_S - m/K)$; blocks of sets of one size
+    have the same left singular vectors, all of them, so that both norms are those of the vectors of their lengths.
+    Stationarity of the scalar program is $K / \left(N (m e^{a_m} + K - m)\right) = \mu a_m / \sqrt{\sum n C a^2}$ for all
+    m, which makes the dual point of norm $\mu$ parallel to Z. Nothing but this is needed: the scalar program is convex and
+    has a minimum.
     """
 
     id = "X8"
     title = "several labels: one height for each multiplicity, effective class size"
     kind = Kind.TIGHT
-    source = cite("li2023", "multi-label neural collapse (locator unknown); scalar program and threshold derived here")
+    source = cite("li2023", "multi-label neural collapse; scalar program and threshold derived here")
+    hypotheses = (
+        Hypothesis(
+            r"sets of $1 \le m < K$ labels, some of them with samples",
+            lambda p: 0 < len(p.sizes) < p.classes and any(p.sizes) and min(p.sizes) >= 0,
+        ),
+        Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
+    )
+    required = "rigorous"
+    formulas = ("enclosed", "all_zero", "Labels.effective", "Labels.total")
 
     def grid(self):
         tabulated = [
@@ -187,7 +205,7 @@ class PickAllLabels(Theorem):
         s = d / (m * sp.exp(a) + d)
         g = s * k / (m * d)
         yield (
-            "Y - Q = g (1_S - m/K)",
+            "$Y - Q = g (1_S - m/K)$",
             sp.simplify(1 / m - (1 - s) / m - g * d / k) == 0 and sp.simplify(-s / d + g * m / k) == 0,
         )
         # Lengths of the blocks of the dual point and of Z, in the K - 1 common directions.
@@ -198,26 +216,26 @@ class PickAllLabels(Theorem):
         parallel = (k - 1) * sp.sqrt(n * c) * (mu * primal / root - dual)
         yield "stationary heights make the dual point parallel to Z", sp.simplify(slope - parallel) == 0
         yield (
-            "that is K / (N (m e^a + K - m)) = mu a / r",
+            r"that is $K / (N (m e^a + K - m)) = \mu a / r$",
             sp.simplify(dual / sp.sqrt(n * c) - k / (total * (m * sp.exp(a) + d))) == 0,
         )
         # Then the dual point has norm mu: sum (mu primal / r)^2 = mu^2 r^2 / r^2, and <G, Z> is mu times the nuclear norm.
         entropy = -(1 - s) * sp.log((1 - s) / m) - s * sp.log(s / d)
         gap = sp.log(m + d * sp.exp(-a)) + s * a - entropy
-        yield "no gap: loss + s a is the entropy", _vanishes(gap, a)
+        yield "no gap: the loss and $s a$ add up to the entropy", _vanishes(gap, a)
         yield (
-            "and the weights of s a are those of <G, Z>",
+            r"and the weights of $s a$ are those of $\langle G, Z \rangle$",
             sp.simplify(n * sets / total * m * s * a - (k - 1) * dual * primal) == 0,
         )
-        yield "at zero the block's length is sqrt(n C) / N", sp.simplify(dual.subs(a, 0) - sp.sqrt(n * c) / total) == 0
+        yield r"at zero the block's length is $\sqrt{n C} / N$", sp.simplify(dual.subs(a, 0) - sp.sqrt(n * c) / total) == 0
         fall = sp.diff(loss, a).subs(a, 0)
-        yield "slope at zero -(K-1) n C / N", sp.simplify(fall + (k - 1) * n * c / total) == 0
+        yield "slope at zero $-(K-1) n C / N$", sp.simplify(fall + (k - 1) * n * c / total) == 0
         yield "a height of zero beside others falls", sp.simplify(slope.subs(a, 0) - fall) == 0
         # Along equal heights the slopes add up, with E = sum n C the effective class size.
         size = sp.Symbol("E", positive=True)
         along = mu * (k - 1) * sp.sqrt(size) - (k - 1) * size / total
         edge = (k - 1) * sp.sqrt(size) / total * (total * mu - sp.sqrt(size))
-        yield "zero is no minimum iff N mu < sqrt(E)", sp.simplify(along - edge) == 0
+        yield r"zero is no minimum iff $N \mu < \sqrt{E}$", sp.simplify(along - edge) == 0
 
     def control(self, level: str):
         p = Labels(5, (20, 4), 0.01)

@@ -16,8 +16,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
 from proofs_check.tables import hull, probabilities
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
 
 LABELS = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1]], dtype=float)
@@ -126,23 +126,30 @@ def enclosed_cosine(solution: ufm.Solution) -> Enclosure:
 
 
 class TwoTasks(Theorem):
-    r"""Heights ``a_s = log(sqrt(2 s)/l - 1)^+`` for s in {p, q}; for ``p > q`` and ``p > 2 l^2`` the two tasks become one
-    iff ``q <= 2 l^2``.
+    r"""Two binary tasks on one feature, with joint counts $2p$ of equal and $2q$ of different labels and
+    $l = \sqrt{\lambda_W \lambda_H}$: the heights are $a_s = \log(\sqrt{2 s}/l - 1)^+$ for $s \in \{p, q\}$, and for $p > q$
+    and $p > 2 l^2$ the two tasks become one iff $q \le 2 l^2$.
 
-    Only p and q count, not how often each label occurs. Margins of both tasks are ``a_p`` where the labels agree and ``a_q``
-    where they do not, and the heads' cosine is
-    ``(sqrt p a_p - sqrt q a_q) / (sqrt p a_p + sqrt q a_q)``: not the correlation ``(p - q)/(p + q)`` of the labels.
+    Only p and q count, not how often each label occurs. Margins of both tasks are $a_p$ where the labels agree and $a_q$
+    where they do not, and the heads' cosine is $(\sqrt{p}\, a_p - \sqrt{q}\, a_q) / (\sqrt{p}\, a_p + \sqrt{q}\, a_q)$: not
+    the correlation $(p - q)/(p + q)$ of the labels.
 
-    Proof here: rows of a task are ``(u/2, -u/2)`` with margins u; sum and difference of the tasks are singular directions,
-    with singular values ``sqrt(2 s) a_s`` of ``Z S`` and ``sqrt(8 s) / (1 + e^{a_s})`` of the slopes, each by itself. The
-    slopes are a dual point (`proofs_check.tables`, summed over tasks): none exceeds 2 l, and those of positive heights are 2 l.
-    W W' is a multiple of the root of ``Z S^2 Z'``.
+    Proof here: rows of a task are $(u/2, -u/2)$ with margins u; sum and difference of the tasks are singular directions,
+    with singular values $\sqrt{2 s}\, a_s$ of $Z S$ and $\sqrt{8 s} / (1 + e^{a_s})$ of the slopes, each by itself. The
+    slopes are a dual point (`proofs_check.tables`, summed over tasks): none exceeds $2 l$, and those of positive heights
+    are $2 l$. $W W^\top$ is a multiple of the root of $Z S^2 Z^\top$.
     """
 
     id = "X12"
     title = "two binary tasks: cosine of the heads, and when they become one"
     kind = Kind.TIGHT
-    source = cite("here", "two tasks on one feature, as a table of targets")
+    source = cite("here", "two tasks on one feature, as a table of targets", "proof steps of this theorem")
+    hypotheses = (
+        Hypothesis(r"more equal than different labels, $p > q > 0$", lambda p: p.pairs[0] > p.pairs[1] > 0),
+        Hypothesis(r"not everything vanishes, $p > 2 l^2$", lambda p: p.pairs[0] > 4 * p.strength**2 > 0),
+    )
+    required = "rigorous"
+    formulas = ("height", "closed_form", "cosine", "check")
 
     def grid(self):
         even = [joint(80, 20, 1.0), joint(97, 3, 1.0), joint(60, 40, 1.5), joint(30, 10, 0.25), joint(50, 1, 2.0)]
@@ -174,13 +181,13 @@ class TwoTasks(Theorem):
         signs = sp.Matrix([[1, 1, -1, -1], [1, -1, 1, -1]])
         x, y = sp.symbols("x y", positive=True)
         sizes = sp.diag(2 * p * x / (1 + x), 2 * q * y / (1 + y), 2 * q / (1 + y), 2 * p / (1 + x))  # 2 p and 2 q, split anyhow
-        along, across = sp.Matrix([1, 1, 0, 0][:2]), sp.Matrix([1, -1])
+        along, across = sp.Matrix([1, 1]), sp.Matrix([1, -1])
         margins = signs * sp.diag(a, b, b, a)
         logits = embed * margins / 2
         gram = logits * sizes * logits.T
         both = [(embed * along, 2 * p * a**2), (embed * across, 2 * q * b**2)]
         yield (
-            "singular values of Z S: sqrt(2 p) a_p along both tasks, sqrt(2 q) a_q across",
+            r"singular values of $Z S$: $\sqrt{2 p}\, a_p$ along both tasks, $\sqrt{2 q}\, a_q$ across",
             all(sp.simplify(gram * v - x * v) == sp.zeros(4, 1) for v, x in both) and gram.rank() == 2,
         )
         # Slopes Y - Q: the probability of the other label, 1/(1 + e^a), in both rows of a task.
@@ -189,15 +196,15 @@ class TwoTasks(Theorem):
         dual = slopes * sizes.inv() * slopes.T
         both = [(embed * along, 8 * p * miss[0] ** 2), (embed * across, 8 * q * miss[1] ** 2)]
         yield (
-            "and of the slopes: sqrt(8 s) / (1 + e^{a_s}), same directions",
+            r"and of the slopes: $\sqrt{8 s} / (1 + e^{a_s})$, same directions",
             all(sp.simplify(dual * v - x * v) == sp.zeros(4, 1) for v, x in both)
             and (slopes * logits.T - logits * slopes.T).applyfunc(sp.simplify) == sp.zeros(4),
         )
         s = sp.Symbol("s", positive=True)
         top = sp.log(sp.sqrt(2 * s) / charge - 1)
-        yield "which is 2 l at a positive height", sp.simplify(sp.sqrt(8 * s) / (1 + sp.exp(top)) - 2 * charge) == 0
+        yield "which is $2 l$ at a positive height", sp.simplify(sp.sqrt(8 * s) / (1 + sp.exp(top)) - 2 * charge) == 0
         yield (
-            "and at most 2 l at zero iff s <= 2 l^2",
+            r"and at most $2 l$ at zero iff $s \le 2 l^2$",
             sp.simplify((sp.sqrt(8 * s) / 2) ** 2 - (2 * charge) ** 2 - 2 * (s - 2 * charge**2)) == 0,
         )
         price = 4 * s * sp.log(1 + sp.exp(-a)) + 2 * charge * sp.sqrt(2 * s) * a
@@ -206,9 +213,9 @@ class TwoTasks(Theorem):
         entropy = -mass * sp.log(mass) - (1 - mass) * sp.log(1 - mass)
         gap = sp.log(1 + sp.exp(-a)) + mass * a - entropy
         flat = sp.simplify(sp.diff(gap, a)) == 0 and sp.simplify(sp.expand_log(gap.subs(a, 0), force=True)) == 0
-        yield "no gap: loss + a / (1 + e^a) is the entropy", flat
+        yield "no gap: the loss and $a / (1 + e^a)$ add up to the entropy", flat
         yield (
-            "and the weights are those of <G, Z>",
+            r"and the weights are those of $\langle G, Z \rangle$",
             sp.simplify(4 * s * mass * a - sp.sqrt(2 * s) * a * sp.sqrt(8 * s) * mass) == 0,
         )
         # The root of Z S^2 Z' has the singular values themselves; heads are the differences of a task's rows.
@@ -219,7 +226,7 @@ class TwoTasks(Theorem):
         weight, feature, value = sp.symbols("w h sigma", positive=True)
         cost = (charge * (weight**2 + feature**2)).subs(feature, value / weight)
         above = cost - 2 * charge * value - charge * (weight - value / weight) ** 2
-        yield "penalty 2 l for a singular value: the rest is a square", sp.simplify(sp.expand(above)) == 0
+        yield "penalty $2 l$ for a singular value: the rest is a square", sp.simplify(sp.expand(above)) == 0
 
     def control(self, level: str):
         p = joint(80, 20, 1.0)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 
 UNIT = 100_000
 """Samples of a minority class: ratios are rounded to multiples of one over this."""
@@ -47,19 +47,27 @@ def judged(what: str, expected: str, solution: ufm.Solution, level: str) -> Find
 
 
 class NormalisedCollapse(Theorem):
-    r"""Step imbalance, plain cross-entropy: the minority collapses where ``beta`` of Proposition 12.9 reaches one.
+    r"""Features of a fixed norm r, step imbalance, plain cross-entropy: the minority collapses where $\beta$ reaches one,
+    for the solution $(\alpha, \beta, \theta)$ of three equations in $K_A$, $K_B$, R and $\lambda_W (K_A R + K_B) / r^2$
+    (docs/theory, Proposition 12.9).
 
-    ``alpha, beta, theta`` solve three equations in K_A, K_B, R and ``lw (K_A R + K_B) / r^2``; counts enter only through their
-    ratio, features and classifiers collapse together, and the features keep their norm.
+    Counts enter only through their ratio, features and classifiers collapse together, and the features keep their norm.
 
-    Proof here: the point with these probabilities, contrasts and weights meets the certificate with equality if ``beta >= 1``;
-    if not, the loss falls along the minority's contrast faster than the price can rise.
+    Proof here: the point with these probabilities, contrasts and weights meets the certificate with equality if
+    $\beta \ge 1$; if not, the loss falls along the minority's contrast faster than the price can rise.
     """
 
     id = "X3"
     title = "minority collapse of features of a fixed norm"
     kind = Kind.TIGHT
-    source = cite("here", "docs/theory, Proposition 12.9")
+    source = cite("here", "minority collapse of features of a fixed norm", "docs/theory, Proposition 12.9")
+    hypotheses = (
+        Hypothesis(r"$K_A \ge 1$ majority and $K_B \ge 2$ minority classes", lambda p: p.majority >= 1 and p.minority >= 2),
+        Hypothesis(r"a decay $\lambda_W / r^2 > 0$", lambda p: p.decay > 0),
+        Hypothesis(r"a positive ratio $R / R_0$ other than 1", lambda p: p.relative > 0 and p.relative != 1),
+    )
+    required = "rigorous"
+    formulas = ("critical", "check")
     open_steps = "that the ratio at which beta passes one is the only one"
 
     def grid(self):
@@ -138,18 +146,26 @@ class Balanced(NamedTuple):
 
 
 class NormalisedBalanced(Theorem):
-    r"""Equal classes: ``Z = x (I - 11'/K)`` with ``x (e^x + K - 1) = K r^2 / ((K - 1) lw)``, a simplex ETF at every decay.
+    r"""Features of a fixed norm r, equal classes: the optimum is $Z = x (I - \frac1K \mathbf{1}\mathbf{1}^\top)$ with
+    $x (e^x + K - 1) = \frac{K r^2}{(K - 1) \lambda_W}$, a simplex ETF at every decay, with value
+    $\log\left(1 + (K-1) e^{-x}\right) + \frac{\lambda_W (K-1)^2 x^2}{2 K r^2}$.
 
-    The value is ``log(1 + (K-1) e^{-x}) + lw (K-1)^2 x^2 / (2 K r^2)``. W and the features are self-dual simplex ETFs, and no
-    decay is so large that all is zero.
+    W and the features are self-dual simplex ETFs, and no decay is so large that all is zero.
 
-    Proof here: the certificate at ``P = softmax(x S)`` and equal weights is the value less a square that vanishes at x.
+    Proof here: the certificate at $P = \mathrm{softmax}(x S)$ and equal weights is the value less a square that vanishes at x.
     """
 
     id = "LN"
     title = "features of a fixed norm on balanced classes are a simplex ETF"
     kind = Kind.TIGHT
-    source = cite("here", "docs/theory, Proposition 12.8")
+    source = cite("here", "balanced classes of features of a fixed norm", "docs/theory, Proposition 12.8")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of equal size", lambda p: p.classes >= 2),
+        Hypothesis(r"a decay $\lambda_W > 0$", lambda p: p.decay > 0),
+        Hypothesis(r"a norm $r > 0$", lambda p: p.norm > 0),
+    )
+    required = "rigorous"
+    formulas = ("height", "value")
 
     def grid(self):
         return [
@@ -258,19 +274,25 @@ class Cosines(NamedTuple):
 
 
 class CosineCollapse(Theorem):
-    r"""Cosine softmax, five and five classes: the minority collapses between 21.67 and 21.69 for scale 1.
+    r"""Cosine softmax, $K_A = K_B = 5$: the minority collapses between $R = 21.67$ and $21.69$ for scale 1, between 128.69
+    and 128.73 for scale 2, and between 1018 and 1025 for scale 3.
 
-    Between 128.69 and 128.73 for scale 2, and between 1018 and 1025 for scale 3: fixed norms of classifiers and features do not
-    prevent minority collapse, they move it.
+    Fixed norms of classifiers and features do not prevent minority collapse, they move it.
 
-    Proof here: at both ends of an interval the certified gap proves that the contrast of the optimum is positive, or that it is
-    at most 1e-6.
+    Proof here: at both ends of an interval the certified gap proves that the contrast of the optimum is positive, or that
+    it is at most 1e-6.
     """
 
     id = "X16"
     title = "minority collapse of the cosine softmax"
     kind = Kind.LIMIT
-    source = cite("here", "docs/theory, Propositions 12.10 to 12.12")
+    source = cite("here", "minority collapse of the cosine softmax", "docs/theory, Propositions 12.10 to 12.12")
+    hypotheses = (
+        Hypothesis(r"a scale $s > 0$", lambda p: p.scale > 0),
+        Hypothesis(r"a ratio $R > 1$", lambda p: p.ratio > 1),
+    )
+    required = "rigorous"
+    formulas = ("claimed",)
 
     def grid(self):
         ends = ((1.0, 21.67, 21.69), (2.0, 128.69, 128.73), (3.0, 1018.0, 1025.0))
@@ -281,8 +303,14 @@ class CosineCollapse(Theorem):
         sizes = counts or f"{round(p.ratio * UNIT)}*5,{UNIT}*5"
         return ufm.solve(ufm.Problem(sizes, regularizer=ufm.NoDecay(), head=ufm.Cosine(p.scale), loss=loss), level=level)
 
+    @staticmethod
+    def claimed(p: Cosines) -> str:
+        """Whether the minority is claimed to be collapsed at a ratio; "" between the ends of the interval."""
+        low, high = {1.0: (21.67, 21.69), 2.0: (128.69, 128.73), 3.0: (1018.0, 1025.0)}[p.scale]
+        return "no" if p.ratio <= low else "yes" if p.ratio >= high else ""
+
     def check(self, instance: Cosines, level: str) -> Iterator[Finding]:
-        yield judged(f"{instance}", instance.expected, self.solution(instance, level), level)
+        yield judged(f"{instance}", self.claimed(instance), self.solution(instance, level), level)
 
     def control(self, level: str):
         early, late = Cosines(2.0, 120.0, "yes"), Cosines(2.0, 129.1, "no")

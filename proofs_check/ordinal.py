@@ -15,7 +15,7 @@ import numpy as np
 
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
 from ufm._balls import outward, working_precision
 
@@ -162,7 +162,7 @@ def verdict(p: Ordinal, what: str, expected: str, level: str, power: float = 1.0
 
 
 class OrdinalZero(Theorem):
-    r"""One latent dimension, convex cumulative link losses: everything is zero iff ``N mu >= sqrt(sum_q n_q l_q'(0)^2)``.
+    r"""One latent dimension, convex cumulative link losses: everything is zero iff $N \mu \ge \sqrt{\sum_q n_q\, l_q'(0)^2}$.
 
     Proof here: the program over latent numbers is convex, and the condition says that zero is a subgradient at zero.
     """
@@ -170,7 +170,23 @@ class OrdinalZero(Theorem):
     id = "X13"
     title = "ordinal regression: the decay at which the latent number vanishes"
     kind = Kind.TIGHT
-    source = cite("arxiv2506.05801", "locator unknown; proof in docs/theory, Proposition 13.13")
+    source = cite(
+        "arxiv2506.05801", "ordinal regression in an unconstrained-feature model; proof in docs/theory, Proposition 13.13"
+    )
+    hypotheses = (
+        Hypothesis(
+            r"$Q \ge 2$ classes of $n_q \ge 1$ samples, $Q - 1$ thresholds in order",
+            lambda p: (
+                len(p.sizes) == len(p.thresholds) + 1 >= 2
+                and min(p.sizes) >= 1
+                and list(p.thresholds) == sorted(set(p.thresholds))
+            ),
+        ),
+        Hypothesis(r"a link with convex losses", lambda p: p.link in ("logit", "probit")),
+        Hypothesis(r"a positive decay other than the critical one", lambda p: p.margin > 0 and p.margin != 1),
+    )
+    required = "rigorous"
+    formulas = ("critical",)
     open_steps = "that log-concave densities give convex losses (Prekopa) is cited in docs/theory, Proposition 13.13"
 
     def grid(self):

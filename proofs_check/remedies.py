@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.problem.losses import GroupPull
 from ufm.problem.text import parse_loss
 
@@ -32,7 +32,7 @@ class Remedy(NamedTuple):
     rho: float = 0.0
 
 
-def critical(counts: ufm.ClassCounts, pull: GroupPull, size: int, rho: float = 0.0, power: float = 0.5) -> float:
+def critical(counts: ufm.ClassCounts, pull: GroupPull, size: int, rho: float, power: float) -> float:
     """``w_g Delta_g (1 - eps) n_g^power / sum_j w_j n_j / (1 - rho)`` for losses whose options are exponents."""
     a, b = pull.weights, pull.temperatures
     assert isinstance(a, float)
@@ -42,13 +42,28 @@ def critical(counts: ufm.ClassCounts, pull: GroupPull, size: int, rho: float = 0
     return size**-a * (size / largest) ** b * (1 - pull.smoothing) * size**power / total / (1 - rho)
 
 
+def universal(counts: ufm.ClassCounts, size: int, rho: float, power: float) -> float:
+    """``n_g^power / N / (1 - rho)``, for losses without weights, temperatures and smoothing."""
+    return size**power / counts.total / (1 - rho)
+
+
+def collapsed(p: Remedy) -> str:
+    """What is claimed at a multiple of the critical decay."""
+    return "yes" if p.margin >= 1 else "no"
+
+
 def verdict(p: Remedy, level: str, power: float = 0.5, **wrong: float) -> ufm.GroupCollapse:
     """The certified verdict on the group, at ``margin`` times its critical decay (that of other options: ``wrong``)."""
     counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
     assert loss.pull is not None
-    mu = p.margin * critical(counts, replace(loss.pull, **wrong), p.size, p.rho, power)
+    return at_decay(p, p.margin * critical(counts, replace(loss.pull, **wrong), p.size, p.rho, power), level)
+
+
+def at_decay(p: Remedy, mu: float, level: str) -> ufm.GroupCollapse:
+    """The certified verdict on the group at a decay."""
+    counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu, p.bias), loss=loss, head=ufm.LinearDEQ(p.rho))
-    found = ufm.collapse(ufm.solve(problem, level=level))
+    found = ufm.collapse(rests_on(ufm.solve(problem, level=level)))
     return next(group for group in found.groups if group.size == p.size)
 
 
@@ -58,19 +73,33 @@ def judged(what: str, expected: str, found: ufm.GroupCollapse, level: str) -> Fi
     return decided(what, expected, found.verdict, margin=margin, level=level)
 
 
-class Threshold(Theorem):
-    r"""A group g of two or more equal classes collapses iff ``w_g Delta_g (1 - eps) sqrt(n_g) <= mu_eff sum_j w_j n_j``.
+def _several(p: Remedy) -> bool:
+    """Whether the group has at least two classes."""
+    return any(n == p.size and m >= 2 for m, n in ufm.ClassCounts.parse(p.counts).groups)
 
-    Cross-entropy with class weights w, temperatures Delta, any logit adjustment, label smoothing eps < 1, any bias decay.
+
+class Threshold(Theorem):
+    r"""A group g of two or more equal classes collapses iff
+    $w_g \Delta_g (1 - \varepsilon) \sqrt{n_g} \le \mu_{\mathrm{eff}} \sum_j w_j n_j$, for cross-entropy with class weights
+    w, temperatures $\Delta$, any logit adjustment, label smoothing $\varepsilon < 1$ and any decay of the bias.
 
     Proof here: at contrast zero the group's classes have equal probabilities in every column, so that the loss falls along
-    the contrast at exactly the rate of the labels, while the penalty rises at ``mu_eff sqrt(n_g)``; convexity.
+    the contrast at exactly the rate of the labels, while the penalty rises at $\mu_{\mathrm{eff}} \sqrt{n_g}$; convexity.
     """
 
     id = "X1"
     title = "which remedy moves the threshold of collapse"
     kind = Kind.TIGHT
-    source = cite("here", "docs/theory, Proposition 7.1")
+    source = cite("here", "which remedies move the threshold", "docs/theory, Proposition 7.1")
+    hypotheses = (
+        Hypothesis(r"a group of at least two classes of one size", _several),
+        Hypothesis(r"a decay $\mu > 0$ other than the critical one", lambda p: p.margin > 0 and p.margin != 1),
+        Hypothesis(r"spectral budget $0 \le \rho < 1$", lambda p: 0 <= p.rho < 1),
+        Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
+    )
+    required = "rigorous"
+    formulas = ("critical", "collapsed")
+    open_steps = "that the penalty splits off the group's contrasts and rises there by mu_eff (docs/theory, Proposition 7.1)"
 
     def grid(self):
         losses = ("ce:weights=0.5", "ce:weights=1", "ce:adjustment=2", "ce:temperatures=0.5", "ce:smoothing=0.1")
@@ -83,8 +112,7 @@ class Threshold(Theorem):
         ]
 
     def check(self, instance: Remedy, level: str) -> Iterator[Finding]:
-        expected = "yes" if instance.margin >= 1 else "no"
-        yield judged(f"{instance}", expected, verdict(instance, level), level)
+        yield judged(f"{instance}", collapsed(instance), verdict(instance, level), level)
 
     def steps(self):
         import sympy as sp
@@ -96,7 +124,7 @@ class Threshold(Theorem):
         target = (1 - eps + eps / k) * own + (m - 1) * eps / k * other
         slope = sp.diff(pi * (sp.log(mass) - target), x).subs(x, 0)
         yield (
-            "slope along a column's contrast is -pi Delta (1 - eps) (m-1)/m, whatever q",
+            r"the slope along a column's contrast is $-\pi \Delta (1 - \varepsilon) (m-1)/m$, whatever q",
             sp.simplify(slope + pi * d * (1 - eps) * (m - 1) / m) == 0,
         )
         rise = mu * (m - 1) * sp.sqrt(n)
@@ -108,10 +136,13 @@ class Threshold(Theorem):
         )
         r, a, b = sp.symbols("R a b", positive=True)
         minority, majority = r**b, r ** (a - sp.Rational(1, 2))
-        yield "both groups at once iff a = b + 1/2", sp.simplify((majority / minority).subs(a, b + sp.Rational(1, 2)) - 1) == 0
+        yield (
+            "both groups at once iff $a = b + 1/2$",
+            sp.simplify((majority / minority).subs(a, b + sp.Rational(1, 2)) - 1) == 0,
+        )
         table = ((0, 7), (sp.Rational(1, 2), 49))
-        yield "weights n^-a: R0 = 7 and 49", all((5 * r ** (1 - e) + 5).subs(r, at) == 40 for e, at in table)
-        yield "weights 1/n: the majority at R0 = 16", (sp.sqrt(r) * 10).subs(r, 16) == 40
+        yield "weights $n^{-a}$: $R_0 = 7$ and $49$", all((5 * r ** (1 - e) + 5).subs(r, at) == 40 for e, at in table)
+        yield "weights $1/n$: the majority at $R_0 = 16$", (sp.sqrt(r) * 10).subs(r, 16) == 40
 
     def control(self, level: str):
         weighted = Remedy(STEP, "ce:weights=1", 8000, 0.99)
@@ -129,16 +160,16 @@ class Threshold(Theorem):
 
     def outside(self, level: str):
         # Samples of the minority copied instead of weighted: their features are decayed too, and all classes are equal.
-        mu = 1.01 * critical(ufm.ClassCounts.parse(STEP), GroupPull(weights=1.0), 8000)
+        mu = 1.01 * critical(ufm.ClassCounts.parse(STEP), GroupPull(weights=1.0), 8000, 0.0, 0.5)
         copied = ufm.collapse(ufm.solve(ufm.Problem("8000*7", regularizer=ufm.WeightDecay(mu / 2, mu / 2)), level=level))
         (group,) = copied.groups
         yield judged("samples copied, not weighted: all classes alike, none collapsed at half of it", "no", group, level)
 
 
 class Universality(Theorem):
-    r"""Cross-entropy, one-vs-rest and squared error have the same threshold, ``sqrt(n_g) <= mu_eff N``.
-
-    So has every loss ``h(z) - z_y`` with h convex, differentiable and unchanged when equal classes are permuted.
+    r"""Cross-entropy, one-vs-rest and squared error have the same threshold of collapse,
+    $\sqrt{n_g} \le \mu_{\mathrm{eff}} N$; so has every loss $h(z) - z_y$ with h convex, differentiable and unchanged when
+    equal classes are permuted.
 
     Proof here: the gradient of h is alike for classes with equal logits, so that it drops out along their contrast and only
     the label is left.
@@ -146,8 +177,20 @@ class Universality(Theorem):
 
     id = "X2"
     title = "one threshold of collapse for all losses"
-    kind = Kind.TIGHT
-    source = cite("here", "docs/theory, Proposition 7.12")
+    kind = Kind.IDENTITY
+    source = cite("here", "universality of the threshold", "docs/theory, Proposition 7.12")
+    hypotheses = (
+        Hypothesis(r"a group of at least two classes of one size", _several),
+        Hypothesis(r"a decay $\mu > 0$ other than the critical one", lambda p: p.margin > 0 and p.margin != 1),
+        Hypothesis(r"spectral budget $0 \le \rho < 1$", lambda p: 0 <= p.rho < 1),
+        Hypothesis(r"a decay of the bias $\lambda_b \ge 0$, or no bias", lambda p: p.bias is None or p.bias >= 0),
+    )
+    required = "rigorous"
+    formulas = ("universal", "collapsed")
+    open_steps = (
+        "functions h that are no sum over single logits other than the three named, and that the penalty splits off "
+        "(docs/theory, Proposition 7.12)"
+    )
 
     def grid(self):
         sides = (0.99, 1.01)
@@ -158,8 +201,8 @@ class Universality(Theorem):
         ]
 
     def check(self, instance: Remedy, level: str) -> Iterator[Finding]:
-        expected = "yes" if instance.margin >= 1 else "no"
-        yield judged(f"{instance}", expected, verdict(instance, level), level)
+        mu = instance.margin * universal(ufm.ClassCounts.parse(instance.counts), instance.size, instance.rho, 0.5)
+        yield judged(f"{instance}", collapsed(instance), at_decay(instance, mu, level), level)
 
     def steps(self):
         import sympy as sp
@@ -206,25 +249,38 @@ class Smoothed(NamedTuple):
 
 
 class Smoothing(Theorem):
-    r"""Balanced classes: label smoothing delta is weight decay, ``mu' = mu + delta / (K sqrt(n))``.
+    r"""On balanced classes label smoothing $\delta$ is weight decay: logits and value are those of plain cross-entropy at
+    $\mu' = \mu + \delta / (K \sqrt{n})$, that is $Z = a S$ with $a = \log\frac{(K-1)(1-q)}{q}$ and
+    $q = (K-1)(\delta/K + \sqrt{n}\, \mu)$.
 
-    ``Z = a S`` with ``a = log[(K-1)(1-q)/q]``, ``q = (K-1)(delta/K + sqrt(n) mu)``; logits and value are those of plain
-    cross-entropy at mu'. All is zero iff ``q >= (K-1)/K``.
+    All is zero iff $q \ge (K-1)/K$.
 
-    Proof here: at ``a S`` the smoothed labels add ``delta (K-1) a / K`` to the loss, and the price of ``a S`` is
-    ``mu sqrt(n) (K-1) a``; both are linear in a. By symmetry the optimum has this form.
+    Proof here: at $a S$ the smoothed labels add $\delta (K-1) a / K$ to the loss, and the price of $a S$ is
+    $\mu \sqrt{n} (K-1) a$; both are linear in a. By symmetry the optimum has this form.
     """
 
     id = "X9"
     title = "label smoothing is weight decay on balanced classes"
-    kind = Kind.TIGHT
-    source = cite("here", "docs/theory, Propositions 3.1 and 3.5")
+    kind = Kind.IDENTITY
+    source = cite("here", "label smoothing on balanced classes", "docs/theory, Propositions 3.1 and 3.5")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of equal size", lambda p: p.classes >= 2),
+        Hypothesis(r"$n \ge 1$ samples in each class", lambda p: p.size >= 1),
+        Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
+        Hypothesis(r"smoothing $0 \le \delta < 1$", lambda p: 0 <= p.smoothing < 1),
+    )
+    required = "rigorous"
+    formulas = ("height", "value")
+    open_steps = "the reduction to multiples of S by symmetry (docs/theory, Proposition 3.1)"
 
     def grid(self):
         return [
             Smoothed(10, 50, 2e-3, 0.1), Smoothed(3, 20, 1e-2, 0.3), Smoothed(2, 10, 5e-2, 0.05), Smoothed(50, 5, 1e-3, 0.2),
             Smoothed(5, 100, 5e-3, 0.7), Smoothed(5, 100, 5e-3, 0.8),
         ]  # fmt: skip
+
+    def more(self):
+        return [Smoothed(k, 30, 1e-3, d) for k in (4, 20) for d in (0.01, 0.5, 0.9)]
 
     def solved(self, p: Smoothed, level: str) -> ufm.Solution:
         """The certified optimum."""
@@ -267,15 +323,18 @@ class Smoothing(Theorem):
         own, other = a * (1 - 1 / k), -a / k
         smoothed = sp.log(sp.exp(own) + (k - 1) * sp.exp(other)) - (1 - delta + delta / k) * own - (k - 1) * delta / k * other
         added = smoothed - (plain + delta * (k - 1) * a / k)
-        yield "smoothing adds delta (K-1) a / K", sp.simplify(sp.diff(added, a)) == 0 and sp.simplify(added.subs(a, 0)) == 0
+        yield r"smoothing adds $\delta (K-1) a / K$", sp.simplify(sp.diff(added, a)) == 0 and sp.simplify(added.subs(a, 0)) == 0
         price = sp.sqrt(n) * (k - 1) * a
         moved = (mu + delta / (k * sp.sqrt(n))) * price
-        yield "which is the price at mu' minus that at mu", sp.simplify(moved - mu * price - delta * (k - 1) * a / k) == 0
+        yield (
+            r"which is the price at $\mu'$ minus that at $\mu$",
+            sp.simplify(moved - mu * price - delta * (k - 1) * a / k) == 0,
+        )
         q = sp.Symbol("q", positive=True)
         best = sp.log((k - 1) * (1 - q) / q)
         slope = sp.diff(plain + q * a, a)
         yield "stationary at a", sp.simplify(slope.subs(a, best)) == 0
-        yield "zero is optimal iff q >= (K-1)/K", sp.simplify(slope.subs(a, 0) - (q - (k - 1) / k)) == 0
+        yield r"zero is optimal iff $q \ge (K-1)/K$", sp.simplify(slope.subs(a, 0) - (q - (k - 1) / k)) == 0
 
     def control(self, level: str):
         p = Smoothed(10, 50, 2e-3, 0.1)

@@ -14,9 +14,9 @@ import numpy as np
 
 import ufm
 from proofs_check.bibliography import cite
-from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
 from proofs_check.fang2021 import etf_value, step_counts
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Gradient
@@ -38,17 +38,25 @@ class Trained(NamedTuple):
 
 
 class SpectralBudget(Theorem):
-    r"""A linear DEQ with ``||A||_2 <= rho`` is the explicit model with ``c / (1 - rho)``, or with ``mu (1 - rho)``.
+    r"""A linear DEQ with $\lVert A \rVert_2 \le \rho < 1$ is the explicit model with $c / (1 - \rho)$ in place of c under
+    norm budgets, and with $\mu (1 - \rho)$ in place of $\mu$ under weight decay.
 
-    ``sigma_i((I - A)^{-1} H) <= sigma_i(H) / (1 - rho)`` (since ``|(I - A) x| >= (1 - rho) |x|``), with equality at
-    ``A = rho I``. Checked on trained (W, A, H): first-order dynamics with projection of A must end at the certified optimum
-    of the rescaled explicit model.
+    $\sigma_i\left((I - A)^{-1} H\right) \le \sigma_i(H) / (1 - \rho)$, since
+    $\lVert (I - A) x \rVert \ge (1 - \rho) \lVert x \rVert$, with equality at $A = \rho I$. Checked on trained (W, A, H):
+    first-order dynamics with projection of A must end at the certified optimum of the rescaled explicit model.
     """
 
     id = "D1"
     title = "a linear DEQ is an explicit model with a larger budget"
-    kind = Kind.EQUIVALENCE
+    kind = Kind.IDENTITY
     source = cite("sunshi2024", "neural collapse in DEQs on balanced data; precise form derived here")
+    hypotheses = (
+        Hypothesis(r"spectral budget $0 \le \rho < 1$", lambda p: 0 <= p.rho < 1),
+        Hypothesis(r"positive class sizes, $K \ge 2$", lambda p: ufm.ClassCounts.parse(p.counts).classes >= 2),
+    )
+    required = "rigorous"
+    formulas = ("explicit", "check")
+    open_steps = "from the length of (I - A) x to the singular values of a product, and the resolvent at sizes other than 3"
 
     def grid(self):
         return [
@@ -81,10 +89,16 @@ class SpectralBudget(Theorem):
 
         rho, t = sp.symbols("rho t", positive=True)
         resolvent = (sp.eye(3) - rho * sp.eye(3)).inv()
-        yield "A = rho I enlarges every direction by 1/(1 - rho)", sp.simplify(resolvent - sp.eye(3) / (1 - rho)) == sp.zeros(3)
+        yield (
+            r"$A = \rho I$ enlarges every direction by $1/(1 - \rho)$",
+            sp.simplify(resolvent - sp.eye(3) / (1 - rho)) == sp.zeros(3),
+        )
         # |(I - A) x|^2 = 1 - 2 <x, A x> + |A x|^2 for |x| = 1; with <x, A x> <= |A x| = t <= rho it is at least (1 - t)^2.
         slack = (1 - 2 * t + t**2) - (1 - rho) ** 2
-        yield "no A enlarges more: (1 - t)^2 >= (1 - rho)^2 for t <= rho < 1", sp.factor(slack - (rho - t) * (2 - rho - t)) == 0
+        yield (
+            r"no A enlarges more: $(1 - t)^2 \ge (1 - \rho)^2$ for $t \le \rho < 1$",
+            sp.factor(slack - (rho - t) * (2 - rho - t)) == 0,
+        )
 
     def control(self, level: str):
         yield self.compare(self.grid()[1], 1.5, level, "gain 1 + rho in place of 1/(1 - rho)")
@@ -128,7 +142,8 @@ class BalancedDEQ(NamedTuple):
 
 
 class BalancedValue(Theorem):
-    r"""Balanced DEQ: value ``log(1 + (K-1) exp(-K c / ((K-1)(1-rho))))``, below the explicit net's for every rho > 0.
+    r"""Balanced linear DEQ: the value is $\log\left(1 + (K-1)\, e^{-K c / ((K-1)(1-\rho))}\right)$, below the explicit
+    net's for every $\rho > 0$.
 
     A statement about *budgets*: with the budget on the equilibria z instead of the injected h both models coincide.
     """
@@ -137,9 +152,19 @@ class BalancedValue(Theorem):
     title = "the balanced DEQ's value, and when it beats the explicit net"
     kind = Kind.TIGHT
     source = cite("sunshi2024", "lower loss of DEQs; precise form derived here")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of equal size", lambda p: p.classes >= 2),
+        Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
+        Hypothesis(r"spectral budget $0 < \rho < 1$", lambda p: 0 < p.rho < 1),
+    )
+    required = "rigorous"
+    formulas = ("formula",)
 
     def grid(self):
         return [BalancedDEQ(k, 1.0, h, r) for k, h in ((10, 5.0), (3, 2.0)) for r in (0.1, 0.3, 0.5, 0.7)]
+
+    def more(self):
+        return [BalancedDEQ(k, 1.0, h, r) for k, h in ((2, 1.0), (50, 3.0)) for r in (0.01, 0.9)]
 
     @staticmethod
     def solved(p: BalancedDEQ, level: str) -> Enclosure:
@@ -193,16 +218,30 @@ class CollapseDEQ(NamedTuple):
 
 
 class ThresholdDEQ(Theorem):
-    r"""Minority collapse of the linear DEQ sets in at ``R0(c / (1 - rho))``: later than the explicit net's, but it does."""
+    r"""Minority collapse of the linear DEQ sets in at $R_0\left(c / (1 - \rho)\right)$, with $R_0$ the threshold of the
+    explicit net (F5): later than the explicit net's, but it does.
+    """
 
     id = "D3"
     title = "exact ratio of minority collapse of the linear DEQ"
     kind = Kind.TIGHT
     source = cite("sunshi2024", "minority collapse in DEQs; precise form derived here")
+    hypotheses = (
+        Hypothesis(r"$1 \le K_A \le 8$ of ten classes", lambda p: 1 <= p.majority <= 8),
+        Hypothesis(r"budgets $E_W = 1$, $E_H > 0$", lambda p: p.e_h > 0),
+        Hypothesis(r"spectral budget $0 < \rho < 1$", lambda p: 0 < p.rho < 1),
+        Hypothesis(r"a positive ratio $R / R_0$ other than 1", lambda p: p.relative > 0 and p.relative != 1),
+    )
+    required = "rigorous"
+    formulas = ("claimed",)
 
     def grid(self):
         cases = ((3, 1.0, 0.3), (5, 5.0, 0.3), (5, 5.0, 0.5), (7, 5.0, 0.3), (7, 5.0, 0.5))
         return [CollapseDEQ(*case, rel) for case in cases for rel in (0.99, 1.01)]
+
+    def more(self):
+        cases = ((2, 2.0, 0.2), (4, 5.0, 0.4), (6, 5.0, 0.6), (8, 2.0, 0.7))
+        return [CollapseDEQ(*case, rel) for case in cases for rel in (0.999, 1.001)]
 
     @staticmethod
     def verdict(p: CollapseDEQ, ratio: float, level: str, expected: str, what: str) -> Finding:
@@ -211,15 +250,19 @@ class ThresholdDEQ(Theorem):
             regularizer=ufm.NormBudget(1.0, p.e_h),
             head=ufm.LinearDEQ(p.rho),
         )
-        found = ufm.collapse(ufm.solve(problem, level=level))
+        found = ufm.collapse(rests_on(ufm.solve(problem, level=level)))
         margin = found.lower if found.verdict == "no" else found.tolerance - found.upper
         return decided(what, expected, found.verdict, margin=margin, level=level)
 
+    @staticmethod
+    def claimed(p: CollapseDEQ) -> float:
+        """``R0(c / (1 - rho))``: the explicit model's threshold at the enlarged budget."""
+        enlarged = ufm.NormBudget(1.0, p.e_h / (1 - p.rho) ** 2)
+        return ufm.threshold(classes=(p.majority, 10 - p.majority), regularizer=enlarged).value
+
     def check(self, instance: CollapseDEQ, level: str) -> Iterator[Finding]:
         majority, e_h, rho, relative = instance
-        # Claimed through the explicit model's threshold at the enlarged budget.
-        enlarged = ufm.NormBudget(1.0, e_h / (1 - rho) ** 2)
-        critical = ufm.threshold(classes=(majority, 10 - majority), regularizer=enlarged).value
+        critical = self.claimed(instance)
         yield self.verdict(instance, relative * critical, level, "yes" if relative > 1 else "no", f"{instance}")
         explicit = ufm.threshold(classes=(majority, 10 - majority), regularizer=ufm.NormBudget(1.0, e_h), level=level)
         found = ufm.threshold(
@@ -262,18 +305,27 @@ class Fixed(NamedTuple):
 
 
 class ETFOnlyInTheLimit(Theorem):
-    r"""At fixed R > 1 the DEQ's ETF (and self-duality) is a limit ``c / (1 - rho) -> infinity``, never reached.
+    r"""At fixed $R > 1$ the DEQ's ETF, and its self-duality, is a limit $c / (1 - \rho) \to \infty$, never reached at
+    finite budgets.
 
     Not reached: at every finite budget the certified contrasts of majority and minority differ, so Z is no multiple of
-    ``S = I - 11'/K``. Limit: along growing ``c / (1 - rho)`` the minority cosine falls strictly and comes
-    as close to ``-1/(K-1)`` as a multiple of ``(1 - rho)/c`` (proved here up to ``c / (1 - rho) = 15``; beyond that shown in
-    floating point only, together with self-duality).
+    $S = I - \frac1K \mathbf{1}\mathbf{1}^\top$. Limit: along growing $c / (1 - \rho)$ the minority cosine falls strictly
+    and comes as close to $-1/(K-1)$ as 0.25 times $(1 - \rho)/c$, and not closer than 0.1 times that (proved here up to
+    $c / (1 - \rho) = 15$; beyond that shown in floating point only, together with self-duality).
     """
 
     id = "D4"
     title = "under imbalance the DEQ's ETF is a limit, never reached"
     kind = Kind.LIMIT
     source = cite("sunshi2024", "ETF and self-duality under imbalance; precise form derived here")
+    hypotheses = (
+        Hypothesis(r"a ratio $R > 1$", lambda p: p.ratio > 1),
+        Hypothesis(r"$1 \le K_A \le 8$ of ten classes", lambda p: 1 <= p.majority <= 8),
+        Hypothesis(r"budgets $E_W = 1$, $E_H > 0$", lambda p: p.e_h > 0),
+        Hypothesis(r"spectral budget $0 \le \rho < 1$", lambda p: 0 <= p.rho < 1),
+    )
+    required = "rigorous"
+    formulas = ("approach",)
     ladder = ((5.0, 0.0), (5.0, 0.3), (5.0, 0.5), (12.25, 0.5), (56.25, 0.5))
 
     def grid(self):
@@ -288,12 +340,18 @@ class ETFOnlyInTheLimit(Theorem):
     def cosine(self, p: Fixed, level: str) -> Enclosure:
         return Enclosure(*outward(enclose_logits(self.solved(p, level)).weight_cosines[-1]))
 
+    @staticmethod
+    def approach(p: Fixed, classes: int = 10) -> tuple[float, float]:
+        """``-1/(K-1)`` plus 0.1 and plus 0.25 times ``(1 - rho)/c``: between them lies the minority cosine for large c."""
+        limit, reach = -1 / (classes - 1), (1 - p.rho) / p.e_h**0.5
+        return limit + 0.1 * reach, limit + 0.25 * reach
+
     def check(self, instance: Fixed, level: str) -> Iterator[Finding]:
         solution = self.solved(instance, level)
         majority, ratio, e_h, rho = instance
         classes, budget = (majority, 10 - majority), ufm.NormBudget(1.0, e_h)
         critical = ufm.threshold(classes=classes, regularizer=budget, head=ufm.LinearDEQ(rho), level=level)
-        verdict = ufm.collapse(solution)
+        verdict = ufm.collapse(rests_on(solution))
         expected = "yes" if ratio >= critical.upper else "no"
         margin = verdict.lower if expected == "no" else verdict.tolerance - verdict.upper
         yield decided(f"collapsed iff R >= R0, {instance}", expected, verdict.verdict, margin=margin, level=level)
@@ -307,10 +365,10 @@ class ETFOnlyInTheLimit(Theorem):
             before = self.cosine(rungs[place - 1], level)
             yield less(f"cosine falls, {instance}", self.cosine(instance, level), before, level=level)
         if place == len(rungs) - 1:
-            near = -1 / 9 + 0.25 / (e_h**0.5 / (1 - rho))
-            yield less(
-                f"within 0.25 (1-rho)/c of -1/9, {instance}", self.cosine(instance, level), Enclosure(near, near), level=level
-            )
+            near, far = (Enclosure(x, x) for x in self.approach(instance))
+            cosine = self.cosine(instance, level)
+            yield less(f"within 0.25 (1-rho)/c of -1/9, {instance}", cosine, far, level=level)
+            yield less(f"and not within 0.1 (1-rho)/c, {instance}", near, cosine, level=level)
 
     def control(self, level: str):
         # The claim 'ETF at finite budget': minority cosine -1/(K-1) at c / (1 - rho) = 4.47.

@@ -16,7 +16,7 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
 from proofs_check.fang2021 import etf_value
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.problem.heads import Head
 from ufm.solvers import Multistart
 
@@ -43,7 +43,7 @@ def found(problem: ufm.Problem) -> ufm.Solution:
 def found_value(problem: ufm.Problem, level: str) -> Enclosure:
     """The proved upper bound at the best parameters found."""
     certificate = found(problem).certificate
-    upper = certificate.rigorous().upper if level == "rigorous" else certificate.upper
+    upper = Enclosure.of(certificate.rigorous()).upper if level == "rigorous" else certificate.upper
     return Enclosure(upper, upper)
 
 
@@ -57,20 +57,29 @@ class Frobenius(NamedTuple):
 
 
 class FrobeniusBudgetOnA(Theorem):
-    r"""A linear DEQ with ``||A||_F^2 <= E_A``: on balanced classes the simplex ETF is *not* optimal for larger E_A.
+    r"""A linear DEQ with $\lVert A \rVert_F^2 \le E_A$: on balanced classes the simplex ETF is *not* optimal for larger
+    $E_A$; at $K = 10$, $c = \sqrt{5}$ the pair code wins from an $E_A$ between 0.2 and 0.24, within the range $E_A < 1$ of
+    the model.
 
-    K = 10, c = sqrt 5: the pair code wins from an E_A between 0.2 and 0.24, within the range E_A < 1 of the model.
-
-    The cost of logits Z is exactly ``||Z||_* - sqrt(E_A) ||Z||_F``, for every Z (docs/theory, Proposition 5.6). So
-    ``log(1 + (K-1) exp(-a))`` at ``a = K c / ((K-1) (1 - sqrt(E_A/(K-1))))`` is the least loss of *every* ETF, and explicit
-    W, A, H of pair code type go below it: with a Frobenius budget on the equilibrium map "the DEQ's optimum is an ETF" is
-    false. The tangent inequality that is checked at each instance is a second argument that equal a_i cost the ETF least.
+    The cost of logits Z is exactly $\lVert Z \rVert_* - \sqrt{E_A}\, \lVert Z \rVert_F$, for every Z (docs/theory,
+    Proposition 5.6). So $\log\left(1 + (K-1) e^{-a}\right)$ at $a = K c / \left((K-1) (1 - \sqrt{E_A/(K-1)})\right)$ is the
+    least loss of *every* ETF, and explicit W, A, H of pair code type go below it: with a Frobenius budget on the
+    equilibrium map "the DEQ's optimum is an ETF" is false. The tangent inequality that is checked at each instance is a
+    second argument that equal $a_i$ cost the ETF least.
     """
 
     id = "D5"
     title = "Frobenius budget on the DEQ's map: the ETF is not optimal"
-    kind = Kind.TIGHT
+    kind = Kind.IMPOSSIBILITY
     source = cite("sunshi2024", "neural collapse in DEQs, audited for a Frobenius budget; derived here")
+    hypotheses = (
+        Hypothesis(r"an even number $K \ge 4$ of classes", lambda p: p.classes >= 4 and p.classes % 2 == 0),
+        Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
+        Hypothesis(r"Frobenius budget $0 < E_A < 1$", lambda p: 0 < p.budget < 1),
+    )
+    required = "rigorous"
+    formulas = ("etf", "pair", "pair_loss")
+    open_steps = "the cost of logits (docs/theory, Proposition 5.6)"
 
     def grid(self):
         return [Frobenius(10, 1.0, 5.0, budget) for budget in (0.24, 0.3, 0.5, 0.7)]
@@ -125,12 +134,12 @@ class FrobeniusBudgetOnA(Theorem):
         b, s, e, z = sp.symbols("b s e z", positive=True)
         bend = sp.diff(sp.log(1 - sp.sqrt(b)), b, 2)
         claimed = (1 - 2 * sp.sqrt(b)) / (4 * b ** sp.Rational(3, 2) * (1 - sp.sqrt(b)) ** 2)
-        yield "log(1 - sqrt b) is convex in b up to 1/4, concave after", sp.simplify(bend - claimed) == 0
+        yield r"$\log(1 - \sqrt{b})$ is convex in b up to $1/4$, concave after", sp.simplify(bend - claimed) == 0
         a, lam = sp.symbols("a lambda", positive=True)
         lagrangian = sp.diff(s * (1 - a) + lam * (a**2 - e**2), a)
         yield "an aligned A is proportional to the singular values", sp.solve(lagrangian, a) == [s / (2 * lam)]
         relief = z * (1 - e * z / sp.sqrt(2 * z**2)) * 2 - (2 * z - e * sp.sqrt(2) * z)
-        yield "cost sum s - e |s| (two equal values)", sp.simplify(relief) == 0
+        yield r"cost $\sum_i s_i - e \lVert s \rVert$ (two equal values)", sp.simplify(relief) == 0
 
     def control(self, level: str):
         p = Frobenius(10, 1.0, 5.0, 0.3)
@@ -174,19 +183,26 @@ class ExtraLayer(NamedTuple):
 class FrobeniusBudgetOnALayer(Theorem):
     r"""An extra explicit layer with a Frobenius budget: on balanced classes the simplex ETF is *not* optimal.
 
-    With ``|W|_F^2, |V|_F^2 <= K E_W`` and ``|H|^2 <= K E_H`` logits of singular values s are attainable iff
-    ``sum s_i^{2/3} <= (K E_W)^{2/3} (K E_H)^{1/3}`` (Horn and Hoelder), so codes with fewer singular values are cheaper. In
-    words: the comparison "DEQ against explicit net" depends on which norm bounds the extra map; with Frobenius budgets
-    neither of them ends in an ETF.
+    With $\lVert W \rVert_F^2, \lVert V \rVert_F^2 \le K E_W$ and $\lVert H \rVert_F^2 \le K E_H$ logits of singular values
+    s are attainable iff $\sum_i s_i^{2/3} \le (K E_W)^{2/3} (K E_H)^{1/3}$ (Horn and Hoelder), so codes with fewer singular
+    values are cheaper. In words: the comparison "DEQ against explicit net" depends on which norm bounds the extra map; with
+    Frobenius budgets neither of them ends in an ETF.
     """
 
     id = "D6"
     title = "Frobenius budget on an extra explicit layer: the ETF is not optimal"
-    kind = Kind.TIGHT
+    kind = Kind.IMPOSSIBILITY
     source = cite("sunshi2024", "explicit net beside the DEQ, audited for a Frobenius budget; derived here")
+    hypotheses = (
+        Hypothesis(r"an even number $K \ge 6$ of classes", lambda p: p.classes >= 6 and p.classes % 2 == 0),
+        Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
+    )
+    required = "rigorous"
+    formulas = ("code", "pair_loss")
+    open_steps = "from scalars to matrices (the inequalities of Horn and Hoelder)"
 
     def grid(self):
-        return [ExtraLayer(10, 1.0, 5.0), ExtraLayer(6, 1.0, 3.0)]
+        return [ExtraLayer(10, 1.0, 5.0), ExtraLayer(6, 1.0, 3.0), ExtraLayer(8, 1.5, 2.0)]
 
     @staticmethod
     def code(p: ExtraLayer, rank: int, exponent: tuple[int, int] = (2, 3)) -> Enclosure:
@@ -220,7 +236,7 @@ class FrobeniusBudgetOnALayer(Theorem):
         cost = x**2 + y**2 + (s / (x * y)) ** 2
         at = {x: s ** sp.Rational(1, 3), y: s ** sp.Rational(1, 3)}
         yield "three factors of a product share it equally", all(sp.simplify(sp.diff(cost, v).subs(at)) == 0 for v in (x, y))
-        yield "and cost 3 s^{2/3}", sp.simplify(cost.subs(at) - 3 * s ** sp.Rational(2, 3)) == 0
+        yield "and cost $3 s^{2/3}$", sp.simplify(cost.subs(at) - 3 * s ** sp.Rational(2, 3)) == 0
 
     def control(self, level: str):
         p = ExtraLayer(10, 1.0, 5.0)

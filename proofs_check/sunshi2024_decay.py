@@ -16,9 +16,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Gradient, Multistart
-from ufm.spectral.penalties import MinimaxConcave
 
 
 class Map(NamedTuple):
@@ -71,34 +70,48 @@ def least_cost(p: Map, logits: np.ndarray) -> float:
     return best
 
 
-class MinimaxPenalty(Theorem):
-    r"""A linear DEQ with decay on A is the *minimax concave penalty* ``mu s (1-a) + la a^2/2``, ``a = min(mu s/la, g)``.
+def price(p: Map, s: float) -> float:
+    """``mu s (1 - a) + la a^2 / 2`` at ``a = min(mu s / la, g)``."""
+    a = min(p.mu * s / p.decay, p.contraction)
+    return p.mu * s * (1 - a) + p.decay * a**2 / 2
 
-    Each singular value s of the logits is served by the equilibrium map at strength a: small ones hardly, large ones up to
-    the contraction. In words: a decayed DEQ shrinks large singular values less than an explicit net, and becomes it as
-    ``la -> infinity``. Confirmed three ways: symbolically, by direct search over (W, A, H) for random Z, and by gradient
-    training of (W, A, H) on data against the certified bounds of the penalised program.
+
+class MinimaxPenalty(Theorem):
+    r"""A linear DEQ with decay $\lambda_A$ and contraction g of its map charges each singular value s of the logits the
+    *minimax concave penalty* $\mu s (1-a) + \lambda_A a^2/2$ at $a = \min(\mu s/\lambda_A, g)$.
+
+    Each singular value is served by the equilibrium map at strength a: small ones hardly, large ones up to the contraction.
+    In words: a decayed DEQ shrinks large singular values less than an explicit net, and becomes it as
+    $\lambda_A \to \infty$. Confirmed three ways: symbolically, by direct search over (W, A, H) for random Z, and by
+    gradient training of (W, A, H) on data against the certified bounds of the penalised program.
     """
 
     id = "D7"
     title = "a DEQ with decay on its map is the minimax concave penalty"
-    kind = Kind.EQUIVALENCE
+    kind = Kind.IDENTITY
     source = cite("sunshi2024", "DEQ with weight decay on its map; derived here")
+    hypotheses = (
+        Hypothesis(r"$\mu > 0$ and $\lambda_A > 0$", lambda p: p.mu > 0 and p.decay > 0),
+        Hypothesis(r"contraction $0 < g < 1$", lambda p: 0 < p.contraction < 1),
+    )
+    required = "numeric"
+    formulas = ("price",)
+    open_steps = "that an A aligned with the singular directions of the logits is best (Mirsky's inequality)"
 
     def grid(self):
         return [Map(0.3, 1.0, 0.6, 1, 1.0), Map(0.5, 0.4, 0.5, 2, 2.0), Map(1.0, 3.0, 0.9, 3, 1.5)]
 
-    def compare(self, p: Map, penalty: MinimaxConcave, what: str) -> Finding:
+    def compare(self, p: Map, claimed_at: Map, what: str) -> Finding:
+        """Least cost of random logits beside the sum of prices."""
         logits = p.size * np.random.default_rng(p.seed).standard_normal((3, 3))
         sigma = np.linalg.svd(logits)[1]
-        claimed = penalty.value(sigma, np.ones(3))
+        claimed = sum(price(claimed_at, float(s)) for s in sigma)
         searched = least_cost(p, logits)
         near = Enclosure(searched * (1 - 1e-9), searched * (1 + 1e-9))
         return equal(what, Enclosure(claimed, claimed), near, tolerance=1e-7, level="numeric")
 
     def check(self, instance: Map, level: str) -> Iterator[Finding]:
-        penalty = MinimaxConcave(instance.mu, instance.decay, instance.contraction)
-        yield self.compare(instance, penalty, f"least cost over (W, A, H), {instance}")
+        yield self.compare(instance, instance, f"least cost over (W, A, H), {instance}")
         if instance.seed == 1:
             for counts, decay in (([10] * 4, 0.1), ([12] * 2 + [4] * 2, 0.1)):
                 yield self.trained(counts, decay)
@@ -121,24 +134,24 @@ class MinimaxPenalty(Theorem):
         a = sp.symbols("a", real=True)
         cost = mu * s * (1 - a) + la * a**2 / 2
         best = sp.solve(sp.diff(cost, a), a)[0]
-        yield "the best strength is mu s / la", sp.simplify(best - mu * s / la) == 0
+        yield r"the best strength is $\mu s / \lambda_A$", sp.simplify(best - mu * s / la) == 0
         inner = sp.simplify(cost.subs(a, best))
-        yield "inner price mu s - (mu s)^2 / (2 la)", sp.simplify(inner - (mu * s - (mu * s) ** 2 / (2 * la))) == 0
+        yield r"inner price $\mu s - (\mu s)^2 / (2 \lambda_A)$", sp.simplify(inner - (mu * s - (mu * s) ** 2 / (2 * la))) == 0
         outer = cost.subs(a, g)
         knee = g * la / mu
         yield (
             "both pieces and their slopes meet at the knee",
             all(sp.simplify(piece) == 0 for piece in ((inner - outer).subs(s, knee), sp.diff(inner - outer, s).subs(s, knee))),
         )
-        yield "explicit head as la -> infinity", sp.limit(inner, la, sp.oo) == mu * s
+        yield r"explicit head as $\lambda_A \to \infty$", sp.limit(inner, la, sp.oo) == mu * s
         x, t = sp.symbols("x t", positive=True)
         # W x and H h with x h = s (1 - a): AM-GM gives mu s (1 - a).
         split = mu * (x**2 + (t / x) ** 2) / 2
-        yield "W and H share s (1 - a) equally", sp.simplify(sp.diff(split, x).subs(x, sp.sqrt(t))) == 0
+        yield "W and H share $s (1 - a)$ equally", sp.simplify(sp.diff(split, x).subs(x, sp.sqrt(t))) == 0
 
     def control(self, level: str):
         p = self.grid()[0]
-        yield self.compare(p, MinimaxConcave(p.mu, 2 * p.decay, p.contraction), "penalty with la in place of la/2")
+        yield self.compare(p, p._replace(decay=2 * p.decay), "penalty with la in place of la/2")
 
     def twin(self, level: str):
         problem = ufm.Problem([10] * 4, regularizer=ufm.WeightDecay(1e-2, 1e-2), head=ufm.DecayedDEQ(0.1, 0.5))
@@ -197,11 +210,12 @@ TOGETHER = Enclosure(1e-6, 1e-6)
 
 
 class FirstOrderCollapse(Theorem):
-    r"""With decay on A minority collapse comes at a larger ratio than the explicit head's, and by a first-order jump.
+    r"""With decay on A minority collapse comes at a larger ratio than the explicit head's, and by a first-order jump: at
+    $K_A = K_B = 5$, $n_B = 100$, $\mu = 0.0025$, $g = 1/2$ the explicit head collapses continuously at $R = 7$,
+    $\lambda_A = 0.05$ jumps between 9 and 11, $\lambda_A = 0.01$ between 11 and 13.
 
-    ``K_A = K_B = 5, n_B = 100, mu = .0025, g = 1/2``: the explicit head collapses continuously at R = 7; la = .05 jumps
-    between 9 and 11, la = .01 between 11 and 13; collapse is proved from R = 15, the threshold of slope ``mu (1 - g)``. The
-    compared solutions are the best found; they may break the symmetry between equal classes on the way (``note``).
+    Collapse is proved from $R = 15$, the threshold of slope $\mu (1 - g)$. The compared solutions are the best found; they
+    may break the symmetry between equal classes on the way (``note``).
 
     The jump is measured: the largest contrast between minority classes of the best solution found is above half a nat a
     thousandth below the ratio, and zero just above it. The explicit head's is a hundredth of a nat there.
@@ -209,8 +223,14 @@ class FirstOrderCollapse(Theorem):
 
     id = "D8"
     title = "with decay on the DEQ's map minority collapse is a jump"
-    kind = Kind.LIMIT
+    kind = Kind.LOWER
     source = cite("sunshi2024", "minority collapse in DEQs with weight decay on the map; derived here")
+    hypotheses = (
+        Hypothesis(r"$\lambda_A > 0$", lambda p: p.decay > 0),
+        Hypothesis(r"an interval within the thresholds of slopes $\mu$ and $\mu (1 - g)$", lambda p: 7 <= p.low < p.high <= 15),
+    )
+    required = "numeric"
+    formulas = ("below", "above")
     base = ufm.WeightDecay(2.5e-3, 2.5e-3)
 
     def grid(self):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Gradient
@@ -45,34 +45,48 @@ def problem(p: Free) -> ufm.Problem:
     return ufm.Problem(ufm.ClassCounts.parse(p.counts), regularizer=p.regularizer, head=ufm.LinearDEQ(RHO))
 
 
+def _outside_band(p: Free) -> bool:
+    """Whether ``sqrt(n_B)`` is no number between ``N mu (1 - rho)`` and ``N mu (1 + rho)``, where there is a decay."""
+    counts, regularizer = ufm.ClassCounts.parse(p.counts), p.regularizer
+    if len(counts.groups) == 1 or isinstance(regularizer, ufm.NormBudget):
+        return True
+    reach = counts.total * regularizer.mu
+    return not reach * (1 - RHO) < min(n for _, n in counts.groups) ** 0.5 < reach * (1 + RHO)
+
+
 class Dynamics(Theorem):
-    r"""Gradient descent on W, A, h of a linear DEQ finds the certified optimum on either side of R0, except in a band below it.
+    r"""Gradient descent on W, A, h of a linear DEQ finds the certified optimum on either side of $R_0$, except in a band
+    below it, $N \mu (1 - \rho) < \sqrt{n_B} < N \mu (1 + \rho)$ under decay.
 
-    *Measured.* Value, geometry of W and minority collapse of the end are those of the certified optimum: on balanced classes,
-    where the minority has collapsed at the optimum (``R >= R0``), and far enough below R0; with decay, where
-    ``sqrt(n_B) > N mu (1 + rho)``.
+    *Measured.* Value, geometry of W and minority collapse of the end are those of the certified optimum: on balanced
+    classes, where the minority has collapsed at the optimum ($R \ge R_0$), and far enough below $R_0$; with decay, where
+    $\sqrt{n_B} > N \mu (1 + \rho)$.
 
-    *Proved, about the band* ``N mu (1 - rho) < sqrt(n_B) < N mu (1 + rho)``. Let directions be dead, ``W = H = 0`` along
-    them, and let A act on them as a block D, ``||D||_2 <= rho``. The objective does not depend on D, and gradient descent
-    leaves the directions dead and D fixed (docs/theory, Proposition 9.1). Such points have no negative curvature along the
-    dead directions iff ``g ||(I - D)^{-1}||_2 <= mu sqrt(n)``, with ``mu = sqrt(lambda_W lambda_H)`` and g the slope of the
-    loss along a logit of a class of n samples (Proposition 9.2). For the best collapsed logits in the band this holds iff
-    ``sigma_min(I - D) >= sqrt(n_B) / (N mu)``, that is, if D is too small. Where the inequality is strict, the points are
-    local minima (not strict ones) above the optimum if A is ``rho I`` on the other directions and the collapsed logits are a
-    local minimum among matrices of their rank, and are no local minima if the collapsed logits are not (Propositions 9.3,
-    9.4). The condition holds near the end of the band next to R0 if the logits keep their rank there, and here, at rho = 0.3,
-    at all ratios computed in the band; it does not hold everywhere: it fails at rho = 0.8, K_A = 2, K_B = 3, n_B = 10, decay
-    1e-2, R = 10.
+    *Proved, about the band.* Let directions be dead, $W = H = 0$ along them, and let A act on them as a block D,
+    $\lVert D \rVert_2 \le \rho$. The objective does not depend on D, and gradient descent leaves the directions dead and D
+    fixed (docs/theory, Proposition 9.1). Such points have no negative curvature along the dead directions iff
+    $g\, \lVert (I - D)^{-1} \rVert_2 \le \mu \sqrt{n}$, with $\mu = \sqrt{\lambda_W \lambda_H}$ and g the slope of the loss
+    along a logit of a class of n samples (Proposition 9.2). For the best collapsed logits in the band this holds iff
+    $\sigma_{\min}(I - D) \ge \sqrt{n_B} / (N \mu)$, that is, if D is too small. Where the inequality is strict, the points
+    are local minima (not strict ones) above the optimum if A is $\rho I$ on the other directions and the collapsed logits
+    are a local minimum among matrices of their rank, and are no local minima if the collapsed logits are not (Propositions
+    9.3, 9.4). The condition holds near the end of the band next to $R_0$ if the logits keep their rank there, and here, at
+    $\rho = 0.3$, at all ratios computed in the band; it does not hold everywhere: it fails at $\rho = 0.8$, $K_A = 2$,
+    $K_B = 3$, $n_B = 10$, decay 1e-2, $R = 10$.
 
     *Measured, in the band.* From A near 0 the descent ends above the optimum about where the explicit network collapses,
-    ``sqrt(n_B) < N mu`` (here at R = 18, from every start tried); nearer to the lower end of the band in R most starts still
-    find the optimum.
+    $\sqrt{n_B} < N \mu$ (here at $R = 18$, from every start tried); nearer to the lower end of the band in R most starts
+    still find the optimum.
     """
 
     id = "D9"
     title = "gradient descent finds the DEQ's optimum on either side of R0, except in a band below it"
-    kind = Kind.EQUIVALENCE
+    kind = Kind.LIMIT
     source = cite("sunshi2024", "training dynamics; precise form, and the band of plateaus, derived here")
+    hypotheses = (Hypothesis(r"balanced classes, or a decay that keeps the ratio out of the band", _outside_band),)
+    required = "numeric"
+    formulas = ("check", "end")
+    open_steps = "the Hessian of a block of dead directions, and where the descent ends, which is measured from single starts"
 
     def grid(self):
         return [
@@ -124,7 +138,7 @@ class Dynamics(Theorem):
         yield "nor does its slope by a", sp.simplify(sp.diff(local, a).subs(dead)) == 0
         hessian = sp.hessian(local, (w, h)).subs(dead)
         condition = sp.simplify(hessian.det() - (lw * lh * n - g**2 / (1 - a) ** 2))
-        yield "curvature is not negative iff g/(1 - a) <= sqrt(lambda_W lambda_H n)", condition == 0
+        yield r"the curvature is not negative iff $g/(1 - a) \le \sqrt{\lambda_W \lambda_H n}$", condition == 0
         mixed = [sp.simplify(sp.diff(local, a, x).subs(dead)) for x in (a, w, h)]
         yield "curvature along a vanishes: no strict minimum, no strict saddle", mixed == [0, 0, 0]
 

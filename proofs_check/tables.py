@@ -76,7 +76,10 @@ def counting_steps() -> Iterator[tuple[str, Any]]:
 
     v, k = sp.symbols("V k", positive=True, integer=True)
     one, two, sets, square = sp.binomial(v - 1, k - 1), sp.binomial(v - 2, k - 2), sp.binomial(v, k), sp.binomial(v - 2, k - 1)
-    yield "B B' = C(V-2,k-1) I + ... J", sp.combsimp((one - two) / square) == 1
+    yield r"$B B^\top = \binom{V-2}{k-1} I + \binom{V-2}{k-2} J$", sp.combsimp((one - two) / square) == 1
     rest = (two - 2 * k / v * one + (k / v) ** 2 * sets) / square
-    yield "centred: C(V-2,k-1) (I - J/V)", sp.simplify(sp.combsimp(rest) + 1 / v) == 0
-    yield "C(V,k) = C(V-2,k-1) V (V-1) / (k (V-k))", sp.simplify(sp.combsimp(sets / square) - v * (v - 1) / (k * (v - k))) == 0
+    yield r"centred: $\binom{V-2}{k-1} (I - J/V)$", sp.simplify(sp.combsimp(rest) + 1 / v) == 0
+    yield (
+        r"$\binom{V}{k} = \binom{V-2}{k-1} \frac{V (V-1)}{k (V-k)}$",
+        sp.simplify(sp.combsimp(sets / square) - v * (v - 1) / (k * (v - k))) == 0,
+    )

@@ -14,7 +14,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
 from ufm._balls import outward
 from ufm.training import SGD, Adam, Decay, Equilibrium, Network, Optimizer, Stack, mixture
@@ -84,10 +84,11 @@ def around(value: float) -> Enclosure:
 
 
 class RowSums(Theorem):
-    r"""With cross-entropy the sum r of the classifier's rows obeys ``r <- (1 - eta lambda) r`` in SGD, whatever the data.
+    r"""With cross-entropy the sum r of the classifier's rows obeys $r \leftarrow (1 - \eta \lambda)\, r$ in stochastic
+    gradient descent, whatever the data.
 
-    With momentum theta: ``q <- theta q + lambda r``, ``r <- r - eta q``. Adaptive steps (Adam) break it, with coupled and with
-    decoupled decay.
+    With momentum $\theta$: $q \leftarrow \theta q + \lambda r$, $r \leftarrow r - \eta q$. Adaptive steps (Adam) break it,
+    with coupled and with decoupled decay.
 
     Proof here: probabilities and targets both sum to one, so that the rows of the loss gradient sum to zero. The comparison
     trains networks of this package: float64, level "numeric".
@@ -95,8 +96,15 @@ class RowSums(Theorem):
 
     id = "X14"
     title = "the sum of the classifier's rows decays at a rate that the data cannot change"
-    kind = Kind.EQUIVALENCE
-    source = cite("arxiv2602.16642", "NC0 law, locator unknown; docs/theory, Proposition 13.11")
+    kind = Kind.IDENTITY
+    source = cite("arxiv2602.16642", "NC0 law; docs/theory, Proposition 13.11")
+    hypotheses = (
+        Hypothesis(r"a learning rate $\eta > 0$", lambda p: p.rate > 0),
+        Hypothesis(r"a decay $\lambda \ge 0$", lambda p: p.decay >= 0),
+        Hypothesis(r"momentum $0 \le \theta < 1$", lambda p: 0 <= p.momentum < 1),
+    )
+    required = "numeric"
+    formulas = ("law",)
 
     def grid(self):
         return [
@@ -260,20 +268,29 @@ def _slopes(logits: Any, share: list[Any]) -> tuple[Any, Any]:
 
 
 class HadamardStart(Theorem):
-    r"""K a power of two, balanced: from a Hadamard start the singular vectors of W and H never move, and training reaches NC.
+    r"""K a power of two, balanced: from a Hadamard start $W = U \mathrm{diag}(w) V^\top$, $H = V \mathrm{diag}(h) U^\top$,
+    with U the normalised Sylvester matrix and V any orthogonal matrix, the singular vectors of W and H never move, and
+    training reaches NC.
 
-    Start ``W = U diag(w) V'``, ``H = V diag(h) U'``, U the normalised Sylvester matrix, V any orthogonal matrix. Gradient flow
-    and gradient descent keep this form. For ``w = h > 0`` and a positive decay the flow tends to the optimum over all W and H,
-    a multiple of the simplex ETF, and its objective at time t is above the optimum by at most a constant over t.
+    Gradient flow and gradient descent keep this form. For $w = h > 0$ and a positive decay the flow tends to the optimum
+    over all W and H, a multiple of the simplex ETF, and its objective at time t is above the optimum by at most a constant
+    over t.
 
-    Proof here: matrices that U diagonalises are functions of ``j xor k``; the exponential, entry by entry, keeps this, and with
-    it the probabilities. The products ``z = w h`` follow mirror descent on a convex function.
+    Proof here: matrices that U diagonalises are functions of ``j xor k``; the exponential, entry by entry, keeps this, and
+    with it the probabilities. The products $z = w h$ follow mirror descent on a convex function.
     """
 
     id = "X15"
     title = "Hadamard starts: singular vectors that never move"
     kind = Kind.TIGHT
-    source = cite("arxiv2512.04006", "locator unknown; proof in docs/theory, Proposition 13.12")
+    source = cite("arxiv2512.04006", "Hadamard initialisation; proof in docs/theory, Proposition 13.12")
+    hypotheses = (
+        Hypothesis(r"$K = 2^m$ classes, $m \ge 1$", lambda p: p.digits >= 1),
+        Hypothesis(r"a decay $\lambda > 0$", lambda p: p.decay > 0),
+        Hypothesis(r"a Hadamard start", lambda p: p.start == "hadamard"),
+    )
+    required = "rigorous"
+    formulas = ("check",)
     open_steps = "sums over the group are reindexed, and convexity integrated along the flow, in docs/theory, Proposition 13.12"
 
     def grid(self):

@@ -11,7 +11,7 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
 from proofs_check.fang2021 import etf_value
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 
 
 class Fixed(NamedTuple):
@@ -29,16 +29,23 @@ def solved(p: Fixed, level: str, average: bool = False) -> ufm.Solution:
 
 
 class FixedClassifier(Theorem):
-    r"""With W a fixed simplex ETF and ``|h_ki|^2 <= E_H`` the features align with W for every n_k.
+    r"""With W a fixed simplex ETF, $\lVert w_k \rVert^2 = E_W$ and $\lVert h_{ki} \rVert^2 \le E_H$, the features align
+    with W for every $n_k$, and the value $\log\left(1 + (K-1)\, e^{-K c/(K-1)}\right)$, $c = \sqrt{E_W E_H}$, does not
+    depend on the imbalance.
 
-    The value ``log(1 + (K-1) exp(-K c/(K-1)))``, ``c = sqrt(E_W E_H)``, does not depend on the imbalance: each column is
-    a problem of its own, the same for all classes.
+    Each column is a problem of its own, the same for all classes.
     """
 
     id = "Y"
     title = "a classifier fixed to the ETF aligns features whatever the imbalance"
-    kind = Kind.TIGHT
+    kind = Kind.IDENTITY
     source = cite("yang2022", "theorem on the fixed ETF classifier")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of $n_k \ge 1$ samples", lambda p: len(p.counts) >= 2 and min(p.counts) >= 1),
+        Hypothesis(r"budgets $E_W, E_H > 0$", lambda p: p.e_w > 0 and p.e_h > 0),
+    )
+    required = "numeric"
+    formulas = ("fang2021:etf_value",)
 
     def grid(self):
         tails = ((100,) * 10, (1000,) * 5 + (10,) * 5, (500, 100, 20, 4), (7, 1))

@@ -16,8 +16,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
-from proofs_check.registry import Kind, Theorem
 from proofs_check.tables import counting_steps, hull, indicator, probabilities, span, subsets
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
 
 
@@ -69,21 +69,30 @@ def closed_form(p: Subsets, centred: bool = True) -> Enclosure:
 
 
 class NextToken(Theorem):
-    r"""All k-subsets of V tokens as contexts of equal weight and uniform labels: ``Z = a (indicator - k/V)`` in closed form.
+    r"""All k-subsets of V tokens as contexts of equal weight and uniform labels: with
+    $t = \mu (V-1) \sqrt{\binom{V-2}{k-1}}$ the optimum is $Z = a\, (B - \frac kV)$ for the indicator B,
+    $a = \log\frac{(V-k)(1-t)}{k t}$, with value $\log\left(k + (V-k) e^{-a}\right) + t a$, and all is zero iff
+    $t \ge (V-k)/V$.
 
-    With ``t = mu (V-1) sqrt(C(V-2, k-1))``: ``a = log[(V-k)(1-t)/(k t)]``, value ``log(k + (V-k) e^{-a}) + t a``, and all is
-    zero iff ``mu >= (V-k) / (V (V-1) sqrt(C(V-2, k-1)))``. Features of contexts are sums of the tokens' up to scale, and
-    the classifier is a simplex ETF; k = 1 is the balanced explicit model.
+    Features of contexts are sums of the tokens' up to scale, and the classifier is a simplex ETF; $k = 1$ is the balanced
+    explicit model.
 
-    Proof here: the centred indicator has V - 1 equal singular values, so ``Y - Q``, which for probabilities that are constant
-    on the labels and off them is a multiple of it, is a dual point (`proofs_check.tables`); with the mass t off the labels it
-    is feasible and attains the value. If ``t >= (V-k)/V`` the uniform Q is feasible and attains ``log V``.
+    Proof here: the centred indicator has $V - 1$ equal singular values, so $Y - Q$, which for probabilities that are
+    constant on the labels and off them is a multiple of it, is a dual point (`proofs_check.tables`); with the mass t off
+    the labels it is feasible and attains the value. If $t \ge (V-k)/V$ the uniform Q is feasible and attains $\log V$.
     """
 
     id = "X4"
     title = "next tokens, all k-subsets: logits and value in closed form"
     kind = Kind.TIGHT
-    source = cite("zhao2024", "implicit geometry of next-token prediction (locator unknown); closed form derived here")
+    source = cite("zhao2024", "implicit geometry of next-token prediction; closed form derived here")
+    hypotheses = (
+        Hypothesis(r"$1 \le k < V$", lambda p: 1 <= p.size < p.tokens),
+        Hypothesis(r"$V \ge 2$ tokens", lambda p: p.tokens >= 2),
+        Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
+    )
+    required = "rigorous"
+    formulas = ("closed_form", "off_support", "Subsets.critical")
 
     def grid(self):
         tabulated = [Subsets(5, 2, 0.01), Subsets(6, 3, 0.005), Subsets(6, 2, 0.02), Subsets(4, 3, 1e-3)]
@@ -92,6 +101,9 @@ class NextToken(Theorem):
             *tabulated,
             *(p._replace(decay=x * p.critical) for p in (Subsets(*c, 0.0) for c in cases) for x in (0.98, 1.02)),
         ]
+
+    def more(self):
+        return [Subsets(3, 2, 0.02), Subsets(6, 4, 0.01), Subsets(9, 2, 0.01), Subsets(9, 4, 2e-3)]
 
     def check(self, instance: Subsets, level: str) -> Iterator[Finding]:
         solution = uniform(instance, level)
@@ -103,9 +115,11 @@ class NextToken(Theorem):
         others = Enclosure.ball(lambda: off_support(instance)[1] / (instance.tokens - instance.size))
         yield equal(f"probability of every label, {instance}", labels, span(low[on], high[on]), tolerance=1e-4, level=level)
         yield equal(f"and of every other token, {instance}", others, span(low[~on], high[~on]), tolerance=1e-4, level=level)
+        zero = Enclosure.ball(lambda: hull(instance.tokens, instance.tokens).log())
         if instance.decay < instance.critical:
-            zero = Enclosure.ball(lambda: hull(instance.tokens, instance.tokens).log())
             yield less(f"below that of zero, {instance}", found, zero, level=level)
+        else:
+            yield equal(f"all zero, {instance}", zero, found, tolerance=1e-10, level=level)
 
     def steps(self):
         import sympy as sp
@@ -117,31 +131,34 @@ class NextToken(Theorem):
         on, off = (1 - s) / k, s / d
         height = s * v / (k * d)
         yield (
-            "Y - Q is a multiple of the centred indicator",
+            "$Y - Q$ is a multiple of the centred indicator",
             sp.simplify(1 / k - on - height * d / v) == 0 and sp.simplify(-off + height * k / v) == 0,
         )
-        yield "and its norm is s / ((V-1) rho)", sp.simplify(height * r / sets - s / ((v - 1) * r)) == 0
+        yield (
+            r"and its norm is $s / ((V-1) \rho)$ with $\rho^2 = \binom{V-2}{k-1}$",
+            sp.simplify(height * r / sets - s / ((v - 1) * r)) == 0,
+        )
         t = sp.Symbol("t", positive=True)
         a = sp.log(d * (1 - t) / (k * t))
         mass = d / (k * sp.exp(a) + d)
-        yield "so it is mu for the mass t that a leaves", sp.simplify(mass - t) == 0
+        yield r"so it is $\mu$ for the mass t that a leaves", sp.simplify(mass - t) == 0
         entropy = -(1 - t) * sp.log((1 - t) / k) - t * sp.log(t / d)
-        yield "k + (V-k) e^{-a} = k/(1-t)", sp.simplify(k + d * sp.exp(-a) - k / (1 - t)) == 0
+        yield "$k + (V-k) e^{-a} = k/(1-t)$", sp.simplify(k + d * sp.exp(-a) - k / (1 - t)) == 0
         value = sp.log(k / (1 - t)) + t * a
         yield "no gap", sp.simplify(sp.expand_log(entropy - value, force=True)) == 0
         yield (
-            "a > 0 iff t < (V-k)/V",
+            "$a > 0$ iff $t < (V-k)/V$",
             sp.simplify(d * (1 - t) - k * t - (d - v * t)) == 0,
         )
         uniform = [x.subs(s, d / v) - 1 / v for x in (on, off)]
-        yield "mass (V-k)/V is the uniform Q, of entropy log V", all(sp.simplify(x) == 0 for x in uniform)
+        yield r"the mass $(V-k)/V$ is the uniform Q, of entropy $\log V$", all(sp.simplify(x) == 0 for x in uniform)
         yield (
-            "which is feasible iff mu >= (V-k)/(V (V-1) rho)",
+            r"which is feasible iff $\mu \ge (V-k)/(V (V-1) \rho)$",
             sp.simplify((height * r / sets).subs(s, d / v) - d / (v * (v - 1) * r)) == 0,
         )
         x = sp.Symbol("x", real=True)
         slope = sp.diff(sp.log(k + d * sp.exp(-x)) + t * x, x)
-        yield "otherwise zero is no minimum: slope t - (V-k)/V", sp.simplify(slope.subs(x, 0) - (t - d / v)) == 0
+        yield "otherwise zero is no minimum: slope $t - (V-k)/V$", sp.simplify(slope.subs(x, 0) - (t - d / v)) == 0
 
     def control(self, level: str):
         p = Subsets(5, 2, 0.01)
@@ -222,28 +239,40 @@ def farthest(low: Floats, high: Floats, scale: float) -> Enclosure:
 
 
 class SupportPattern(Theorem):
-    r"""As the decay vanishes: log-odds on the support, and beside them a growing part that the support pattern decides.
+    r"""As the decay vanishes the logits of a table of soft labels are the log-odds on the support, and beside them a
+    growing part $\log(1/\mu)\, B$ that the support pattern decides; for all k-subsets of V tokens the value is
+    $H + \nu \mu \log(1/\mu) + O(\mu)$ with the mean entropy H and $\nu = (V-1) \sqrt{\binom{V-2}{k-1}}$.
 
-    Contexts of equal sizes, here one sample each, M of them; ``nu`` the least ``||Z||_*`` of logits that are equal on each
-    support with margin at least 1 to the other tokens. For all k-subsets ``nu = (V-1) sqrt(C(V-2, k-1))``, at the centred
-    indicator B only, whatever the probabilities on the subsets, with least probability eta:
+    Contexts of equal sizes, here one sample each, M of them; $\nu$ is the least $\lVert Z \rVert_*$ of logits that are
+    equal on each support with margin at least 1 to the other tokens, attained at the centred indicator B only, whatever the
+    probabilities on the subsets, with least probability $\eta$:
 
-    1. ``|q - y| <= mu M`` in every entry: log-odds on the support differ from those of y by ``O(mu)``;
-    2. margins are at least ``log((eta - mu M) / (mu M))``;
-    3. ``value = H + nu mu log(1/mu) + O(mu)`` with the mean entropy H, between the explicit bounds that are compared here;
-    4. ``Z / log(1/mu) -> B``: two tables of one support pattern have logits whose difference is ``o(log(1/mu))``.
+    1. $|q - y| \le \mu M$ in every entry: log-odds on the support differ from those of y by $O(\mu)$;
+    2. margins are at least $\log\left((\eta - \mu M) / (\mu M)\right)$;
+    3. the value is $H + \nu \mu \log(1/\mu) + O(\mu)$, between the explicit bounds that are compared here;
+    4. $Z / \log(1/\mu) \to B$: two tables of one support pattern have logits whose difference is $o(\log(1/\mu))$.
 
-    Proof here: 1 is dual feasibility, 2 follows. Lower bound of 3: ``Q = Y - mu M L`` with ``L = B / sqrt(C(V-2, k-1))`` of
-    norm one; upper bound: ``Z = log(1/mu) B + log Y`` on the support. 4: by 1, 2 and 3 every limit point of
-    ``Z / log(1/mu)`` is equal on the supports, has margins of at least 1 and a nuclear norm of at most nu; ``<L, Z>``, at most
-    that norm, is nu and more where a margin exceeds 1, so all margins are 1 and Z, whose columns are centred, is B. This
-    compactness gives no rate, so 4 is symbolic in part; it is followed here down a ladder of decays.
+    Proof here: 1 is dual feasibility, 2 follows. Lower bound of 3: $Q = Y - \mu M L$ with $L = B / \sqrt{\binom{V-2}{k-1}}$
+    of norm one; upper bound: $Z = \log(1/\mu) B + \log Y$ on the support. 4: by 1, 2 and 3 every limit point of
+    $Z / \log(1/\mu)$ is equal on the supports, has margins of at least 1 and a nuclear norm of at most $\nu$;
+    $\langle L, Z \rangle$, at most that norm, is $\nu$ and more where a margin exceeds 1, so all margins are 1 and Z, whose
+    columns are centred, is B. This compactness gives no rate, so 4 is symbolic in part; it is followed here down a ladder
+    of decays.
     """
 
     id = "X5"
     title = "vanishing decay: log-odds on the support, growth by its pattern"
     kind = Kind.LIMIT
-    source = cite("zhao2024", "limit of vanishing regularisation (locator unknown); derived here")
+    source = cite("zhao2024", "limit of vanishing regularisation; derived here")
+    hypotheses = (
+        Hypothesis(r"$1 \le k < V$", lambda p: 1 <= p.size < p.tokens),
+        Hypothesis(
+            r"a decay $\mu > 0$ small enough that $\mu M < \eta$ for the least probability $\eta = 1/4$",
+            lambda p: 0 < p.decay * comb(p.tokens, p.size) < 0.25,
+        ),
+    )
+    required = "rigorous"
+    formulas = ("rate",)
     open_steps = "the limit point of Z / log(1/mu) (compactness)"
     ladder = (1e-3, 1e-4, 1e-5, 1e-6)
 
@@ -277,15 +306,40 @@ class SupportPattern(Theorem):
         def above():
             from flint import arb
 
-            mu, rho = arb(p.decay), arb(comb(v - 2, k - 1)).sqrt()
+            mu = arb(p.decay)
             entropy, square = arb(0), arb(0)
             for y in columns[columns > 0]:
                 entropy -= arb(y) * arb(y).log() / m
                 square += arb(y).log() ** 2
-            nuclear = (1 / mu).log() * ((v - 1) * rho + arb(extra)) + (v * square).sqrt()
+            nuclear = (1 / mu).log() * (SupportPattern.rate(p) + arb(extra)) + (v * square).sqrt()
             return entropy + (1 + (v - k) * mu).log() + mu * nuclear
 
         return Enclosure.ball(below), Enclosure.ball(above)
+
+    @staticmethod
+    def rate(p: Rung) -> Any:
+        """nu as a ball."""
+        from flint import arb
+
+        return (p.tokens - 1) * arb(comb(p.tokens - 2, p.size - 1)).sqrt()
+
+    def growth(self, p: Rung, before: Rung, level: str) -> Enclosure:
+        """How much ``(value - H) / mu`` grows from one decay to a smaller one, over the growth of ``log(1/mu)``."""
+        one, other = (Enclosure.of(self.solved(q, level)[1].certificate) for q in (before, p))
+        columns = spread(p.tokens, p.size, p.seed)
+
+        def grown():
+            from flint import arb
+
+            entropy = arb(0)
+            for y in columns[columns > 0]:
+                entropy -= arb(y) * arb(y).log() / columns.shape[1]
+            first, second = (
+                (hull(value.lower, value.upper) - entropy) / arb(q.decay) for value, q in ((one, before), (other, p))
+            )
+            return (second - first) / (arb(before.decay) / arb(p.decay)).log()
+
+        return Enclosure.ball(grown)
 
     def between(self, p: Rung, level: str) -> Enclosure:
         """The largest difference between margins of the seed's table and of the even one, over ``log(1/mu)``."""
@@ -318,6 +372,10 @@ class SupportPattern(Theorem):
         place = self.ladder.index(instance.decay)
         if place:
             before = instance._replace(decay=self.ladder[place - 1])
+            nu, grown = Enclosure.ball(lambda: self.rate(instance)), self.growth(instance, before, level)
+            least = Enclosure(nu.lower * 0.99, nu.upper * 0.99)
+            yield less(f"(value - H)/mu grows by less than nu log(1/mu), {instance}", grown, nu, level=level)
+            yield less(f"and by more than 0.99 of that, {instance}", least, grown, level=level)
             for what, distance in (("of the even table's margins", self.between), ("from 1", self.from_one)):
                 yield less(
                     f"distance {what} over log(1/mu) falls, {instance}",
@@ -333,18 +391,21 @@ class SupportPattern(Theorem):
         sets = r**2 * v * (v - 1) / (k * d)
         nu = (v - 1) * r
         yield "margins of B are 1", sp.simplify(d / v + k / v - 1) == 0
-        yield "L = B / rho takes off the supports what ||B||_* is", sp.simplify(sets * d * (k / v) / r - nu) == 0
+        yield (
+            r"$L = B / \rho$ takes off the supports what $\lVert B \rVert_*$ is",
+            sp.simplify(sets * d * (k / v) / r - nu) == 0,
+        )
         mu, y, size, share = sp.symbols("mu y l pi", positive=True)
         off = mu * size / share
         entry = -share * off * sp.log(off) - mu * size * (sp.log(1 / mu) + sp.log(share / size))
-        yield "lower bound off the support: l mu log(1/mu) + O(mu)", sp.simplify(sp.expand_log(entry, force=True)) == 0
+        yield r"lower bound off the support: $l \mu \log(1/\mu) + O(\mu)$", sp.simplify(sp.expand_log(entry, force=True)) == 0
         on = -share * (y - off) * sp.log(y - off) + share * y * sp.log(y)
-        yield "and on it O(mu)", sp.simplify(sp.limit(on / mu, mu, 0) - size * (sp.log(y) + 1)) == 0
+        yield r"and on it $O(\mu)$", sp.simplify(sp.limit(on / mu, mu, 0) - size * (sp.log(y) + 1)) == 0
         high = sp.Symbol("T", positive=True)
         # At T on the support beside log y: logsumexp less the mean of logits, whose entropy part is H.
         excess = sp.log(sp.exp(high) + d) - high
         yield (
-            "upper bound: loss H + log(1 + (V-k) mu)",
+            r"upper bound: loss $H + \log(1 + (V-k) \mu)$",
             sp.simplify(sp.expand_log(excess.subs(high, sp.log(1 / mu)) - sp.log(1 + d * mu), force=True)) == 0
             or sp.simplify(sp.exp(excess.subs(high, sp.log(1 / mu))) - (1 + d * mu)) == 0,
         )

@@ -14,7 +14,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 
 
 class Biased(NamedTuple):
@@ -66,27 +66,42 @@ def mean_direction(solution: ufm.Solution) -> float:
 
 
 class FreeMean(Theorem):
-    r"""Contrasts have singular value ``1 - t``, ``t = K sqrt(n lw lh)``; the optimum is a simplex ETF iff ``lb <= t/(1-t)``.
+    r"""Squared error on balanced classes with $t = K \sqrt{n \lambda_W \lambda_H} < 1$: contrasts have singular value
+    $1 - t$, and the optimum is a simplex ETF iff $\lambda_b \le t/(1-t)$.
 
-    Above it the mean direction is alive, and as ``lb -> infinity`` the frame becomes orthogonal. Proof here: eliminating b
-    multiplies the curvature along the all-ones direction by ``lb/(1+lb)``; on balanced classes the program then splits into
-    one scalar problem per singular direction, ``c (s - sqrt n)^2 / (2N) + mu s`` with c = 1 or ``lb/(1+lb)``, and the second
-    is alive iff ``lb/(1+lb) > t``.
+    Above it the mean direction is alive, and as $\lambda_b \to \infty$ the frame becomes orthogonal. Proof here:
+    eliminating b multiplies the curvature along the all-ones direction by $\lambda_b/(1+\lambda_b)$; on balanced classes
+    the program then splits into one scalar problem per singular direction, $\kappa (s - \sqrt{n})^2 / (2N) + \mu s$ with
+    $\kappa = 1$ or $\kappa = \lambda_b/(1+\lambda_b)$, and the second is alive iff $\lambda_b/(1+\lambda_b) > t$.
     """
 
     id = "M1"
     title = "squared error: simplex ETF up to a bias decay, then towards an orthogonal frame"
     kind = Kind.TIGHT
     source = cite("zhou2022", "global minimisers of the unconstrained-feature model with bias; threshold derived here")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of equal size", lambda p: p.classes >= 2),
+        Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
+        Hypothesis(r"$t = K \sqrt{n \lambda_W \lambda_H} < 1$", lambda p: p.classes * (p.n * p.weight * p.features) ** 0.5 < 1),
+        Hypothesis(r"a decay of the bias $\lambda_b > 0$", lambda p: p.relative > 0),
+    )
+    required = "numeric"
+    formulas = ("closed_form", "Biased.threshold", "frame")
+    open_steps = "that the program splits into one scalar problem per singular direction (von Neumann's trace inequality)"
 
     def grid(self):
         cases = ((5, 20, 2e-3, 2e-3), (3, 7, 1e-2, 4e-3), (10, 5, 1e-3, 1e-3))
         return [Biased(*case, relative) for case in cases for relative in (0.5, 0.98, 1.02, 3.0, 1e3)]
 
+    @staticmethod
+    def frame(p: Biased) -> str:
+        """Which frame is claimed at a multiple of the threshold."""
+        return "etf" if p.relative <= 1 else "frame"
+
     def check(self, instance: Biased, level: str) -> Iterator[Finding]:
         bias = instance.relative * instance.threshold
         solution = solved(instance, level)
-        frame = "etf" if instance.relative <= 1 else "frame"
+        frame = self.frame(instance)
         found = Enclosure.of(solution.certificate)
         yield equal(f"value, {frame}, {instance}", closed_form(instance, bias, frame), found, tolerance=1e-10, level=level)
         if frame == "frame":
@@ -106,11 +121,14 @@ class FreeMean(Theorem):
         r, b = sp.symbols("r b", real=True)
         loss = (r + b) ** 2 / 2 + lb * b**2 / 2
         best = sp.solve(sp.diff(loss, b), b)[0]
-        yield "eliminating b leaves lb/(1+lb) r^2/2", sp.simplify(loss.subs(b, best) - lb / (1 + lb) * r**2 / 2) == 0
+        yield (
+            r"eliminating b leaves $\frac{\lambda_b}{1+\lambda_b} r^2/2$",
+            sp.simplify(loss.subs(b, best) - lb / (1 + lb) * r**2 / 2) == 0,
+        )
         scalar = (s - 1) ** 2 / (2 * k) + t * s / k
-        yield "contrast singular value 1 - t", sp.simplify(sp.diff(scalar, s).subs(s, 1 - t)) == 0
+        yield "contrast singular value $1 - t$", sp.simplify(sp.diff(scalar, s).subs(s, 1 - t)) == 0
         edge = sp.solve(sp.Eq(lb / (1 + lb), t), lb)[0]
-        yield "the mean direction dies at lb = t/(1-t)", sp.simplify(edge - t / (1 - t)) == 0
+        yield r"the mean direction dies at $\lambda_b = t/(1-t)$", sp.simplify(edge - t / (1 - t)) == 0
 
     def control(self, level: str):
         p = Biased(5, 20, 2e-3, 2e-3, 3.0)

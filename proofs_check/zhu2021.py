@@ -10,7 +10,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
-from proofs_check.registry import Kind, Theorem
+from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Multistart
@@ -43,16 +43,25 @@ def closed_form(p: Balanced, shift: int = 1):
 
 
 class ClosedForm(Theorem):
-    r"""Balanced weight decay: ``Z = a S``, ``a = log(1/(sqrt(n) mu) - (K-1))`` if ``K sqrt(n) mu < 1``, else 0.
+    r"""Balanced weight decay: the optimum is $Z = a S$ with $a = \log\left(1/(\sqrt{n}\, \mu) - (K-1)\right)$ if
+    $K \sqrt{n}\, \mu < 1$ and $a = 0$ otherwise; its value is $\log\left(1 + (K-1) e^{-a}\right) + \sqrt{n}\, \mu (K-1) a$.
 
-    The value is ``log(1 + (K-1) e^{-a}) + sqrt(n) mu (K-1) a``, and features and classifiers are parallel,
-    ``h_k = sqrt(lw / (lh n)) w_k``. In particular above ``K sqrt(n) mu = 1`` everything is zero.
+    Features and classifiers are parallel, $h_k = \sqrt{\lambda_W / (\lambda_H n)}\, w_k$. In particular from
+    $K \sqrt{n}\, \mu = 1$ on everything is zero.
     """
 
     id = "Z2"
     title = "closed form on balanced classes with weight decay"
     kind = Kind.TIGHT
     source = cite("zhu2021", "global minimisers; value derived here")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of equal size", lambda p: p.classes >= 2),
+        Hypothesis(r"$n \ge 1$ samples in each class", lambda p: p.n >= 1),
+        Hypothesis(r"decays $\lambda_W, \lambda_H > 0$", lambda p: p.weight > 0 and p.features > 0),
+    )
+    required = "rigorous"
+    formulas = ("closed_form", "check")
+    open_steps = "the reduction to multiples of S (symmetry of the unique optimum)"
 
     def grid(self):
         return [
@@ -62,7 +71,11 @@ class ClosedForm(Theorem):
             Balanced(100, 13, 1e-4, 2e-4),
             Balanced(1000, 500, 1e-6, 1e-6),
             Balanced(10, 400, 5e-3, 5.1e-3),
+            Balanced(10, 400, 4.9e-3, 4.9e-3),
         ]
+
+    def more(self):
+        return [Balanced(k, n, mu, mu) for k in (3, 17, 200) for n in (1, 64) for mu in (1e-5, 1e-4)]
 
     def check(self, instance: Balanced, level: str) -> Iterator[Finding]:
         solution = solved(instance, level)
@@ -84,11 +97,14 @@ class ClosedForm(Theorem):
         value = sp.log(1 + (k - 1) * sp.exp(-a)) + c * (k - 1) * a
         at = sp.log(1 / c - (k - 1))
         yield "stationary at a", sp.simplify(sp.diff(value, a).subs(a, at)) == 0
-        yield "a = 0 exactly at K c = 1", sp.simplify(at.subs(c, 1 / k)) == 0
+        yield r"$a = 0$ exactly at $K c = 1$, $c = \sqrt{n}\, \mu$", sp.simplify(at.subs(c, 1 / k)) == 0
         n, w, lw, lh, t = sp.symbols("n w lambda_W lambda_H t", positive=True)
         h = sp.sqrt(lw / (lh * n)) * w
         cost = lw * (w * t) ** 2 / 2 + lh * n * (h / t) ** 2 / 2
-        yield "|h| = sqrt(lw / (lh n)) |w| balances the decays", sp.simplify(sp.diff(cost, t).subs(t, 1)) == 0
+        yield (
+            r"$\lVert h \rVert = \sqrt{\lambda_W / (\lambda_H n)}\, \lVert w \rVert$ balances the decays",
+            sp.simplify(sp.diff(cost, t).subs(t, 1)) == 0,
+        )
 
     def control(self, level: str):
         p = Balanced(10, 20, 5e-3, 5e-3)
@@ -131,7 +147,7 @@ def planted(problem: ufm.Problem) -> Iterator[tuple[str, ufm.Parameters]]:
 
 
 class BenignLandscape(Theorem):
-    r"""Balanced cross-entropy with decay, d > K: critical points are global minimisers or strict saddles.
+    r"""Balanced cross-entropy with decay and $d > K$: every critical point is a global minimiser or a strict saddle.
 
     Checked from both sides: plain gradient descent from random starts ends nowhere but at a certified global minimiser, and
     planted critical points that are not minimisers have a direction of negative curvature, its Rayleigh quotient enclosed.
@@ -139,8 +155,16 @@ class BenignLandscape(Theorem):
 
     id = "Z1"
     title = "only global minimisers and strict saddles"
-    kind = Kind.EQUIVALENCE
+    kind = Kind.IMPOSSIBILITY
     source = cite("zhu2021", "theorem on the benign landscape")
+    hypotheses = (
+        Hypothesis(r"$K \ge 2$ classes of equal size", lambda p: p.classes >= 2),
+        Hypothesis(r"$d > K$", lambda p: p.dim > p.classes),
+        Hypothesis(r"equal decays $\lambda > 0$", lambda p: p.decay > 0),
+        Hypothesis(r"$n \ge 1$ samples in each class", lambda p: p.n >= 1),
+    )
+    required = "float"
+    formulas = ("saddle",)
 
     def grid(self):
         return [Landscape(4, 5, 6, 1e-2, 50), Landscape(6, 2, 7, 2e-2, 10)]

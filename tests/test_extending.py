@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import minimize, minimize_scalar
 
 import ufm
-from proofs_check import report
+from proofs_check import report, site
 from proofs_check.bibliography import Source
 from proofs_check.enclosure import Enclosure, Outcome, equal, less
 from proofs_check.registry import Kind, Theorem, judge
@@ -284,5 +284,7 @@ def test_a_theorem_of_ones_own_is_judged_and_reported(tmp_path):
     assert verdict.outcome is Outcome.HOLDS, verdict.trouble
     assert verdict.controls
     assert all(step for _, step in verdict.steps)
-    for write in (report.as_json, report.as_html, report.as_latex):
-        assert "elastic-net head" in write([verdict])
+    assert "elastic-net head" in report.as_json([verdict])
+    assert f"{ElasticFrame.id} & " in report.as_latex([verdict])
+    site.write([verdict], str(tmp_path), summary="done", legend=report.LEGEND, level="float")
+    assert "elastic-net head" in (tmp_path / f"theorem-{ElasticFrame.id}.html").read_text(encoding="utf-8")

@@ -934,6 +934,80 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term("store", "The SQLite file of a sweep: spec, versions, and one row for each point."),
         Term("title", "The title that a spec gives its sweep."),
     ),
+    "Theorem book": (
+        Term(
+            "kind",
+            "What sort of claim a theorem makes: tight (an exact value or condition), upper or lower (a bound), "
+            "identity (two things are the same), limit, impossibility (shown by a counterexample).",
+            range="tight, upper, lower, identity, limit, impossibility",
+        ),
+        Term(
+            "proof",
+            "How much of a theorem's claim its symbolic steps prove for general parameters; open_steps says what they "
+            "leave to argument.",
+            range="complete, in part, none",
+            also=("open_steps",),
+        ),
+        Term(
+            "margin",
+            "How far a comparison is from going the other way. Of an equality: largest possible relative distance of "
+            "both sides, to be below the tolerance; of an inequality or a verdict: the slack.",
+            range="0 or more; null where infinite",
+            also=("tolerance",),
+        ),
+        Term(
+            "outcome",
+            "What a comparison or a theorem came to. Violated needs disjoint enclosures, holds needs the slack; "
+            "anything else is inconclusive.",
+            range="holds, violated, inconclusive",
+        ),
+        Term(
+            "relation",
+            "What a comparison claims of its two sides: equal (=), smaller (<), or the same verdict (is).",
+            range="=, <, is",
+        ),
+        Term(
+            "predicted",
+            "What a theorem or a conjecture says, as an enclosure [lower, upper] or a verdict; of an inequality the "
+            "smaller side. What a certified computation says, or the larger side, is 'computed'.",
+            also=("computed",),
+        ),
+        Term(
+            "hypotheses",
+            "Conditions of a theorem, each satisfied by every instance that is checked.",
+        ),
+        Term(
+            "required",
+            "Weakest level at which a theorem's claim counts as checked where level rigorous is asked for.",
+            range="numeric, float, rigorous",
+        ),
+        Term(
+            "locator",
+            "Place of a claim in its source, such as a theorem's number; 'locator unknown' where it was not seen. "
+            "'bibtex' is the key of the source.",
+            also=("bibtex",),
+        ),
+        Term(
+            "instances",
+            "Number of points of a theorem's grid that were checked.",
+            range="whole number",
+        ),
+        Term(
+            "cached",
+            "Whether a theorem's comparisons are those of an earlier run of the same code, its certificates verified again.",
+            range="true, false",
+        ),
+        Term(
+            "counterexample",
+            "Point at which a conjecture is refuted: enclosures of what is predicted and what is computed are "
+            "disjoint, both proved.",
+            range="null where there is none",
+            also=(
+                "closest",
+                "contradicted_without_proof",
+            ),
+        ),
+    ),
     "Conventions": (
         Term(
             "decay",

@@ -30,7 +30,8 @@ def quick():
 
 def test_the_list_is_complete():
     assert set(ALL) == {
-        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "layernorm_phase", "long_tail", "networks", "phase",
+        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "layernorm_phase", "long_tail",
+        "networks", "phase",
         "remedies",
     }  # fmt: skip
     from ufm.sweep import ready_names

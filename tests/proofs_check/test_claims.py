@@ -41,7 +41,7 @@ def test_cosines_between_a_fixed_classifier_and_features_are_cosines(monkeypatch
     assert worst.upper <= 1 + 1e-12
 
 
-@pytest.mark.parametrize("k", range(4))
+@pytest.mark.parametrize("k", range(6))
 def test_distances_of_non_negative_features(monkeypatch, k):
     """Each of three distances is not negative, and below its tolerance."""
     _, *distances = claimed(monkeypatch, "E1", k)
@@ -75,7 +75,7 @@ def test_singular_value_along_the_mean(classes, size):
     assert zhou2022.mean_direction(solution) == pytest.approx(abs(size), abs=1e-12)
 
 
-@pytest.mark.parametrize(("name", "k"), [*(("D5", k) for k in range(4)), *(("D6", k) for k in range(2))])
+@pytest.mark.parametrize(("name", "k"), [*(("D5", k) for k in range(4)), *(("D6", k) for k in range(3))])
 def test_upper_bounds_of_searches_are_proved(monkeypatch, name, k):
     heard = claimed(monkeypatch, name, k)
     proved = SOLVE(heard.problems[0], method=sunshi2024_audit.SEARCH).certificate.rigorous().upper
@@ -207,10 +207,12 @@ def test_contrasts_and_cosines_up_the_ladder(monkeypatch, k):
         assert at(cosine, shape["cos_minority"], 1e-2)
         assert at(other, ufm.geometry(solution(before))["cos_minority"], 1e-2)
     if place == len(rungs) - 1:
-        ((cosine, near),) = rest
+        (cosine, far), (near, again) = rest
         rest = []
-        assert at(near, -1 / 9 + 1 / 4 / 15, 1e-9)  # c / (1 - rho) = 15
+        assert at(far, -1 / 9 + 1 / 4 / 15, 1e-9)  # c / (1 - rho) = 15
+        assert at(near, -1 / 9 + 1 / 10 / 15, 1e-9)
         assert at(cosine, shape["cos_minority"], 1e-2)
+        assert again == cosine
     assert not rest
 
 
@@ -402,12 +404,14 @@ def test_least_cost_by_search(size, seed, mu, decay, contraction, scale):
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("k", range(2))
+@pytest.mark.parametrize("k", range(3))
 def test_codes_through_an_extra_layer(monkeypatch, k):
     """Singular values ``(E_W K / rank) sqrt(E_H K / rank)`` of the ETF and of pairs."""
     p = list(BOOK["D6"]().grid())[k]
     (pair, etf), (_, again) = claimed(monkeypatch, "D6", k)
-    low, high = (mp.mpf(p.classes) / r * mp.sqrt(p.e_h * mp.mpf(p.classes) / r) for r in (p.classes - 1, p.classes // 2))
+    low, high = (
+        p.e_w * mp.mpf(p.classes) / r * mp.sqrt(p.e_h * mp.mpf(p.classes) / r) for r in (p.classes - 1, p.classes // 2)
+    )
     assert etf == again
     assert at(etf, simplex(p.classes, low))
     assert at(pair, mp.log(1 + mp.exp(-high) + (p.classes - 2) * mp.exp(-high / 2)))

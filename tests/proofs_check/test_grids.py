@@ -189,11 +189,15 @@ def test_depths_b2(grid):
     assert all(min(p.sizes) == 10 for p in grid)
 
 
-def test_no_class_is_dead_e1(grid):
-    """Dead classes are shown outside."""
-    for p in grid:
+def test_classes_are_alive_or_dead_within_five_percent_of_the_edge_e1(grid):
+    """Everything is alive, but where all classes are just beyond the edge; the dead beside living ones are shown outside."""
+
+    def place(p):
         k, total = len(p.counts), sum(p.counts)
-        assert all(total**2 * p.weight * p.features / n < (k - 1) / k for n in p.counts)
+        return {total**2 * p.weight * p.features / n / ((k - 1) / k) for n in p.counts}
+
+    assert close({x for p in grid for x in place(p)}, 1, 0.05)
+    assert all(max(place(p)) < 1 or min(place(p)) > 1 for p in grid)
     assert {len(p.counts) for p in grid} == {2, 3, 4}
     assert any(len(set(p.counts)) == 1 for p in grid)
     assert any(p.weight != p.features for p in grid)
@@ -263,7 +267,8 @@ def test_budgets_of_the_map_d5(grid):
 
 
 def test_even_numbers_of_classes_d6(grid):
-    assert all(p.classes % 2 == 0 and p.classes >= 6 and p.e_w == 1 for p in grid)
+    assert all(p.classes % 2 == 0 and p.classes >= 6 for p in grid)
+    assert any(p.e_w != 1 for p in grid)
     assert any((p.classes, p.e_h) == (10, 5) for p in grid)
 
 

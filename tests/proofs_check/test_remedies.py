@@ -236,5 +236,5 @@ def test_critical_decays_of_mixed_options(rho):
             found = remedies.critical(counts, loss.pull, size, rho, power)  # type: ignore[arg-type]
             problem = P(counts, regularizer=D(found, found), loss=loss, head=ufm.LinearDEQ(rho))
             assert relative(problem, size, power) == pytest.approx(1.0, rel=1e-12)
-    found = remedies.critical(counts, loss.pull, 4000)  # type: ignore[arg-type]
+    found = remedies.critical(counts, loss.pull, 4000, 0.0, 0.5)  # type: ignore[arg-type]
     assert found == remedies.critical(counts, loss.pull, 4000, 0.0, 0.5)  # type: ignore[arg-type]

@@ -240,6 +240,24 @@ def test_enclosed_probabilities_contain_the_optimum():
     assert (high - low).max() < 1e-5
 
 
+@pytest.mark.parametrize("rounding", [1e-12, 1e-2])
+def test_probabilities_are_as_far_as_the_gap_allows(monkeypatch, rounding):
+    """Roots of probabilities of a context of share pi differ by ``sqrt(gap / pi)``, and by rounding at each step."""
+    monkeypatch.setattr(tables, "ROUNDING", rounding)
+    columns = np.array([[0.5, 0.25, 0.125], [0.25, 0.25, 0.125], [0.25, 0.5, 0.75]])
+    solution = ufm.solve(ufm.Problem(ufm.TargetTable(columns, [5, 2, 1]), regularizer=D(1e-3, 1e-3)))
+    wide = type("Wide", (), {"lower": solution.certificate.upper - 1e-3, "upper": solution.certificate.upper, "level": "float"})
+    low, high = tables.probabilities(
+        type("Loose", (), {"program": solution.program, "logits": solution.logits, "certificate": wide})
+    )
+    odds = np.exp(np.asarray(solution.logits))
+    root = np.sqrt(odds / odds.sum(axis=0))
+    reach = np.sqrt(1e-3 / (np.array([5, 2, 1]) / 8)) * (1 + rounding)
+    below, above = np.maximum(root * (1 - rounding) - reach, 0.0), root * (1 + rounding) + reach
+    np.testing.assert_allclose(low, below**2 * (1 - rounding), rtol=1e-13)
+    np.testing.assert_allclose(high, np.minimum(above**2 * (1 + rounding), 1.0), rtol=1e-13)
+
+
 def test_bounds_of_vanishing_decay():
     """The dual point and the primal point themselves, by numpy."""
     for p in (zhao2024.Rung(5, 2, 0, 1e-4), zhao2024.Rung(5, 3, 1, 1e-3)):
@@ -256,6 +274,64 @@ def test_bounds_of_vanishing_decay():
         loss = (np.log(np.exp(z).sum(axis=0)) - (y * z).sum(axis=0)).mean()
         assert above.upper > loss + p.decay * np.linalg.svd(z - z.mean(axis=0), compute_uv=False).sum()
         assert above.upper - below.lower < 30 * p.decay  # O(mu)
+
+
+def test_bounds_of_labels_are_as_far_as_the_gap_allows():
+    """Half of the squared total variation is at most the divergence; every label within twice its root, and 1e-12."""
+    value, labels = li2023.enclosed(li2023.Labels(5, (20, 4), 0.01))
+    for label, m, n in zip(labels, (1, 2), (20, 4), strict=True):
+        wide = 2 * sqrt(value.width * 140 / (n * comb(5, m) * m)) + 1e-12
+        assert (label.upper - label.lower) / 2 == pytest.approx(wide, rel=1e-3)
+
+
+def test_largest_values_between_bounds():
+    found = zhao2024.farthest(np.array([-1.0, 1.0, -0.5]), np.array([-0.5, 2.0, 0.5]), 4.0)
+    assert (found.lower, found.upper) == (0.25 * (1 - 1e-12), 0.5 * (1 + 1e-12))
+    assert zhao2024.farthest(np.array([-3.0]), np.array([-1.0]), 2.0).upper == 1.5 * (1 + 1e-12)
+
+
+def test_bounds_of_vanishing_decay_in_full():
+    """The upper bound by its formula, and what is added to nu in both."""
+    p = zhao2024.Rung(5, 3, 1, 1e-3)
+    y = zhao2024.spread(5, 3, 1)
+    logs = np.log(y[y > 0])
+    entropy, nu = -(y[y > 0] * logs).sum() / 10, 4 * sqrt(comb(3, 2))
+    for extra in (0.0, 0.7):
+        below, above = zhao2024.SupportPattern.bounds(p, extra)
+        nuclear = log(1e3) * (nu + extra) + sqrt(5 * (logs**2).sum())
+        assert at(above, entropy + log(1 + 2e-3) + 1e-3 * nuclear)
+        assert at(below, zhao2024.SupportPattern.bounds(p)[0].lower + extra * 1e-3 * log(1e3))
+
+
+def test_claims_of_vanishing_decay_in_full(monkeypatch):
+    """Distance of probabilities and least margin against the solution itself."""
+    (k,) = [k for k, p in enumerate(BOOK["X5"]().grid()) if p == zhao2024.Rung(5, 2, 0, 1e-3)]
+    _, _, (distance, most), (least, narrow) = heard = claimed(monkeypatch, "X5", k)
+    y, z = zhao2024.spread(5, 2, 0), np.asarray(SOLVE(heard.problems[0], level="rigorous").logits)
+    q = np.exp(z) / np.exp(z).sum(axis=0)
+    assert distance.lower <= abs(q - y).max() <= distance.upper < distance.lower + 1e-4
+    assert (most.lower, most.upper) == (1e-2 * (1 - 1e-12), 1e-2 * (1 + 1e-12))
+    assert at(least, log((0.25 - 1e-2) / 1e-2))
+    margin = min(z[y[:, m] > 0, m].min() - z[y[:, m] == 0, m].max() for m in range(10))
+    assert narrow.lower <= margin <= narrow.upper < narrow.lower + 1e-2
+
+
+def test_distances_of_margins_over_the_logarithm_of_the_decay():
+    """From one, and from the margins of the even table, by the logits themselves."""
+    p, claim = zhao2024.Rung(5, 2, 0, 1e-5), zhao2024.SupportPattern()
+    tables_ = [claim.solved(p, "rigorous", even)[1] for even in (False, True)]
+    one, other = (np.asarray(s.logits) for s in tables_)
+    on = zhao2024.spread(5, 2, 0) > 0
+
+    def margins(z):
+        return np.array([a - b for m in range(10) for a in z[on[:, m], m] for b in z[~on[:, m], m]]) / log(1e5)
+
+    for found, exact in (
+        (claim.from_one(p, "rigorous"), abs(margins(one) - 1).max()),
+        (claim.between(p, "rigorous"), abs(margins(one) - margins(other)).max()),
+    ):
+        assert found.lower <= exact <= found.upper
+        assert found.upper - found.lower < 0.01
 
 
 def test_ladders_fall_to_less_than_a_third(monkeypatch):
@@ -301,6 +377,16 @@ def test_grids_reach_the_cases_of_the_claims():
     assert [value for value, _ in near] == pytest.approx([0.99, 0.99, 1.01, 1.01])
     for p in BOOK["X5"]().grid():
         assert p.decay * comb(p.tokens, p.size) < 0.25  # below the least probability
+
+
+def test_instances_of_several_labels():
+    """The two that are tabulated above, and two hundredths on either side of the effective class size."""
+    grid = BOOK["X8"]().grid()
+    assert grid[:2] == [li2023.Labels(5, (20, 4), 0.01), li2023.Labels(6, (3, 10), 0.005)]
+    relative = [p.total * p.decay / sqrt(p.effective) for p in grid]
+    assert relative[-6:] == pytest.approx([0.98, 1.02] * 3)
+    assert all(one[:2] == two[:2] for one, two in zip(grid[-6::2], grid[-5::2], strict=True))
+    assert max(relative[:-6]) < 0.5
 
 
 def test_control_of_x4(heard):
@@ -543,3 +629,6 @@ def test_one_head_is_told_from_two():
     assert claim("", "yes", one, "float").outcome is claim("", "no", two, "float").outcome is Outcome.HOLDS
     assert claim("", "no", one, "float").outcome is claim("", "yes", two, "float").outcome is Outcome.VIOLATED
     assert claim("", "yes", wide, "float").outcome is Outcome.INCONCLUSIVE
+    # How far the enclosure is from 1 - 1e-4.
+    assert claim("", "no", two, "float").margin == pytest.approx(0.4 - 1e-4)
+    assert claim("", "yes", one, "float").margin == pytest.approx(1e-4 - 1e-6)

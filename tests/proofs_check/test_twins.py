@@ -514,9 +514,9 @@ def test_twin_of_d6(heard):
     (wide, other), *codes = heard
     assert at(wide, other.upper, 1e-7)
     exact = []
-    for k, e_h in ((10, 5), (6, 3)):
+    for k, e_w, e_h in ((10, 1, 5), (6, 1, 3), (8, mp.mpf("1.5"), 2)):
         for rank in (k - 1, k // 2):
-            s = mp.mpf(k) / rank * mp.sqrt(mp.mpf(e_h) * k / rank)
+            s = e_w * mp.mpf(k) / rank * mp.sqrt(mp.mpf(e_h) * k / rank)
             exact.append(simplex(k, s) if rank == k - 1 else mp.log(1 + mp.exp(-s) + (k - 2) * mp.exp(-s / 2)))
     assert all(at(side, v) for pair, v in zip(codes, exact, strict=True) for side in pair)
 

@@ -13,7 +13,7 @@ import pytest
 import ufm
 from ufm.analysis.thresholds import budget_losses
 from ufm.analysis.thresholds.budget_losses import GROWTH, MAX_RATIO, RELATIVE, SAMPLES, STEPS, Decision, bisect
-from ufm.analysis.thresholds.groups import ROUNDING, StepGroups
+from ufm.analysis.thresholds.groups import ROUNDING, StepGroups, critical_prices
 from ufm.problem.losses import GroupPull
 
 ONE = Fraction(1)
@@ -392,6 +392,16 @@ def test_at_ratio_one_all_classes_collapse_together():
     assert [single.rho(ratio, decay, "float").group for ratio in (1.0, 2.0)] == ["both", "minority"]
     both = StepGroups(3, 5, 1, GroupPull(), ONE)
     assert [both.decay(ratio, "float").group for ratio in (1.0, 2.0)] == ["both", "minority"]
+
+
+def test_prices_are_for_features_decayed_per_sample_unless_said_otherwise():
+    from flint import arb
+
+    sizes, pull = [arb(9), arb(4)], GroupPull(1.0, 0.5)
+    plain, each = (critical_prices(pull, sizes, (3, 5), *given) for given in ((), (True,)))
+    # Weights 1/n: all eight classes have a share of an eighth.
+    assert [float(v) for v in plain] == pytest.approx([1 / 8 / 3, (4 / 9) ** 0.5 / 8 / 2])
+    assert [float(v) for v in each] == pytest.approx([1 / 8, (4 / 9) ** 0.5 / 8])
 
 
 def test_quantities_beyond_float64_are_refused():

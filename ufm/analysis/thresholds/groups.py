@@ -45,13 +45,13 @@ def critical_prices(pull: GroupPull, sizes: Sequence[Any], classes: Sequence[int
     """
     from flint import arb
 
-    def read(value: float | tuple[float, ...], base: Any, sign: int) -> list[Any]:
+    def read(value: float | tuple[float, ...], sign: int) -> list[Any]:
         if isinstance(value, tuple):
             return [arb(v) for v in value]
-        return [(n / base) ** (arb(value) * sign) if value else arb(1) for n in sizes]
+        return [(n / sizes[0]) ** arb(sign * value) for n in sizes]
 
-    weights, temperatures = read(pull.weights, sizes[0], -1), read(pull.temperatures, sizes[0], 1)
-    total = sum((w * n * m for w, n, m in zip(weights, sizes, classes, strict=True)), arb(0))
+    weights, temperatures = read(pull.weights, -1), read(pull.temperatures, 1)
+    total = sum(w * n * m for w, n, m in zip(weights, sizes, classes, strict=True))
     kept = 1 - arb(pull.smoothing)
     reach = [n if per_class else n.sqrt() for n in sizes]
     return [kept * w * t * r / total for w, t, r in zip(weights, temperatures, reach, strict=True)]
