@@ -430,3 +430,29 @@ def test_sweeps_say_when_the_majority_collapses():
     assert found["contrast_minority"] > 0
     tail = {"tail": 20, "largest": 500, "ratio": 100.0, "lambda": 1e-3}
     assert dict(zip(task.results, task.one(tail), strict=True))["collapsed_groups"] == "none"
+
+
+def test_features_of_a_fixed_norm(tmp_path):
+    """One decay, or none; decays that do not go with the head fail in a sentence, and the other points are solved."""
+    fixed = {"classes": [3, 2], "minority_count": 10}
+    axes = {"zip": {"head": ["layernorm", "explicit"], "decay": [[0.01], [0.01]]}, "ratio": [2, 50]}
+    run(Spec.of("solve", fixed, axes, "norms"), tmp_path / "norms.db")
+    run(
+        Spec.of("solve", fixed, {"head": ["cosine:scale=2", "cosine:scale=3"], "ratio": [2, 50]}, "cosines"),
+        tmp_path / "cosines.db",
+    )
+    asked = {"classes": [5, 5], "decay": [0.01], "head": "layernorm"}
+    run(Spec.of("threshold", asked, {"level": ["float", "rigorous"]}, "thresholds"), tmp_path / "thresholds.db")
+    with Store(tmp_path / "norms.db") as store:
+        heads, statuses, messages, gaps = store.arrays("head", "status", "reason", "gap")
+    for head, status, message, gap in zip(heads, statuses, messages, gaps, strict=True):
+        if head == "layernorm":
+            assert (status, gap < 1e-11) == ("done", True)
+        else:
+            assert status == "failed"
+            assert "LH" in message
+    with Store(tmp_path / "cosines.db") as store:
+        assert list(store.arrays("status")[0]) == ["done"] * 4
+    with Store(tmp_path / "thresholds.db") as store:
+        (values,) = store.arrays("ratio")
+    assert values == pytest.approx([72.8273] * 2, rel=1e-6)

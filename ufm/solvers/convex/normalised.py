@@ -27,7 +27,7 @@ KICK = 1e-2
 PATH = 1e-4
 """Effective decay at which the path to smaller ones begins."""
 NOTHING = 1e-25
-"""Gap (nats) at which the iteration stops whatever the optimum: losses may vanish there."""
+"""Gap at which the iteration stops whatever the optimum, for squared errors, which may vanish there."""
 SPANNED = 1e-10
 """Relative singular value below which a dimension of W or of the features counts as unused."""
 FIRST = 400
@@ -358,7 +358,7 @@ def minimise_on_spheres(
             trial, there, decrement = _searched(model, at, local, move)
             model.iterations += 1
             at, local = trial, there
-            if decrement > 1e-3 * abs(local.value):
+            if decrement > 1e-6 * abs(local.value):
                 continue
             factors, found = model.certified(at, local)
             gap = found.upper - found.lower
@@ -367,7 +367,7 @@ def minimise_on_spheres(
             idle = 0 if gap < 0.5 * previous else idle + (1.0 if still else 0.1)
             if best is None or gap < previous:
                 best = factors, found, at
-            if gap <= max(tolerance * found.upper, NOTHING):
+            if gap <= max(tolerance * found.upper, NOTHING * model.program.loss.quadratic):
                 break
             if idle >= 4:
                 # At rest, and not optimal: a saddle.
