@@ -221,7 +221,7 @@ class SphereModel:
             left, unit[:, 1:] = left + KICK * height * noise[0], unit[:, 1:] + KICK * noise[1]
         return self.normalised(Spheres(contrast, left, np.zeros(g), unit))
 
-    def first_order(self, at: Spheres) -> Spheres:
+    def first_order(self, at: Spheres, iterations: int = FIRST) -> Spheres:
         """L-BFGS on all coordinates, rows of ``unit`` divided by their lengths."""
         from scipy.optimize import minimize
 
@@ -241,7 +241,7 @@ class SphereModel:
             slope = slope._replace(unit=slope.unit / lengths[:, None])
             return local.value / unit, slope.flat() / unit
 
-        options = {"maxiter": FIRST, "maxfun": 2 * FIRST, "maxcor": 20, "ftol": 1e-13, "gtol": 0.0}
+        options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-13, "gtol": 0.0}
         with np.errstate(over="ignore", invalid="ignore"):
             found = minimize(objective, at.flat(), jac=True, method="L-BFGS-B", options=options)
         self.iterations += int(found.nit)

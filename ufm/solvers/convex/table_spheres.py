@@ -16,12 +16,18 @@ from ufm._arrays import Floats
 from ufm.certify.certificate import Certificate
 from ufm.certify.table_normalised import NormalisedTableBounds, normalised_table_bounds
 from ufm.problem.problem import Problem
-from ufm.solvers.convex.normalised import KICK, Local, SphereModel, Spheres, minimise_on_spheres
+from ufm.solvers.convex.normalised import FIRST, KICK, Local, SphereModel, Spheres, descended, minimise_on_spheres
 from ufm.solvers.solution import Solution, Stats, Status
 from ufm.spectral.table_program import TableFactors, TableProgram
 
 SPANNED = 1e-8
 """Relative singular value of W below which a dimension counts as unused."""
+PATH = 1e-3
+"""Effective decay at which the path to smaller ones begins."""
+STEPS = 100
+"""Iterations of L-BFGS at each decay of the path, and before dimensions that W leaves unused are cut off."""
+UNUSED = 1e-3
+"""Relative singular value of W below which a dimension is cut off then; the certificate says whether too many were."""
 STARTS = 6
 """Starts of a model that is too narrow for its program."""
 
@@ -76,8 +82,17 @@ class TableSpheres(SphereModel):
         return float(np.abs(at.left @ at.unit.T).max())
 
     def near(self, at: Spheres) -> Spheres:
-        """A point closer to the optimum: L-BFGS."""
-        return self.first_order(at)
+        """A point closer to the optimum: led along larger decays, where the valley is not yet narrow, to the wanted one."""
+        wanted = self.effective
+        levels = np.geomspace(PATH, wanted, 2 + round(np.log10(PATH / wanted)))[:-1] if wanted < PATH else []
+        for count, effective in enumerate(levels):
+            self.effective = float(effective)
+            if count and at.flat().size <= self.dense:
+                at = descended(self, at, 1e-8, 60)[0]
+            else:
+                at = self.first_order(at, STEPS if count else FIRST)
+        self.effective = wanted
+        return self.first_order(at, STEPS if len(levels) else FIRST)
 
     def second(self, at: Spheres, local: Local) -> Floats:
         """(n, n) Riemannian second derivative, column by column."""
@@ -162,7 +177,7 @@ def solve_on_spheres(
         With the counts of iterations and evaluations.
     """
     model = TableSpheres(program, max(program.rank, 1) + 1)
-    factors, found, _ = minimise_on_spheres(model, model.start(), tolerance, max_iterations)
+    factors, found = _wide(model, tolerance, max_iterations)
     if wide:
         return factors, found, model  # type: ignore[return-value]
     # The weights and slopes of the wide model prove the lower bound; the upper one is that of the parameters themselves.
@@ -177,6 +192,29 @@ def solve_on_spheres(
     assert best is not None
     narrow.iterations, narrow.evaluations = narrow.iterations + model.iterations, narrow.evaluations + model.evaluations
     return *best, narrow
+
+
+def _wide(
+    model: TableSpheres, tolerance: float, max_iterations: int
+) -> tuple[TableFactors, NormalisedTableBounds]:
+    """The optimum of a wide model: large ones in few dimensions first, and in all if these were too few."""
+    start = model.start()
+    if start.flat().size > model.dense:
+        start = model.first_order(start, STEPS)
+        u, sigma, vt = np.linalg.svd(start.left, full_matrices=False)
+        kept = int(1.25 * np.count_nonzero(sigma > UNUSED * sigma[0])) + 2
+        if kept < 0.75 * model.rank:
+            small = TableSpheres(model.program, kept)
+            at = small.normalised(start._replace(left=u[:, :kept] * sigma[:kept], unit=start.unit @ vt[:kept].T))
+            factors, found, at = minimise_on_spheres(small, at, tolerance, max_iterations)
+            model.iterations, model.evaluations = model.iterations + small.iterations, model.evaluations + small.evaluations
+            if found.upper - found.lower <= 10.0 * tolerance * found.upper:
+                return factors, found  # type: ignore[return-value]
+            more = ((0, 0), (0, model.rank - kept))
+            start = at._replace(left=np.pad(at.left, more), unit=np.pad(at.unit, more))
+            start = model.kicked(start, np.random.default_rng(0))
+    factors, found, _ = minimise_on_spheres(model, start, tolerance, max_iterations)
+    return factors, found  # type: ignore[return-value]
 
 
 def conclude_normalised_table(
