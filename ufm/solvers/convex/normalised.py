@@ -92,9 +92,11 @@ class SphereModel:
     effective : float, ``decay / norm^2``, or 0 where classifiers have a norm
     radius : (G,) float64 or None, length of each group's row of ``contrast`` and ``left`` where classifiers have a norm
     dense : int, number of unknowns up to which the Newton system is written out
+    kicks : int, moves away from saddles at most
     """
 
     dense = DENSE
+    kicks = MAX_KICKS
 
     def __init__(self, program: LogitProgram, rank: int) -> None:
         m = program.multiplicity
@@ -392,7 +394,7 @@ def minimise_on_spheres(
                 break
             if idle >= 4:
                 # At rest, and not optimal: a saddle.
-                if kicks == MAX_KICKS or best[1].upper - best[1].lower <= 1e-9 * best[1].upper:
+                if kicks >= model.kicks or best[1].upper - best[1].lower <= 1e-9 * best[1].upper:
                     break
                 kicks, idle = kicks + 1, 0.0
                 at = model.kicked(best[2], rng)

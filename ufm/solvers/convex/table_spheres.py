@@ -194,25 +194,25 @@ def solve_on_spheres(
     return *best, narrow
 
 
-def _wide(
-    model: TableSpheres, tolerance: float, max_iterations: int
-) -> tuple[TableFactors, NormalisedTableBounds]:
-    """The optimum of a wide model: large ones in few dimensions first, and in all if these were too few."""
+def _wide(model: TableSpheres, tolerance: float, max_iterations: int) -> tuple[TableFactors, NormalisedTableBounds]:
+    """The optimum of a wide model: large ones in few dimensions first, and in more where the certificate says too few."""
     start = model.start()
     if start.flat().size > model.dense:
         start = model.first_order(start, STEPS)
         u, sigma, vt = np.linalg.svd(start.left, full_matrices=False)
         kept = int(1.25 * np.count_nonzero(sigma > UNUSED * sigma[0])) + 2
-        if kept < 0.75 * model.rank:
+        while kept < 0.75 * model.rank:
             small = TableSpheres(model.program, kept)
-            at = small.normalised(start._replace(left=u[:, :kept] * sigma[:kept], unit=start.unit @ vt[:kept].T))
-            factors, found, at = minimise_on_spheres(small, at, tolerance, max_iterations)
+            small.kicks = 0
+            at = small.normalised(start._replace(left=(start.left @ vt.T)[:, :kept], unit=start.unit @ vt[:kept].T))
+            factors, found, at = minimise_on_spheres(small, small.kicked(at, np.random.default_rng(0)), tolerance, max_iterations)
             model.iterations, model.evaluations = model.iterations + small.iterations, model.evaluations + small.evaluations
             if found.upper - found.lower <= 10.0 * tolerance * found.upper:
                 return factors, found  # type: ignore[return-value]
             more = ((0, 0), (0, model.rank - kept))
             start = at._replace(left=np.pad(at.left, more), unit=np.pad(at.unit, more))
-            start = model.kicked(start, np.random.default_rng(0))
+            kept, vt = 2 * kept, np.eye(model.rank)
+        start = model.kicked(start, np.random.default_rng(0))
     factors, found, _ = minimise_on_spheres(model, start, tolerance, max_iterations)
     return factors, found  # type: ignore[return-value]
 
