@@ -92,7 +92,9 @@ def naive(data):
         elif kind == "bce":
             one = sum(mp.log(1 + mp.exp(a)) - c * a for a, c in zip(z, y, strict=True))
         else:
-            one = sum(mp.log(sum(mp.exp(z[k]) for k in block)) - sum(y[k] * z[k] for k in block) for block in blocks(loss, rows))
+            one = sum(
+                mp.log(sum(mp.exp(z[k]) for k in block)) - sum(y[k] * z[k] for k in block) for block in blocks(loss, rows)
+            )
         upper += p * one
     weight = sum(v * v for row in left for v in row)
     longest = max(sum(row[m] ** 2 for row in right) for m in range(contexts)) if right else mp.mpf(0)

@@ -1,8 +1,8 @@
 """Certificates of tables whose features have a fixed norm, in exact and ball arithmetic.
 
-For weights ``omega_m > 0`` of the contexts and slopes Y' with ``||Y' diag(pi) Omega^{-1/2}||_2 <= 1`` (after scaling) the optimum
-is at least ``sum_m pi_m d_m(y'_m) - norm^2 / (2 lambda_W) sum_m omega_m``. It is at most the loss at explicit W and H plus
-``lambda_W / 2 |W|^2 max_m |h_m|^2 / norm^2`` (docs/theory, Proposition 12.13).
+For weights ``omega_m > 0`` of the contexts and slopes Y' with ``||Y' diag(pi) Omega^{-1/2}||_2 <= 1`` (after scaling) the
+optimum is at least ``sum_m pi_m d_m(y'_m) - norm^2 / (2 lambda_W) sum_m omega_m``. It is at most the loss at explicit W and H
+plus ``lambda_W / 2 |W|^2 max_m |h_m|^2 / norm^2`` (docs/theory, Proposition 12.13).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 r"""Tables of targets with features of a fixed norm, on W and features on their spheres.
 
-The unknowns are W (K x r), a bias, and a unit vector for each context; the objective ``f(W H, b) + e/2 |W|^2`` with the effective
-decay e is smooth, and with one column more than the rank of the logits every point that satisfies the second-order conditions
-is the optimum (docs/theory, Proposition 12.13). The search is that of `ufm.solvers.convex.normalised`: L-BFGS, then Newton
+The unknowns are W (K x r), a bias, and a unit vector for each context; the objective ``f(W H, b) + e/2 |W|^2`` with the
+effective decay e is smooth, and with one column more than the rank of the logits every point that satisfies the second-order
+conditions is the optimum (docs/theory, Proposition 12.13). The search is that of `ufm.solvers.convex.normalised`: L-BFGS, then Newton
 steps on the product of spheres. The multipliers of the norms are the weights of the contexts that the certificate needs.
 """
 
@@ -199,13 +199,15 @@ def _wide(model: TableSpheres, tolerance: float, max_iterations: int) -> tuple[T
     start = model.start()
     if start.flat().size > model.dense:
         start = model.first_order(start, STEPS)
-        u, sigma, vt = np.linalg.svd(start.left, full_matrices=False)
+        _, sigma, vt = np.linalg.svd(start.left, full_matrices=False)
         kept = int(1.25 * np.count_nonzero(sigma > UNUSED * sigma[0])) + 2
         while kept < 0.75 * model.rank:
             small = TableSpheres(model.program, kept)
             small.kicks = 0
             at = small.normalised(start._replace(left=(start.left @ vt.T)[:, :kept], unit=start.unit @ vt[:kept].T))
-            factors, found, at = minimise_on_spheres(small, small.kicked(at, np.random.default_rng(0)), tolerance, max_iterations)
+            factors, found, at = minimise_on_spheres(
+                small, small.kicked(at, np.random.default_rng(0)), tolerance, max_iterations
+            )
             model.iterations, model.evaluations = model.iterations + small.iterations, model.evaluations + small.evaluations
             if found.upper - found.lower <= 10.0 * tolerance * found.upper:
                 return factors, found  # type: ignore[return-value]
