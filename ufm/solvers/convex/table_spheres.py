@@ -2,8 +2,8 @@ r"""Tables of targets with features of a fixed norm, on W and features on their 
 
 The unknowns are W (K x r), a bias, and a unit vector for each context; the objective ``f(W H, b) + e/2 |W|^2`` with the
 effective decay e is smooth, and with one column more than the rank of the logits every point that satisfies the second-order
-conditions is the optimum (docs/theory, Proposition 12.13). The search is that of `ufm.solvers.convex.normalised`: L-BFGS, then Newton
-steps on the product of spheres. The multipliers of the norms are the weights of the contexts that the certificate needs.
+conditions is the optimum (docs/theory, Proposition 12.13). The search is that of `ufm.solvers.convex.normalised`: L-BFGS, then
+Newton steps on the product of spheres. The multipliers of the norms are the weights of the contexts that the certificate needs.
 """
 
 from __future__ import annotations
