@@ -298,7 +298,8 @@ def _loss(problem: ExactTable, logits: list[arb], m: int) -> arb:
     """The loss of context m."""
     targets = [ball(problem.target(k, m)) for k in range(len(logits))]
     if problem.loss == "mse":
-        return total((z - t) ** 2 for z, t in zip(logits, targets, strict=True)) / 2
+        # A product: a power of a ball around zero is not finite.
+        return total((z - t) * (z - t) for z, t in zip(logits, targets, strict=True)) / 2
     if problem.loss == "bce":
         return total(z.exp().log1p() - t * z for z, t in zip(logits, targets, strict=True))
     value = ZERO

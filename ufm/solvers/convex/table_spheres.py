@@ -22,6 +22,8 @@ from ufm.spectral.table_program import TableFactors, TableProgram
 
 SPANNED = 1e-8
 """Relative singular value of W below which a dimension counts as unused."""
+NONE = 1e-140
+"""Singular value of W whose square is hardly a number: dimensions below it are left out."""
 PATH = 1e-3
 """Effective decay at which the path to smaller ones begins."""
 STEPS = 100
@@ -146,7 +148,7 @@ class TableSpheres(SphereModel):
         """W and the features, in no more dimensions than W spans: features do not get longer."""
         bias = at.bias if self.biased else np.zeros(self.program.rows)
         u, sigma, vt = np.linalg.svd(at.left, full_matrices=False)
-        keep = sigma > SPANNED * float(sigma[0])
+        keep = sigma > max(SPANNED * float(sigma[0]), NONE)
         return TableFactors(u[:, keep] * sigma[keep], vt[keep] @ at.unit.T, bias)
 
     def certified(self, at: Spheres, local: Local) -> tuple[TableFactors, NormalisedTableBounds]:  # type: ignore[override]
