@@ -11,7 +11,7 @@ import numpy as np
 import ufm
 from ufm.problem.heads import Head
 
-KINDS = ("explicit", "layers", "linear", "decayed", "frobenius", "relu", "etf")
+KINDS = ("explicit", "layers", "linear", "decayed", "frobenius", "relu", "etf", "layernorm", "cosine")
 
 
 def extreme_problem(rng: np.random.Generator) -> ufm.Problem:
@@ -34,7 +34,13 @@ def _draw(rng: np.random.Generator) -> ufm.Problem:
         loss = ufm.BinaryCrossEntropy()
     else:
         loss = _cross_entropy(rng, len(counts.groups), plain=kind in ("relu", "etf"))
-    regularizer = _regularizer(rng, counts, free=kind not in ("relu", "etf"), gain=_gain(head))
+    if isinstance(head, ufm.Cosine):
+        regularizer = ufm.NoDecay()
+    elif isinstance(head, ufm.LayerNorm):
+        bias = None if rng.random() < 0.6 else 0.0 if rng.random() < 0.4 else _log(rng, 1e-8, 1e3)
+        regularizer = ufm.ClassifierDecay(_log(rng, 1e-7, 30.0) * head.norm**2, bias)
+    else:
+        regularizer = _regularizer(rng, counts, free=kind not in ("relu", "etf"), gain=_gain(head))
     return ufm.Problem(counts, regularizer=regularizer, loss=loss, head=head)
 
 
@@ -68,6 +74,10 @@ def _head(rng: np.random.Generator, kind: str) -> Head:
         return ufm.DecayedDEQ(_log(rng, 1e-9, 1e2), min(max(_near_one(rng), 1e-3), 0.99999))
     if kind == "frobenius":
         return ufm.FrobeniusDEQ(_near_one(rng))
+    if kind == "layernorm":
+        return ufm.LayerNorm(_log(rng, 1e-3, 1e3))
+    if kind == "cosine":
+        return ufm.Cosine(_log(rng, 0.05, 60.0))
     if kind == "relu":
         return ufm.ReLU()
     if kind == "etf":
