@@ -38,9 +38,9 @@ class Tally:
     violations: list[str] = field(default_factory=list)
 
 
-def attack(seed: int, number: int) -> tuple[list[str], list[str]]:
-    """Labels for the tally, and sentences on what is wrong, for one problem."""
-    problem = extreme_problem(np.random.default_rng([seed, number]))
+def attack(seed: int, number: int, *, normalised: bool = True) -> tuple[list[str], list[str]]:
+    """Labels for the tally, and sentences on what is wrong, for one problem; see `extreme_problem` for ``normalised``."""
+    problem = extreme_problem(np.random.default_rng([seed, number]), normalised=normalised)
     solution = ufm.solve(problem, method=_method(problem))
     labels = [type(problem.head).__name__, str(problem.loss).partition(":")[0], solution.status.name.lower()]
     return labels, [f"{sentence}: {problem}" for sentence in violations(solution)]
