@@ -35,8 +35,10 @@ def table_document(problem: TableProblem, program: TableProgram, factors: TableF
     Returns
     -------
     dict
-        Keys ``format``, ``problem``, ``primal`` and ``dual``.
+        Keys ``format``, ``problem``, ``primal`` and ``dual``; for features of a fixed norm also ``weights``, one over those of
+        the supporting program.
     """
+    weights = {"weights": dyadic(1.0 / program.scale**2)} if problem.head.normalised else {}
     return {
         "format": FORMAT,
         "problem": {
@@ -48,6 +50,7 @@ def table_document(problem: TableProblem, program: TableProgram, factors: TableF
         },
         "primal": {name: dyadic(getattr(factors, name)) for name in ("left", "right", "bias")},
         "dual": _dual(problem, program, slopes),
+        **weights,
     }
 
 

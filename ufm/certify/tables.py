@@ -46,13 +46,8 @@ def table_bounds(program: TableProgram, factors: TableFactors) -> TableBounds:
     """
     factors = table_inside(program, factors)
     with np.errstate(over="ignore", invalid="ignore"):
-        logits = program.logits(factors)
         rank = factors.left.shape[1]
-        size = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
-        radius = gamma(rank + RECOVERED) * size
-        terms = gamma(program.contexts + 3 * PARAMETERS)
-        value = float(program.share @ program.loss.values(logits))
-        upper = float(program.share @ program.loss.above(logits, radius)) * (1.0 + terms)
+        logits, value, upper = table_loss(program, factors)
         relative = 4.0 * (rank + program.rows + program.contexts) + 3 * PARAMETERS
         if not program.penalty.ball:
             lengths = program.lengths(factors)
@@ -69,6 +64,30 @@ def table_bounds(program: TableProgram, factors: TableFactors) -> TableBounds:
         slopes = program.loss.probabilities(logits) - program.loss.target
     lower, slopes = table_lower(program, slopes)
     return TableBounds(lower, upper, within(lower, value, upper), slopes)
+
+
+def table_loss(program: TableProgram, factors: TableFactors) -> tuple[Floats, float, float]:
+    """Logits of the factors, and the mean loss there.
+
+    Parameters
+    ----------
+    program : TableProgram
+    factors : TableFactors
+
+    Returns
+    -------
+    (K, M) float64
+    float
+        The mean loss without rounding terms.
+    float
+        An upper bound on it at the exact logits, and at those of parameters recovered from the factors.
+    """
+    logits = program.logits(factors)
+    size = np.abs(factors.left) @ np.abs(factors.right) + np.abs(factors.bias)[:, None]
+    radius = gamma(factors.left.shape[1] + RECOVERED) * size
+    terms = gamma(program.contexts + 3 * PARAMETERS)
+    value = float(program.share @ program.loss.values(logits))
+    return logits, value, float(program.share @ program.loss.above(logits, radius)) * (1.0 + terms)
 
 
 def table_inside(program: TableProgram, factors: TableFactors) -> TableFactors:
@@ -99,7 +118,7 @@ def table_lower(program: TableProgram, slopes: Floats) -> tuple[float, Floats]:
     if not np.isfinite(slopes).all():
         return least, none
     if program.bias_decay == 0:
-        slopes = _without_residual(program, slopes)
+        slopes = without_residual(program, slopes)
     slopes = program.loss.feasible(slopes)
     norm = program_norm(program, slopes)
     wide = norm * (1.0 + PARAMETERS * UNIT)
@@ -165,7 +184,7 @@ def _pivot_sizes(program: TableProgram, slopes: Floats) -> Floats:
     return found
 
 
-def _without_residual(program: TableProgram, slopes: Floats) -> Floats:
+def without_residual(program: TableProgram, slopes: Floats) -> Floats:
     """Slopes with ``slopes @ pi = 0`` up to rounding, in the domain of the conjugate (docs/theory, Proposition 11.4).
 
     Every row's mean is taken off it; where that leaves the domain, the slopes are mixed with those of the mean target, which

@@ -17,7 +17,7 @@ from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import CrossEntropy, Loss
 from ufm.problem.losses.base import check_loss
 from ufm.problem.regularizers import ClassifierDecay, NoDecay, NormBudget, Regularizer, WeightDecay, check_regularizer
-from ufm.problem.table_model import make_parameters, make_program, table_objective
+from ufm.problem.table_model import make_parameters, make_program, normalised_parameters, table_objective
 from ufm.problem.text import as_head, parse_loss
 from ufm.spectral.blocks import MAX_DENSE, centred_frame
 from ufm.spectral.program import Factors, LogitProgram
@@ -305,18 +305,18 @@ class TableProblem(Problem):
     Parameters
     ----------
     targets : TargetTable, K rows and M contexts
-    regularizer : WeightDecay or NormBudget
+    regularizer : WeightDecay or NormBudget; ClassifierDecay for the head LayerNorm
         Features are penalised sample by sample (``per_class``: context by context). Budgets are means over the K rows of W and
         the M contexts: ``|W|^2 <= K E_W`` and ``sum_m |h_m|^2 <= M E_H``.
     loss : Loss or text: ``ce`` (soft targets), ``bce``, ``pal``, ``multitask:2,2`` or ``mse`` (real targets); mean over samples
-    head : Explicit (one layer) or LinearDEQ, or text
+    head : Explicit (one layer), LinearDEQ or LayerNorm, or text
     dim : int or None, feature dimension; None means wide enough
 
     Raises
     ------
     InputError
-        A loss that is not defined on these targets, a head without a nuclear-norm penalty, or a row that a free bias would
-        send to infinity.
+        A loss that is not defined on these targets, a head with another penalty, or a row that a free bias would send to
+        infinity.
 
     Examples
     --------
@@ -348,11 +348,12 @@ class TableProblem(Problem):
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        if self.head.normalised or isinstance(regularizer, ClassifierDecay | NoDecay):
+        if self.head.undecayed or isinstance(regularizer, NoDecay):
             raise InputError(
                 f"head {self.head} with {regularizer} does not go with a table of targets; choose explicit or deq:rho=R, with "
-                "decays of W and of the features, or budgets"
+                "decays of W and of the features, or budgets; or layernorm, with a decay of W"
             )
+        check_decayed_features(self.head, regularizer)
         object.__setattr__(self, "_table_program", make_program(targets, self.loss, self.head, regularizer))
 
     @property
@@ -378,8 +379,8 @@ class TableProblem(Problem):
 
     @property
     def needed(self) -> int:
-        """Feature dimension that suffices for every optimum: the largest rank of the logits."""
-        return max(self.program().rank, 1)
+        """Feature dimension that suffices for every optimum: the largest rank of the logits, and one more for fixed norms."""
+        return max(self.program().rank, 1) + self.head.spare
 
     @property
     def width(self) -> int:
@@ -410,6 +411,8 @@ class TableProblem(Problem):
         rank = factors.left.shape[1]
         if not self.fits(rank):
             raise InputError(f"dim={self.dim} is too small for these logits: they need {rank} dimensions")
+        if self.head.normalised:
+            return normalised_parameters(program, factors, self.head, self.dim)
         return make_parameters(program, factors, self.head, self.regularizer, self.dim)  # type: ignore[arg-type]
 
     def objective(self, parameters: Parameters) -> float:

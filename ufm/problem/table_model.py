@@ -10,20 +10,22 @@ import numpy as np
 from ufm.errors import InputError
 from ufm.problem.heads import Head, Parameters
 from ufm.problem.losses import Loss
-from ufm.problem.regularizers import NormBudget, WeightDecay
+from ufm.problem.regularizers import ClassifierDecay, NormBudget, WeightDecay
 from ufm.spectral.table_program import TableFactors, TableProgram
 from ufm.targets.table import TargetTable
 
 
-def make_program(targets: TargetTable, loss: Loss, head: Head, regularizer: WeightDecay | NormBudget) -> TableProgram:
-    """The program over K x M logits (docs/theory, Proposition 11.1).
+def make_program(
+    targets: TargetTable, loss: Loss, head: Head, regularizer: WeightDecay | NormBudget | ClassifierDecay
+) -> TableProgram:
+    """The program over K x M logits (docs/theory, Propositions 11.1 and 12.13).
 
     Parameters
     ----------
     targets : TargetTable
     loss : Loss
     head : Head
-    regularizer : WeightDecay or NormBudget
+    regularizer : WeightDecay or NormBudget; ClassifierDecay for features of a fixed norm
 
     Returns
     -------
@@ -32,8 +34,8 @@ def make_program(targets: TargetTable, loss: Loss, head: Head, regularizer: Weig
     Raises
     ------
     InputError
-        A loss that is not defined on these targets, a head without a nuclear-norm penalty, or a row that a free bias would
-        send to infinity.
+        A loss that is not defined on these targets, a head with another penalty, or a row that a free bias would send to
+        infinity.
     """
     program = TableProgram(
         sizes=targets.sizes,
@@ -42,8 +44,8 @@ def make_program(targets: TargetTable, loss: Loss, head: Head, regularizer: Weig
         loss=loss.bind_table(targets),
         bias_decay=regularizer.bias_decay(),
     )
-    if not program.penalty.nuclear:
-        raise InputError(f"head {head} does not go with a table of targets; choose explicit or deq:rho=R")
+    if not (program.penalty.nuclear or program.penalty.feature_norms):
+        raise InputError(f"head {head} does not go with a table of targets; choose explicit or deq:rho=R, or layernorm")
     if program.bias_decay == 0 and not program.loss.quadratic:
         mean = program.loss.target @ program.share / program.share.sum()
         ends = (mean <= 0) if program.loss.blocks else (mean <= 0) | (mean >= 1)
@@ -89,14 +91,38 @@ def make_parameters(
     return found if program.bias_decay is None else replace(found, bias=factors.bias)
 
 
-def table_objective(program: TableProgram, parameters: Parameters, regularizer: WeightDecay | NormBudget) -> float:
+def normalised_parameters(program: TableProgram, factors: TableFactors, head: Head, dim: int | None) -> Parameters:
+    """Explicit W (K, d), features of the contexts (d, M) of the head's norm and b whose logits are those of the factors.
+
+    Parameters
+    ----------
+    program : TableProgram
+    factors : TableFactors, W and features of norms near one
+    head : Head, which is `normalised`
+    dim : int or None, feature dimension; None for the factors' own and one more
+
+    Returns
+    -------
+    Parameters
+    """
+    rank = factors.left.shape[1]
+    width = rank + head.spare if dim is None else dim
+    weight, features = np.zeros((program.rows, width)), np.zeros((width, program.contexts))
+    weight[:, :rank], features[:rank] = factors.left, factors.right
+    found = head.settled(weight, features, rank)
+    return found if program.bias_decay is None else replace(found, bias=factors.bias)
+
+
+def table_objective(
+    program: TableProgram, parameters: Parameters, regularizer: WeightDecay | NormBudget | ClassifierDecay
+) -> float:
     """The model's own objective at explicit parameters (features equal within contexts).
 
     Parameters
     ----------
     program : TableProgram
     parameters : Parameters, with features (d, M)
-    regularizer : WeightDecay or NormBudget
+    regularizer : WeightDecay or NormBudget; ClassifierDecay for features of a fixed norm
 
     Returns
     -------
@@ -108,7 +134,9 @@ def table_objective(program: TableProgram, parameters: Parameters, regularizer: 
     if isinstance(regularizer, NormBudget):
         spent = (weight / (program.rows * regularizer.weight), float(columns.sum()) / (program.contexts * regularizer.features))
         return value if max(spent) <= 1 + 1e-9 else np.inf
-    value += 0.5 * regularizer.weight * weight + 0.5 * regularizer.features * float(program.scale**2 @ columns)
+    value += 0.5 * regularizer.weight * weight
+    if isinstance(regularizer, WeightDecay):
+        value += 0.5 * regularizer.features * float(program.scale**2 @ columns)
     if regularizer.bias and parameters.bias is not None:
         value += 0.5 * regularizer.bias * float(parameters.bias @ parameters.bias)
     return value

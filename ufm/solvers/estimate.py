@@ -91,7 +91,8 @@ def table_seconds(problem: Problem) -> float:
             f"table has {rows} x {contexts} entries and would take some {2e-7 * entries:.0f} GB; at most {TABLE_ENTRIES:g} "
             "are supported here: merge rare rows, or contexts"
         )
-    return 0.02 + 4e-7 * entries * min(rows, contexts)
+    # Features of a fixed norm: both factors are searched, in several numbers of dimensions.
+    return 0.02 + (2e-6 if program.penalty.feature_norms else 4e-7) * entries * min(rows, contexts)
 
 
 def about(seconds: float) -> str:

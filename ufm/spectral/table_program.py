@@ -56,7 +56,7 @@ class TableProgram:
     ----------
     sizes : tuple of M int, samples ``n_m`` of each context
     scale : (M,) float64, column scale ``s_m``
-    penalty : Penalty on the singular values of ``Z S``
+    penalty : Penalty on the singular values of ``Z S``, or a `FeatureNorms` (then ``s_m = 1``)
     loss : TableLoss
     bias_decay : float or None, ``lambda_b`` (half convention); 0 is a free bias, None is no bias
     """
@@ -77,6 +77,11 @@ class TableProgram:
         """(M,) factor ``pi_m = w_m n_m / N`` of each context's loss."""
         found: Floats = self.__dict__["_share"]
         return found
+
+    @property
+    def convex(self) -> bool:
+        """True: every loss and penalty of a table is convex."""
+        return True
 
     @property
     def rows(self) -> int:

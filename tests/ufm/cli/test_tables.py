@@ -95,6 +95,24 @@ def test_the_table_of_a_solution_names_its_metrics(tmp_path, capsys):
     assert found["metrics"]["floor"] == 0
 
 
+def test_features_of_a_fixed_norm(tmp_path, capsys):
+    """One decay, a certificate that is verified, and a table of plain labels, which has the optimum of class sizes."""
+    path, certificate = saved(tmp_path / "t.npz", subsets(4, 2) / 2, [3, 9, 1, 4, 4, 2]), str(tmp_path / "c.json")
+    words = ("--table", path, "--level", "rigorous", "--head")
+    found = solved(capsys, *words, "layernorm", "--decay", "1e-2", "--save", certificate)
+    assert (found["status"], found["level"], found["method"]) == ("optimal", "rigorous", "table")
+    assert found["lower"] <= found["value"] <= found["upper"]
+    assert found["relative_gap"] < 1e-10
+    assert outcome(app, "ufm", ["recheck", certificate]) == 0
+    capsys.readouterr()
+    # A norm of 4 rescales the decay by 16, and the full convention doubles it.
+    same = solved(capsys, *words, "layernorm:norm=4", "--decay", "8e-2", "--convention", "mean-full")
+    assert same["value"] == pytest.approx(found["value"], rel=1e-10)
+    path = saved(tmp_path / "u.npz", np.eye(2), [100, 5])
+    plain = solved(capsys, "--table", path, "--decay", "1e-2", "--head", "layernorm")
+    assert plain["value"] == solved(capsys, "--counts", "100,5", "--decay", "1e-2", "--head", "layernorm")["value"]
+
+
 def test_conventions_count_the_samples_of_a_table(tmp_path, capsys):
     path = saved(tmp_path / "t.npz", subsets(4, 2) / 2, [3] * 6)
     mean = solved(capsys, "--table", path, "--decay", "1e-2,1e-2")
@@ -112,6 +130,10 @@ def test_conventions_count_the_samples_of_a_table(tmp_path, capsys):
         (["--table", "t.csv", "--decay", "1,1", "--loss", "pal"], "0.5 in column 0"),
         (["--table", "t.csv", "--decay", "1,1", "--loss", "multitask:2,2"], "4 rows, and the table has 2"),
         (["--table", "t.csv", "--decay", "1,1", "--loss", "mse", "--head", "relu"], "does not go with a table"),
+        (["--table", "t.csv", "--decay", "1,1", "--loss", "mse", "--head", "layernorm"], "no effect"),
+        (["--table", "t.csv", "--budget", "1,1", "--loss", "mse", "--head", "layernorm"], "--decay LW"),
+        (["--table", "t.csv", "--decay", "0", "--loss", "mse", "--head", "layernorm"], "finite positive number"),
+        (["--table", "t.csv", "--loss", "mse", "--head", "cosine:scale=2"], "does not go with a table"),
         (["--table", "t.csv", "--decay", "1,1", "--loss", "mse", "--convention", "fang"], "not for a table"),
         (["--table", "t.csv", "--decay", "1,1", "--loss", "mse", "--method", "factored"], "the targets are a table"),
         (["--counts-file", "t.csv", "--decay", "1,1"], "in line 1"),

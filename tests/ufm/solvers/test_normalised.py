@@ -183,8 +183,6 @@ def test_regularisers_and_heads_that_do_not_go_together():
     for head in ("explicit", "explicit:2", "deq:rho=0.3", "relu", "etf"):
         with pytest.raises(ufm.InputError, match="of the classifier alone"):
             Problem([3, 2], regularizer=ClassifierDecay(0.1), head=head)
-    with pytest.raises(ufm.InputError, match="table"):
-        Problem(ufm.TargetTable.soft([[0.9, 0.2], [0.1, 0.8]], [3, 4]), regularizer=ClassifierDecay(0.1), head="layernorm")
     with pytest.raises(ufm.InputError, match="need a convex loss"):
         Problem([3, 2], regularizer=ClassifierDecay(0.1), head="layernorm", loss="focal:gamma=2")
     with pytest.raises(ufm.InputError, match="between 1e-20 and 1e20"):

@@ -17,7 +17,8 @@ The theory that it applies, for a mean loss over samples with column losses ``l_
   place of ``||G||_2``;
 * features of a fixed norm: decay with the scales that the document's weights state, less what these allow the price to be
   (`ufm.certify.verify.normalised`);
-* tables of targets: the same with slopes Y' = Q - Y against exact targets Y (`ufm.certify.verify.table`);
+* tables of targets: the same with slopes Y' = Q - Y against exact targets Y (`ufm.certify.verify.table`,
+  `ufm.certify.verify.table_normalised`);
 * the optimum is at most the objective at explicit factors; under budgets, factors outside the ball are scaled into it.
 
 Proofs: docs/theory, Propositions 2.3 to 2.14.
@@ -37,6 +38,7 @@ from ufm.certify.verify.normalised import ExactCosine, ExactNormalised
 from ufm.certify.verify.penalty import Linear
 from ufm.certify.verify.problem import ExactProblem
 from ufm.certify.verify.table import ExactTable, table_lower, table_upper
+from ufm.certify.verify.table_normalised import ExactNormalisedTable
 from ufm.certify.verify.upper import Upper, upper_bound
 from ufm.errors import InputError
 
@@ -132,8 +134,8 @@ def _prove(document: dict[str, Any]) -> Proof:
     version, stated, primal, dual, *_ = fields(document, "document", "format", "problem", "primal", "dual", *more)
     if version != FORMAT:
         raise InputError(f"certificate has format {shown(version)}; this version reads {FORMAT!r}")
-    if isinstance(stated, dict) and "table" in stated and not {"weights", "rows"} & set(document):
-        table = ExactTable(stated)
+    if isinstance(stated, dict) and "table" in stated and "rows" not in document:
+        table = ExactNormalisedTable(stated, document["weights"]) if "weights" in document else ExactTable(stated)
         above, width = table_upper(table, primal)
         return _ordered(table_lower(table, dual), above, width)
     problem = stated_problem(document)

@@ -55,7 +55,7 @@ class ExactNormalised(ExactProblem):
         if bias is not None:
             self.bias = rational(bias)
             self._check_bias(bias)
-        self.scale_squared = [1 / w for w in _weights(self._inverse, len(self.m))]
+        self.scale_squared = [1 / w for w in written_weights(self._inverse, len(self.m))]
         self.allowance = total(m * ball(w) for m, w in zip(self.m, self.scale_squared, strict=True)) / ball(2 * self.effective)
         self.charge = Linear(arb(1), False)
 
@@ -80,15 +80,21 @@ class ExactCosine(ExactProblem):
         fields(regularizer, "regularizer", "kind")
         _, scale = fields(head, "head", "kind", "scale")
         self.norm = within(scale, *SCALES, "scale of cosines")
-        self.scale_squared = [1 / w for w in _weights(self._inverse, len(self.m))]
-        self.row_squared = _weights(self._rows, len(self.m))
+        self.scale_squared = [1 / w for w in written_weights(self._inverse, len(self.m))]
+        self.row_squared = written_weights(self._rows, len(self.m))
         columns = total(m * ball(w) for m, w in zip(self.m, self.scale_squared, strict=True))
         rows = total(m * ball(w) for m, w in zip(self.m, self.row_squared, strict=True))
         self.charge = Linear(ball(self.norm) * (columns * rows).sqrt(), True)
 
 
-def _weights(data: Any, groups: int) -> list[Fraction]:
-    """Positive dyadic numbers, one for each group."""
+def written_weights(data: Any, groups: int) -> list[Fraction]:
+    """Positive dyadic numbers, one for each group of classes or context.
+
+    Raises
+    ------
+    InputError
+        The numbers are malformed, too many or too few, or not positive.
+    """
     values, exponent = dyadic(data)
     written = listed(values, "weights", groups)
     if any(isinstance(v, list) or v <= 0 for v in written):

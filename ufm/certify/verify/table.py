@@ -46,6 +46,8 @@ class ExactTable(ExactProblem):
     sums : one list of M int for each block: what the targets of a block are divided by
     blocks : tuple of (start, stop), rows within which probabilities sum to one
     share : M Fraction, weight of each context's loss
+    linear : Linear, what the head charges for singular values
+    allowance : arb, what the lower bound is to be reduced by; zero unless features have a fixed norm
     """
 
     def __init__(self, data: Any) -> None:
@@ -66,17 +68,39 @@ class ExactTable(ExactProblem):
             raise InputError("certificate has sizes that no table has; save it again")
         self._read_table_loss(loss)
         self.per_sample, self.bias = False, None
-        if kind(regularizer) == "weight_decay":
-            self._read_decay(regularizer)
-        self.scale_squared = list(self.n) if self.per_sample else [1] * contexts
-        area = arb(len(rows) * contexts).sqrt()
-        found = charge(head, regularizer, area)
-        if not isinstance(found, Linear) or found.columns:
-            raise InputError("certificate has a head that does not go with a table; save it again")
-        self.linear = found
+        self._read_penalty(head, regularizer)
         self.dim = None if dim is None else integer(dim)
         if self.dim is not None and not 1 <= self.dim <= MAX_DIM:
             raise InputError(f"certificate has dim={self.dim}, which must lie between 1 and {MAX_DIM}")
+
+    def _read_penalty(self, head: Any, regularizer: Any) -> None:
+        rows, contexts = len(self.weights), len(self.n)
+        if kind(regularizer) == "weight_decay":
+            self._read_decay(regularizer)
+        self.scale_squared = list(self.n) if self.per_sample else [1] * contexts
+        found = charge(head, regularizer, arb(rows * contexts).sqrt())
+        if not isinstance(found, Linear) or found.columns:
+            raise InputError("certificate has a head that does not go with a table; save it again")
+        self.linear = found
+
+    def price(self, left: tuple[list[Any], int], right: tuple[list[Any], int]) -> arb:
+        """What the factors cost, or under budgets the sum of their lengths over its bound.
+
+        Parameters
+        ----------
+        left, right : integers of the factors (K x r) and (r x M), each with its binary exponent
+
+        Returns
+        -------
+        arb
+        """
+        size = power_of_two(2 * (left[1] + right[1]))
+        lengths = []
+        for i in range(len(right[0])):
+            height = sum(row[i] ** 2 for row in left[0])
+            across = sum(s * v**2 for s, v in zip(self.scale_squared, right[0][i], strict=True))
+            lengths.append(((arb(height * across) * size).sqrt(), 1))
+        return self.linear.gauge(lengths) if self.linear.ball else self.linear.price(lengths)
 
     def _read_table_loss(self, loss: Any) -> None:
         rows, contexts = len(self.weights), len(self.n)
@@ -173,7 +197,7 @@ def table_lower(problem: ExactTable, dual: Any) -> arb:
             raise InputError("certificate has slopes that do not balance a free bias, so it proves nothing")
     # Concave in t with d(0) >= 0 at t = 0: every t in [0, limit] proves t (value) - t^2 (square).
     shrink = arb(1) if charge.ball else limit
-    return shrink * value - shrink**2 * square - support
+    return shrink * value - shrink**2 * square - support - problem.allowance
 
 
 def _softmax(problem: ExactTable, y: list[list[int]], unit: int, m: int) -> arb:
@@ -256,23 +280,15 @@ def table_upper(problem: ExactTable, primal: Any) -> tuple[arb, int]:
     unit = power_of_two(left_power + right_power)
     b = [arb(v) * power_of_two(bias_power) for v in bias]
     charge = problem.linear
-    size = power_of_two(2 * (left_power + right_power))
-    lengths = []
-    for i in range(rank):
-        height = sum(left[k][i] ** 2 for k in range(rows))
-        across = sum(problem.scale_squared[m] * right[i][m] ** 2 for m in range(contexts))
-        lengths.append(((arb(height * across) * size).sqrt(), 1))
-    inside = arb(1)
-    if charge.ball:
-        gauge = charge.gauge(lengths)
-        inside = arb(1) if gauge <= 1 else 1 / gauge
+    price = problem.price((left, left_power), (right, right_power))
+    inside = 1 / price if charge.ball and not price <= 1 else arb(1)
     upper = ZERO
     for m in range(contexts):
         logits = [arb(product[k][m]) * unit * inside + b[k] for k in range(rows)]
         upper += ball(problem.share[m]) * _loss(problem, logits, m)
     if charge.ball:
         return upper, rank
-    upper += charge.price(lengths)
+    upper += price
     if problem.bias:
         upper += ball(problem.bias / 2) * arb(sum(v * v for v in bias)) * power_of_two(2 * bias_power)
     return upper, rank

@@ -31,7 +31,11 @@ class LayerNorm(Head):
     Minimise ``mean loss + lw/2 ||W||_F^2`` over W and features with ``|h_ki| = norm``. The norm only rescales the decay, to
     ``lw / norm^2``. The price of logits Z is ``lw/(2 norm^2) max_q ||Z diag(q)^{1/2}||_*^2`` over weights q of the classes
     that sum to one: weight decay at the worst class weights (docs/theory, Propositions 12.1 and 12.2). The program over logits
-    has the optimum of the model for ``dim >= K`` (cross-entropy) or ``K + 1`` (other losses).
+    has the optimum of the model for ``dim >= K`` (cross-entropy) or ``K + 1`` (other losses). Tables of targets have weights of
+    contexts in place of classes (Proposition 12.13).
+
+    A linear equilibrium ``z = A z + x`` below the norm changes nothing: ``x = (I - A) z`` attains every z, so that the features
+    are still all vectors of this norm. A decay of A, however small, makes A zero at every stationary point (Proposition 12.14).
 
     Parameters
     ----------

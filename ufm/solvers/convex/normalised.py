@@ -10,6 +10,7 @@ The multipliers of the norms are the weights of the classes that the certificate
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +91,12 @@ class SphereModel:
     ----------
     effective : float, ``decay / norm^2``, or 0 where classifiers have a norm
     radius : (G,) float64 or None, length of each group's row of ``contrast`` and ``left`` where classifiers have a norm
+    dense : int, number of unknowns up to which the Newton system is written out
+    kicks : int, moves away from saddles at most
     """
+
+    dense = DENSE
+    kicks = MAX_KICKS
 
     def __init__(self, program: LogitProgram, rank: int) -> None:
         m = program.multiplicity
@@ -122,6 +128,23 @@ class SphereModel:
             along * at.unit[:, 0] + e * at.contrast, core @ at.unit[:, 1:] + e * at.left, smooth.gradient.bias, unit
         )
         return Local(value, gradient, smooth, -(unit * at.unit).sum(axis=1), self.row_prices(at, gradient))
+
+    def logit_size(self, at: Spheres) -> float:
+        """Upper bound on the logits without their bias, within a factor of two."""
+        return self.program.logit_size(self.point(at))
+
+    def near(self, at: Spheres) -> Spheres:
+        """A point closer to the optimum, from which Newton steps begin."""
+        return _followed(self, at) if at.flat().size <= self.dense else self.first_order(at)
+
+    def second(self, at: Spheres, local: Local) -> Floats:
+        """(n, n) Riemannian second derivative, written out, in the order of `Spheres.flat`."""
+        return hessian_matrix(self, at, local)
+
+    def preconditioner(self, at: Spheres, local: Local) -> Callable[[Spheres], Spheres]:
+        """An approximate inverse of `bend`: one over an estimate of its diagonal."""
+        inverse = _diagonal(self, at, local)
+        return lambda part: self.tangent(at, Spheres(*(a * b for a, b in zip(part, inverse, strict=True))))
 
     def row_prices(self, at: Spheres, gradient: Spheres) -> Floats:
         """(G,) price of each group's row of W: the effective decay."""
@@ -200,7 +223,7 @@ class SphereModel:
             left, unit[:, 1:] = left + KICK * height * noise[0], unit[:, 1:] + KICK * noise[1]
         return self.normalised(Spheres(contrast, left, np.zeros(g), unit))
 
-    def first_order(self, at: Spheres) -> Spheres:
+    def first_order(self, at: Spheres, iterations: int = FIRST) -> Spheres:
         """L-BFGS on all coordinates, rows of ``unit`` divided by their lengths."""
         from scipy.optimize import minimize
 
@@ -220,7 +243,7 @@ class SphereModel:
             slope = slope._replace(unit=slope.unit / lengths[:, None])
             return local.value / unit, slope.flat() / unit
 
-        options = {"maxiter": FIRST, "maxfun": 2 * FIRST, "maxcor": 20, "ftol": 1e-13, "gtol": 0.0}
+        options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-13, "gtol": 0.0}
         with np.errstate(over="ignore", invalid="ignore"):
             found = minimize(objective, at.flat(), jac=True, method="L-BFGS-B", options=options)
         self.iterations += int(found.nit)
@@ -348,8 +371,8 @@ def minimise_on_spheres(
         The point that they belong to.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        small = start.flat().size <= DENSE
-        at = _followed(model, start) if small else model.first_order(start)
+        small = start.flat().size <= model.dense
+        at = model.near(start)
         local = model.local(at)
         best: tuple[Factors, NormalisedBounds, Spheres] | None = None
         idle, kicks, rng = 0.0, 0, np.random.default_rng(0)
@@ -371,7 +394,7 @@ def minimise_on_spheres(
                 break
             if idle >= 4:
                 # At rest, and not optimal: a saddle.
-                if kicks == MAX_KICKS or best[1].upper - best[1].lower <= 1e-9 * best[1].upper:
+                if kicks >= model.kicks or best[1].upper - best[1].lower <= 1e-9 * best[1].upper:
                     break
                 kicks, idle = kicks + 1, 0.0
                 at = model.kicked(best[2], rng)
@@ -420,7 +443,7 @@ def descended(model: SphereModel, at: Spheres, tolerance: float, max_iterations:
 def _searched(model: SphereModel, at: Spheres, local: Local, move: Spheres) -> tuple[Spheres, Local, float]:
     """Backtracking along a direction; returns the point, what is known there, and the decrease that was promised."""
     slope = local.gradient.dot(move)
-    size = model.program.logit_size(model.point(at))
+    size = model.logit_size(at)
     noise = 4e-16 * (4.0 + size) * abs(local.value)
     step = 1.0
     for _ in range(40):
@@ -436,7 +459,7 @@ def _dense(model: SphereModel, at: Spheres, local: Local) -> Spheres:
     """A Newton direction from the eigenvalues of the whole second derivative, negative ones reversed."""
     shapes = [part.shape for part in at]
     ends = np.cumsum([part.size for part in at])[:-1]
-    matrix = hessian_matrix(model, at, local)
+    matrix = model.second(at, local)
     gradient = model.tangent(at, local.gradient).flat()
     size = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-14 * float(np.abs(matrix).max()) + 1e-300))
     values, vectors = np.linalg.eigh(matrix / size[:, None] / size)
@@ -518,8 +541,8 @@ def hessian_matrix(model: SphereModel, at: Spheres, local: Local) -> Floats:
 def _limited(model: SphereModel, at: Spheres, move: Spheres) -> Spheres:
     """The direction, shortened where features would turn by more than half a radian or logits move by more than 20 nats."""
     turn = float(np.linalg.norm(move.unit, axis=1).max(initial=0.0))
-    size = model.program.logit_size(model.point(at))
-    reach = model.program.logit_size(model.point(Spheres(move.contrast, move.left, move.bias, at.unit)))
+    size = model.logit_size(at)
+    reach = model.logit_size(Spheres(move.contrast, move.left, move.bias, at.unit))
     factor = min(1.0, 0.5 / max(turn, 1e-300), max(20.0, 0.5 * size) / max(reach, 1e-300))
     return Spheres(*(factor * part for part in move))
 
@@ -528,11 +551,7 @@ def _conjugate(model: SphereModel, at: Spheres, local: Local) -> Spheres:
     """A truncated Newton direction; it stops at a direction whose curvature is not positive."""
     slope = model.tangent(at, local.gradient)
     residual = Spheres(*(-part for part in slope))
-    inverse = _diagonal(model, at, local)
-
-    def precondition(part: Spheres) -> Spheres:
-        return model.tangent(at, Spheres(*(a * b for a, b in zip(part, inverse, strict=True))))
-
+    precondition = model.preconditioner(at, local)
     image = precondition(residual)
     product = first = residual.dot(image)
     if not first > 0:

@@ -3,6 +3,7 @@ r"""Tables of targets: accelerated proximal gradient, then Newton steps on balan
 The proximal phase finds the rank; between two Newton steps (`ufm.solvers.convex.table_newton`) a proximal step adds or drops
 singular values. The certificate decides when to stop. Squared error at equal curvature is a closed form: the singular values of
 the (centred) targets are thresholded (Andriopoulos et al., arXiv 2409.04180, Theorem 4.1; docs/theory, Proposition 11.5).
+Features of a fixed norm have their own search (`ufm.solvers.convex.table_spheres`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ufm.certify.tables import TableBounds, table_bounds, table_inside
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
 from ufm.solvers.convex.table_newton import TableFrame, newton_step
+from ufm.solvers.convex.table_spheres import conclude_normalised_table, solve_on_spheres
 from ufm.solvers.solution import Solution, Stats, Status, check_options
 from ufm.spectral.table_program import TableFactors, TableProgram
 
@@ -29,7 +31,7 @@ ONE_THREAD = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Proximal gradient and Newton-CG on a table of targets.
+    """Proximal gradient and Newton-CG on a table of targets; features of a fixed norm on their spheres.
 
     Parameters
     ----------
@@ -65,8 +67,13 @@ class Table:
         start = perf_counter()
         check_fit(self, problem)
         program: TableProgram = problem.program()  # type: ignore[assignment]
-        work = _Search(program, problem.width, problem.wide)
         small = program.rows * program.contexts <= ONE_THREAD
+        if program.penalty.feature_norms:
+            with threadpool_limits(limits=1 if small else None):
+                reached = solve_on_spheres(program, problem.width, problem.wide, 0.1 * self.tolerance, self.max_iterations)
+            stats = Stats(reached[2].iterations, reached[2].evaluations, perf_counter() - start)
+            return conclude_normalised_table(problem, self.name, *reached[:2], stats, self.tolerance)
+        work = _Search(program, problem.width, problem.wide)
         with threadpool_limits(limits=1 if small else None):
             factors, found = work.run(self.tolerance, self.max_iterations)
         stats = Stats(work.iterations, work.evaluations, perf_counter() - start)
