@@ -95,12 +95,13 @@ def test_refusals_name_what_is_wrong(path, value, message):
         prove(document)
 
 
+@pytest.mark.parametrize("contrast", [0, 1])
 @pytest.mark.parametrize(("left", "right"), [(16, 1), (1, 16), (64, 64), (1, 1)])
-def test_a_longest_row_times_a_longest_feature_is_what_counts(left, right):
+def test_a_longest_row_times_a_longest_feature_is_what_counts(left, right, contrast):
     """Rows longer than the scale with features shorter than one, the converse, both too long, and both short enough."""
     document = naive_cosine.written("plain", [(2, 30), (1, 10)], 1)
     document["problem"]["head"]["scale"] = "1/2"
-    document["primal"]["contrast"] = {"exponent": -6, "integers": ["1", "0"]}
+    document["primal"]["contrast"] = {"exponent": -6, "integers": [str(contrast), "0"]}
     document["primal"]["left"] = {"exponent": -4, "integers": [[str(left), "0"], ["0", str(-left)]]}
     document["primal"]["right"] = {"exponent": -4, "integers": [[str(right), "0"], ["0", str(-right)]]}
     _, upper = naive_cosine.bounds(document)
