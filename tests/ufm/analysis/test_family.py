@@ -11,7 +11,7 @@ from ufm.analysis.thresholds import family as module
 from ufm.analysis.thresholds.family import NEARLY_ZERO, Family, collapsed_root, core_apart, net_price, polished
 from ufm.problem.losses import Focal
 from ufm.problem.losses.focal import Shape
-from ufm.solvers.nonconvex.descent import Descent
+from ufm.solvers.nonconvex.descent import Descent, Found
 from ufm.spectral.program import Point
 
 DECAY = ufm.WeightDecay(2.5e-3, 2.5e-3)
@@ -38,8 +38,40 @@ def test_where_collapse_is_known():
 
 
 def test_the_first_ratio_is_the_root_of_the_net_price(monkeypatch):
-    monkeypatch.setattr(module, "net_price", lambda family, ratio: ratio - 5.0)
-    assert focal().first() == pytest.approx(5.0, rel=1e-12)
+    given = focal()
+    monkeypatch.setattr(module, "net_price", lambda family, ratio: ratio - 5.0 if family is given else np.nan)
+    assert given.first() == pytest.approx(5.0, rel=1e-12)
+    # The root is the float, up to rounding of exp and log.
+    assert abs(given.first() - 5.0) <= 5e-14
+
+
+@pytest.mark.parametrize("majority", [1, 3])
+def test_descents_start_at_both_heights_with_and_without_contrasts(monkeypatch, majority):
+    """And the one that ends lowest is taken."""
+    starts = []
+    family = focal(majority)
+    program = family.program(3.0)
+    ends = [2.0, 1.0, 4.0, 3.0]
+
+    class Recorded:
+        def __init__(self, program, classes):
+            assert classes == majority + 2
+
+        def run(self, start, iterations, *, adapt):
+            assert (iterations, adapt) == (module.ITERATIONS, False)
+            starts.append(start)
+            return Found(ends[len(starts) - 1], start._replace(core=ends[len(starts) - 1] * start.core), 1)
+
+    taken = []
+    monkeypatch.setattr(module, "Descent", Recorded)
+    monkeypatch.setattr(module, "polished", lambda program, point: taken.append(point) or point)
+    net_price(family, 3.0)
+    for start, (height, contrasts) in zip(starts, [(h, c) for h in (1.0, 4.0) for c in (True, False)], strict=True):
+        expected = height * program.scale[0] if contrasts and majority > 1 else 0.0
+        assert start.contrast.tolist() == [expected, 0.0]
+        assert start.core.tolist() == core_apart(program, height).tolist()
+        assert start.bias.tolist() == [0.0, 0.0]
+    assert taken[0].core.tolist() == starts[1].core.tolist()
 
 
 @pytest.mark.parametrize("height", [1.0, 4.0])

@@ -168,3 +168,14 @@ def test_values_stay_inside_the_enclosure_and_above_one(monkeypatch):
     assert found.lower == 1.0
     assert 1.0 < found.value <= found.upper < 1 + 1e-15
     assert exp(0.0) <= found.value
+
+
+def test_ends_are_where_a_side_is_proved(monkeypatch):
+    """Not where it is undecided: steps go on until the sign is known."""
+    stub(monkeypatch, lambda r: r / 3.0)
+    monkeypatch.setattr(CollapsedOptimum, "polished", lambda self, ratio, start: 3.0)
+    monkeypatch.setattr(CollapsedOptimum, "side", lambda self, r, start: int(np.sign(r - 3.0)) if abs(r - 3.0) > 1e-9 else 0)
+    found = normalised_threshold(5, 5, ClassifierDecay(0.01), ufm.LayerNorm(), "float")
+    # Steps double, so that the first one beyond 1e-9 is less than twice that.
+    assert 1e-9 < found.value - found.lower < 2e-9
+    assert 1e-9 < found.upper - found.value < 2e-9

@@ -187,10 +187,10 @@ def test_logits_beyond_float64_bound_nothing_from_above():
 
 
 @pytest.mark.usefixtures("coarse")
-@pytest.mark.parametrize("loss", ["ce", "ce:smoothing=0.2", "bce", "ce:temperatures=0.5"])
+@pytest.mark.parametrize("loss", ["ce", "ce:smoothing=0.2", "bce", "mse", "ce:temperatures=0.5"])
 def test_the_room_for_rounding_with_cosines(loss):
     """Lower: ``4 G + 64`` units of the price and four of it and of the gain. Upper: four of the loss, which is exact here."""
-    problem, solution = cosines(loss)
+    problem, solution = cosines(loss, 0.8 if loss == "mse" else 2.0)
     program, rng = problem.program(), np.random.default_rng(5)
     for spread in (0.0, 0.05):
         columns = solution.program.scale**2 * np.exp(spread * rng.standard_normal(3))
@@ -198,9 +198,10 @@ def test_the_room_for_rounding_with_cosines(loss):
         for share in (0.95, 1.0):
             given = share * solution.certificate.slopes
             found, factors = cosine_bounds(program, solution.factors, columns, rows, given)
-            shrunk = 0 if loss == "bce" else 4 * (3 + 16)
+            shrunk = 0 if loss in ("bce", "mse") else 4 * (3 + 16)
             there = program.logit_counts[:-1] > 0
-            assert 1 - found.slopes[:-1][there] / given[:-1][there] == pytest.approx(shrunk * UNIT, rel=1e-4, abs=1e-15)
+            kept = given[:-1][there] * (1 - shrunk * UNIT)
+            assert found.slopes[:-1][there] == pytest.approx(kept, rel=1e-13, abs=1e-300)
             with mpmath.workdps(40):
                 data = document(problem, found, factors)
                 model = naive_cosine.CosineModel(data["problem"], data["weights"], data["rows"])
@@ -209,7 +210,7 @@ def test_the_room_for_rounding_with_cosines(loss):
                 price, upper = total - float(lower), float(model.objective(data["primal"]))
                 room = ((4 * 3 + 64) * price + 4 * (abs(total) + price)) * UNIT
                 assert float(lower) - found.lower == pytest.approx(room, rel=1e-4)
-            assert found.upper / upper - 1 == pytest.approx(4 * UNIT, rel=1e-4)
+            assert found.upper / upper - 1 == pytest.approx(4 * UNIT, rel=1e-2 if loss == "mse" else 1e-4)
 
 
 def product_of_norms(program: Any, factors: Factors, scale: float) -> float:
@@ -265,6 +266,39 @@ def test_factors_beyond_float64_have_logits_of_zero():
         assert found.upper == pytest.approx(np.log(5), rel=1e-14)
         assert not inside.contrast.any()
         assert not inside.right.any()
+    endless = solution.factors._replace(left=np.full_like(solution.factors.left, np.inf))
+    found, _ = cosine_bounds(problem.program(), endless, solution.program.scale**2, solution.program.rows)
+    assert found.upper == np.inf
+
+
+def test_only_the_direction_of_weights_counts():
+    """However large they are, up to the range of float64."""
+    problem, solution = cosines()
+    program, columns, rows = problem.program(), solution.program.scale**2, solution.program.rows
+    least = cosine_bounds(program, solution.factors, columns, rows)[0]
+    for size in (1e-200, 1e200):
+        for weights in ((size * columns, rows), (columns, size * rows)):
+            found = cosine_bounds(program, solution.factors, *weights)[0]
+            assert (found.lower, found.upper) == pytest.approx((least.lower, least.upper), rel=1e-14)
+    problem, solution = fixed()
+    bounds = [normalised_bounds(problem.program(), solution.factors, c * solution.program.scale**2) for c in (1, 1e200, 1e-200)]
+    assert [b.lower for b in bounds] == pytest.approx([bounds[0].lower] * 3, rel=1e-13)
+    assert [b.upper for b in bounds] == pytest.approx([bounds[0].upper] * 3, rel=1e-13)
+
+
+def test_slopes_of_classes_that_are_not_there_are_dropped(monkeypatch):
+    """And the room of the gain is taken off the lower bound."""
+    problem, solution = cosines()
+    program = problem.program()
+    given = np.where(program.logit_counts > 0, solution.certificate.slopes, 7.0)
+    arguments = program, solution.factors, solution.program.scale**2, solution.program.rows
+    found, _ = cosine_bounds(*arguments, given)
+    assert (program.logit_counts == 0).any()
+    assert not found.slopes[program.logit_counts == 0].any()
+    assert found.lower == pytest.approx(solution.lower, rel=1e-12)
+    exact = normalised.dual_value
+    monkeypatch.setattr(normalised, "dual_value", lambda *given: (exact(*given)[0], 1e-3))
+    assert cosine_bounds(*arguments, given)[0].lower == pytest.approx(found.lower - 1e-3, rel=1e-12)
 
 
 def test_slopes_of_zero_are_taken_where_they_prove_more(monkeypatch):
