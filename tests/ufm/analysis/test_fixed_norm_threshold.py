@@ -179,3 +179,54 @@ def test_ends_are_where_a_side_is_proved(monkeypatch):
     # Steps double, so that the first one beyond 1e-9 is less than twice that.
     assert 1e-9 < found.value - found.lower < 2e-9
     assert 1e-9 < found.upper - found.value < 2e-9
+
+
+def test_only_a_proved_box_beside_one_has_a_side(monkeypatch):
+    """No box, beta of exactly one or about it, and a box where something is not positive prove nothing."""
+    from flint import arb
+
+    found, start, ratio = at_threshold((5, 5))
+    alpha, _, theta = (arb(float(v)) for v in start)
+    for box, side in (
+        (None, 0),
+        ([alpha, arb(1), theta], 0),
+        ([alpha, arb(1, 1e-6), theta], 0),
+        ([alpha, arb(1 - 1e-6, 1e-7), theta], -1),
+        ([alpha, arb(1 + 1e-6, 1e-7), theta], 1),
+        ([alpha, arb(1 + 1e-6, 1e-7), -theta], 0),
+        ([-alpha, arb(1 + 1e-6, 1e-7), theta], 0),
+    ):
+        monkeypatch.setattr(module, "_box", lambda *_, box=box: box)
+        assert found.side(ratio, start) == side
+
+
+def test_boxes_are_proved_by_what_is_known_about_a_linear_system():
+    """The least radius of 1e-38, 1e-32, ... that holds the solution; none without an inverse, or if slopes vary too much."""
+    from flint import arb, arb_mat
+
+    from ufm._balls import working_precision
+
+    with working_precision():
+        matrix = arb_mat([[2, 1, 0], [0, 3, 1], [1, 0, 4]])
+        solution = [arb(1), arb(2), arb(3)]
+
+        def values(point):
+            off = arb_mat([[p - s] for p, s in zip(point, solution, strict=True)])
+            return [(matrix * off)[i, 0] for i in range(3)]
+
+        good = matrix.inv()
+        for place in range(3):
+            for distance, radius in ((0.0, 1e-38), (1e-34, 1e-32), (1e-28, 1e-26), (1e-22, 1e-20)):
+                middle = [s + (distance if i == place else 0) for i, s in enumerate(solution)]
+                box = module._box(middle, good, values, lambda box: matrix)
+                assert all(b.contains(s) for b, s in zip(box, solution, strict=True))
+                assert [float(b.rad() / s) for b, s in zip(box, solution, strict=True)] == pytest.approx([radius] * 3, rel=1e-6)
+            middle = [s + (1e-18 if i == place else 0) for i, s in enumerate(solution)]
+            assert module._box(middle, good, values, lambda box: matrix) is None
+        middle = [s + 1e-34 for s in solution]
+        assert module._box(middle, 0 * good, values, lambda box: matrix) is None
+        # Slopes with a relative error e leave e times the box: e sum_j |x_j| below |x_i| is proved, above it is not.
+        for error, proved in ((0.05, True), (0.4, False)):
+            wide = arb_mat([[arb(int(i == j)) + arb(0, error) for j in range(3)] for i in range(3)])
+            found = module._box(middle, good, values, lambda box, wide=wide: matrix * wide)
+            assert (found is not None) == proved
