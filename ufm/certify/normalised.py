@@ -17,6 +17,9 @@ from ufm.certify.primal_dual import RECOVERED, loss_above, within
 from ufm.spectral.normalised import allowance, cosine_norms, feature_norms, row_weighted, supporting
 from ufm.spectral.program import Factors, LogitProgram
 
+STEPS = 80
+"""Most steps by which factors are scaled into the norms: the root of the excess, taken so often, is less than a rounding."""
+
 
 class NormalisedBounds(NamedTuple):
     """``lower <= optimum <= upper``, with what proves it.
@@ -149,9 +152,9 @@ def cosine_bounds(
     Returns
     -------
     NormalisedBounds
-        ``upper`` is infinite where the logits are beyond float64.
+        ``upper`` is that of logits of zero where the factors are beyond float64.
     Factors
-        The factors inside the norms.
+        The factors inside the norms, on which ``upper`` rests.
 
     Raises
     ------
@@ -188,12 +191,16 @@ def cosine_bounds(
 
 
 def _within_norms(program: LogitProgram, factors: Factors, scale: float) -> Factors:
-    """The factors, scaled where the product of the longest row and feature may exceed the scale."""
-    for _ in range(3):
+    """The factors, with contrasts and features scaled until no row times a feature exceeds the scale.
+
+    W's part that groups share stays, so that its rows do not grow, and each step takes off at least the root of the excess:
+    all of it where the rows of W leave room for the contrasts. Factors beyond float64 have logits of zero afterwards.
+    """
+    for _ in range(STEPS):
         highest, longest = (float(np.sqrt(squares.max())) for squares in cosine_norms(program, factors, scale))
         gauge = highest * longest / scale * (1.0 + (4.0 * len(factors.right) + 4 * PARAMETERS) * UNIT)
         if gauge <= 1.0:
             return factors
-        root = float(np.sqrt((1.0 - 8 * UNIT) / gauge))
-        factors = factors._replace(contrast=factors.contrast * root**2, left=factors.left * root, right=factors.right * root)
-    return factors
+        share = (1.0 - 8 * UNIT) / gauge
+        factors = factors._replace(contrast=factors.contrast * share, right=factors.right * share)
+    return factors._replace(contrast=np.zeros_like(factors.contrast), right=np.zeros_like(factors.right))

@@ -72,6 +72,43 @@ def test_forged_documents_are_refused(path, values):
             prove(document)
 
 
+NAMED = [
+    ("problem.head.norm", "1", "certificate's head must"),
+    ("problem.regularizer.lambda_W", "1", "certificate's regularizer must"),
+    ("problem.head.scale", "202", "the scale of cosines '202'"),
+    ("weights.integers", ["1"], "certificate has weights of the wrong shape"),
+    ("rows.integers", ["1", "2", "3"], "certificate has weights of the wrong shape"),
+    ("rows.integers", ["1", "0"], "a weight that is not positive"),
+    ("rows.integers", ["1", ["1"]], "a weight that is not positive"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), NAMED)
+def test_refusals_name_what_is_wrong(path, value, message):
+    document = naive_cosine.written("plain", [(2, 30), (1, 10)], 1)
+    *way, last = path.split(".")
+    part = document
+    for step in way:
+        part = part[step]
+    part[last] = value
+    with pytest.raises(ufm.InputError, match=message):
+        prove(document)
+
+
+@pytest.mark.parametrize("contrast", [0, 1])
+@pytest.mark.parametrize(("left", "right"), [(16, 1), (1, 16), (64, 64), (1, 1)])
+def test_a_longest_row_times_a_longest_feature_is_what_counts(left, right, contrast):
+    """Rows longer than the scale with features shorter than one, the converse, both too long, and both short enough."""
+    document = naive_cosine.written("plain", [(2, 30), (1, 10)], 1)
+    document["problem"]["head"]["scale"] = "1/2"
+    document["primal"]["contrast"] = {"exponent": -6, "integers": [str(contrast), "0"]}
+    document["primal"]["left"] = {"exponent": -4, "integers": [[str(left), "0"], ["0", str(-left)]]}
+    document["primal"]["right"] = {"exponent": -4, "integers": [[str(right), "0"], ["0", str(-right)]]}
+    _, upper = naive_cosine.bounds(document)
+    with mpmath.workdps(naive.DIGITS), working_precision():
+        assert abs(end(prove(document).upper.upper()) - upper) <= EXACT * upper
+
+
 @pytest.mark.parametrize("loss", ["ce", "ce:smoothing=0.1", "mse", "bce", "ce:temperatures=0.5"])
 def test_saved_certificates_are_accepted_and_altered_ones_rejected(tmp_path, loss):
     solution = ufm.solve(Problem([100] * 5 + [1] * 5, regularizer=NoDecay(), head=Cosine(0.8), loss=loss))
@@ -155,7 +192,7 @@ def test_factors_that_are_too_long_are_scaled_into_the_norms():
     assert found.upper >= solution.lower
     rows, columns = cosine_norms(found.program, inside, 2.0)
     assert rows.max() * columns.max() <= 4.0
-    assert np.linalg.norm(inside.left) < np.linalg.norm(longer.left)
+    assert np.linalg.norm(inside.left @ inside.right) < np.linalg.norm(longer.left @ longer.right)
     shorter = solution.factors._replace(contrast=0.9 * solution.factors.contrast)
     found, _ = cosine_bounds(problem.program(), shorter, solution.program.scale**2, solution.program.rows)
     assert found.upper > solution.upper * (1 + 1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -71,6 +72,51 @@ def test_a_problem_that_none_is_refused(path, values):
         part[last] = value
         with pytest.raises(ufm.InputError, match="certificate"):
             prove(document)
+
+
+NAMED = [
+    ("problem.head.layers", 1, "certificate's head must"),
+    ("problem.regularizer.lambda_H", "1", "certificate's regularizer must"),
+    ("problem.head.norm", "1e32", "the norm of features '1e32'"),
+    ("problem.regularizer.lambda_b", "1e16", "the bias decay '1e16'"),
+    ("weights.integers", ["1"], "certificate has weights of the wrong shape"),
+    ("weights.integers", ["1", "2", "3"], "certificate has weights of the wrong shape"),
+    ("weights.integers", ["1", "0"], "a weight that is not positive"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), NAMED)
+def test_refusals_name_what_is_wrong(path, value, message):
+    document = base()
+    *way, last = path.split(".")
+    part = document
+    for step in way:
+        part = part[step]
+    part[last] = value
+    with pytest.raises(ufm.InputError, match=message):
+        prove(document)
+
+
+def test_limits_of_the_decay_over_the_squared_norm_are_excluded():
+    """The limits are the floats 1e-21 and 1e21, exactly: at them a problem is refused, just inside it is not."""
+    for limit, inward in ((Fraction(1e-21), 1 + Fraction(1, 2**60)), (Fraction(1e21), 1 - Fraction(1, 2**60))):
+        document = base()
+        document["problem"]["head"]["norm"] = "2"
+        document["problem"]["regularizer"]["lambda_W"] = str(4 * limit)
+        with pytest.raises(ufm.InputError, match="a decay and a norm that no problem has"):
+            prove(document)
+        document["problem"]["regularizer"]["lambda_W"] = str(4 * limit * inward)
+        prove(document)
+
+
+def test_integers_of_one_are_weights():
+    document = base()
+    document["weights"] = {"exponent": 3, "integers": ["1", "1"]}
+    lower, upper = naive_normalised.bounds(document)
+    found = prove(document)
+    with mpmath.workdps(naive.DIGITS), working_precision():
+        assert abs(end(found.upper.upper()) - upper) <= EXACT * upper
+        assert abs(end(found.lower.lower()) - lower) <= TIGHT * max(upper, abs(lower))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ that the sign of ``beta - 1`` at the two ends of an interval encloses a ratio wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import atan2, exp, inf, log, nextafter, sqrt
 from typing import Any
@@ -242,25 +243,40 @@ class CollapsedOptimum:
                     step = slopes(middle).solve(arb_mat([[v] for v in values(middle)[:3]]))
                     middle = [(m - step[i, 0]).mid() for i, m in enumerate(middle)]
                 inverse = _middle(slopes(middle).inv())
-            except ZeroDivisionError:
+                box = _box(middle, inverse, values, slopes)
+            except (ZeroDivisionError, ValueError):  # Newton's steps have left where the equations are defined
                 return 0
-            shift = inverse * arb_mat([[v] for v in values(middle)[:3]])
-            for radius in (1e-38, 1e-32, 1e-26, 1e-20):
-                reach = [abs(m) * radius for m in middle]
-                box = [(m - w).union(m + w) for m, w in zip(middle, reach, strict=True)]
-                rest = inverse * slopes(box)
-                identity = [[arb(int(i == j)) - rest[i, j] for j in range(3)] for i in range(3)]
-                width = [b - m for b, m in zip(box, middle, strict=True)]
-                image = [
-                    m - shift[i, 0] + sum((identity[i][j] * width[j] for j in range(3)), arb(0)) for i, m in enumerate(middle)
-                ]
-                if all(b.contains_interior(v) for b, v in zip(box, image, strict=True)):
-                    break
-            else:
-                return 0
-            if not all(v > 0 for v in values(box)[3:]):
+            if box is None or not all(v > 0 for v in values(box)[3:]):
                 return 0
             return 1 if box[1] > 1 else -1 if box[1] < 1 else 0
+
+
+def _box(middle: list[Any], inverse: Any, values: Callable[[list[Any]], list[Any]], slopes: Callable[[list[Any]], Any]) -> Any:
+    """A box about ``middle`` that Krawczyk's test proves to hold one solution, as a list of three balls; None if none is found.
+
+    Parameters
+    ----------
+    middle : list of three arb, near a solution
+    inverse : arb_mat (3, 3), near the inverse of the slopes there
+    values, slopes : callables, residuals of the three equations (and more), and their derivatives (3, 3)
+
+    Returns
+    -------
+    list of arb or None
+    """
+    from flint import arb, arb_mat
+
+    shift = inverse * arb_mat([[v] for v in values(middle)[:3]])
+    for radius in (1e-38, 1e-32, 1e-26, 1e-20):
+        reach = [abs(m) * radius for m in middle]
+        box = [(m - w).union(m + w) for m, w in zip(middle, reach, strict=True)]
+        rest = inverse * slopes(box)
+        identity = [[arb(int(i == j)) - rest[i, j] for j in range(3)] for i in range(3)]
+        width = [b - m for b, m in zip(box, middle, strict=True)]
+        image = [m - shift[i, 0] + sum((identity[i][j] * width[j] for j in range(3)), arb(0)) for i, m in enumerate(middle)]
+        if all(b.contains_interior(v) for b, v in zip(box, image, strict=True)):
+            return box
+    return None
 
 
 def _middle(matrix: Any) -> Any:
