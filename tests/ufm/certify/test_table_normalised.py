@@ -238,3 +238,17 @@ def test_features_need_not_have_the_norm(saved):
     assert prove(data).upper_float == honest.upper_float
     data["primal"]["right"]["exponent"] += 1
     assert prove(data).upper > honest.upper
+
+
+def test_squares_of_differences_that_may_be_zero():
+    """A bias equal to real targets, and logits far below its last digit: their difference is known up to rounding only."""
+    data = written("mse", (2, 1), 0, "0")
+    data["problem"]["table"] = {"columns": {"exponent": -3, "integers": [["3"], ["5"]]}, "sizes": [2]}
+    data["problem"]["dim"] = None
+    data["dual"] = {"denominator": "1", "slopes": [["0"], ["0"]]}
+    data["primal"] = {
+        "left": {"exponent": -700, "integers": [["1"], ["1"]]},
+        "right": {"exponent": 0, "integers": [["1"]]},
+        "bias": {"exponent": -3, "integers": ["3", "5"]},
+    }
+    assert 0.0 <= prove(data).upper_float < 1e-80

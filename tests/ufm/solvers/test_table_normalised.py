@@ -233,7 +233,7 @@ def test_targets_that_need_no_logits():
     entropy = -0.25 * np.log(0.25) - 0.75 * np.log(0.75)
     assert solved(alone, 10.0, bias=0.0).value == pytest.approx(entropy, rel=1e-9)
     assert solved(table, 0.01).status == "optimal"
-    # Real targets of one context are fitted by the bias alone; the verifier squares differences that are zero up to rounding.
+    # Real targets of one context are fitted by the bias alone.
     exact = solved(TargetTable([[1.7], [-0.3], [0.1]], [2]), 50.0, "mse", 0.0)
     assert exact.upper < 1e-28
     assert exact.certificate.rigorous().upper < 1e-28
