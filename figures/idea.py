@@ -13,7 +13,7 @@ from ufm._arrays import Floats
 from ufm.plot import COLORS, PAGE
 
 DECAY = ufm.WeightDecay(2.5e-3, 2.5e-3)
-HEADS = {"explicit": ("one linear layer", COLORS["explicit"]), "deq:rho=0.3": (r"linear DEQ, $\rho = 0.3$", COLORS["deq"])}
+HEADS = {"explicit": ("one linear\nlayer", COLORS["explicit"]), "deq:rho=0.3": ("linear DEQ,\n$\\rho = 0.3$", COLORS["deq"])}
 """Head: its label and its colour."""
 SHOWN = (1, 4, 8)
 """Imbalance ratios whose classifiers are shown; the collapse of the explicit head begins at 7."""
@@ -81,9 +81,9 @@ class OneIdea(Plot):
         for head, (label, color) in HEADS.items():
             curve.plot(*data.cosines[head], color=color)
             curve.axvline(data.thresholds[head], color=color, linestyle="--", linewidth=0.7)
-            curve.annotate(label, (data.thresholds[head] + 0.15, -0.1), color=color, fontsize=6)
+            curve.annotate(label, (data.thresholds[head] - 0.6, 0.72), color=color, fontsize=6, ha="right", va="center")
         curve.set_ylim(-0.15, 1.05)
-        curve.set_xlim(1, 13.5)
+        curve.set_xlim(1, 12.2)
         curve.set_xlabel("imbalance ratio $R$")
         curve.set_ylabel("cosine between\nminority classifiers")
         return drawn

@@ -15,8 +15,11 @@ logger = logging.getLogger(__name__)
 ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>\s*$', flags=re.MULTILINE)
 MARKS = {r"\lVert": "‖", r"\rVert": "‖", r"\Vert": "‖", r"\lvert": "|", r"\rvert": "|", r"\{": "{", r"\}": "}", r"\|": "‖"}
 """Brackets that keep their name after ``\\big`` and ``\\Big``."""
+THIN = '<mspace width="0.17em"/>'
+"""Space between the name of a function and letters beside it."""
 OPERATORS = re.compile(r"<mi>(:|&#x02AB0;)</mi>")
 """Relations that are set as letters, without space around them."""
+FUNCTIONS = re.compile(r"<m([io])>(log|exp|cos|tan|softmax|dim)</m\1>(?=(<m[ins]))?")
 LINK = re.compile(r"\]\([\w./-]+\.md(#(?:prop|def)-[\w-]+)\)")
 
 
@@ -26,6 +29,7 @@ def mathml(latex: str, node: nodes.Node, display: str) -> str:
     for name, sign in MARKS.items():
         made = made.replace(f">{name}<", f">{sign}<")
     made = OPERATORS.sub(r"<mo>\1</mo>", made)
+    made = FUNCTIONS.sub(lambda found: f"{THIN}<mi>{found[2]}</mi>{THIN if found[3] else ''}", made)
     if "\\" in made:
         logger.warning("formula with an unknown command: %s", latex, location=node)
     return made
@@ -44,8 +48,10 @@ def visit_math_block(writer: Any, node: nodes.math_block) -> None:
 
 
 def anchors_as_targets(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Propositions are marked with HTML anchors, which any reader of Markdown understands; here they are targets."""
-    text = ANCHOR.sub(r"(\1)=", source[0])
+    """Propositions are marked with HTML anchors, and some formulas with dollars and backticks, which many readers of Markdown
+    understand; here they are targets and formulas.
+    """
+    text = ANCHOR.sub(r"(\1)=", source[0]).replace("$`", "$").replace("`$", "$")
     source[0] = LINK.sub(r"](\1)", text)
 
 
