@@ -2,7 +2,7 @@
 
 - ``python``: run in one session per page; a ``text`` block after it is what it prints
 - ``console``: lines that begin with ``$`` are commands, the lines after each are what it prints
-- ``toml``, ``csv``: saved under the name in the comment of the first line
+- ``toml`` and other ``text``: saved under the name in the comment of the first line
 
 In what is shown, a line ``...`` stands for any lines and ``...`` at the end of a line for the rest of the line. Spaces, and lines
 of tables, do not count; numbers agree to a relative 1e-5.
@@ -109,7 +109,6 @@ def run_python(text: str, session: dict) -> str:
     return printed.getvalue()
 
 
-
 def run_page(path: Path, session: dict, *, also: frozenset[str] = frozenset()) -> int:
     """Run a page in the current folder.
 
@@ -141,7 +140,7 @@ def run_page(path: Path, session: dict, *, also: frozenset[str] = frozenset()) -
                 code, out = run_command(command)
                 assert code == 0, f"{where}: {command} ended with {code}"
                 assert not (shown.strip() and (wrong := mismatch(shown, out))), f"{where}: shown is {wrong!r}; printed is\n{out}"
-        elif language in ("toml", "csv"):
+        elif language in ("toml", "text"):
             name = re.match(r"# ([\w./-]+)\n", text)
             assert name, f"{where}: the first line names no file"
             Path(name[1]).write_text(text.partition("\n")[2], encoding="utf-8")
