@@ -4,8 +4,8 @@
 - ``console``: lines that begin with ``$`` are commands, the lines after each are what it prints
 - ``toml`` and other ``text``: saved under the name in the comment of the first line
 
-In what is shown, a line ``...`` stands for any lines and ``...`` at the end of a line for the rest of the line. Spaces, and lines
-of tables, do not count; numbers agree to a relative 1e-5.
+In what is shown, a line ``...`` stands for any lines and ``...`` at the end of a line for the rest of the line. Spaces and the frames
+of tables do not count; numbers agree to a relative 1e-5, or 1e-9.
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def run_page(path: Path, session: dict, *, also: frozenset[str] = frozenset()) -
             for command, shown in commands(text):
                 code, out = run_command(command)
                 assert code == 0, f"{where}: {command} ended with {code}"
-                assert not (shown.strip() and (wrong := mismatch(shown, out))), f"{where}: shown is {wrong!r}; printed is\n{out}"
+                assert not (shown.strip() and (wrong := mismatch(shown, out))), (
+                    f"{where}: shown is {wrong!r}; printed is\n{out}"
+                )
         elif language in ("toml", "text"):
             name = re.match(r"# ([\w./-]+)\n", text)
             assert name, f"{where}: the first line names no file"
