@@ -4,8 +4,8 @@
 - ``console``: lines that begin with ``$`` are commands, the lines after each are what it prints
 - ``toml`` and other ``text``: saved under the name in the comment of the first line
 
-In what is shown, a line ``...`` stands for any lines and ``...`` at the end of a line for the rest of the line. Spaces and the frames
-of tables do not count; numbers agree to a relative 1e-5, or 1e-9.
+In what is shown, a line ``...`` stands for any lines and ``...`` at the end of a line for the rest of the line. Spaces and the
+frames of tables do not count; numbers agree to a relative 1e-5, or 1e-9.
 """
 
 from __future__ import annotations
