@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>\s*$', flags=re.MULTILINE)
 MARKS = {r"\lVert": "‖", r"\rVert": "‖", r"\Vert": "‖", r"\lvert": "|", r"\rvert": "|", r"\{": "{", r"\}": "}", r"\|": "‖"}
 """Brackets that keep their name after ``\\big`` and ``\\Big``."""
+SIZED = re.compile(r'<mo minsize="([\d.]+em)" maxsize="[\d.]+em">')
+"""Brackets of a stated size: browsers keep to it only with a font for mathematics, and to a size of letters always."""
 THIN = '<mspace width="0.17em"/>'
 """Space between the name of a function and letters beside it."""
 OPERATORS = re.compile(r"<mi>(:|&#x02AB0;)</mi>")
@@ -28,6 +30,7 @@ def mathml(latex: str, node: nodes.Node, display: str) -> str:
     made = convert(" ".join(latex.split()), display=display)
     for name, sign in MARKS.items():
         made = made.replace(f">{name}<", f">{sign}<")
+    made = SIZED.sub(r'<mo stretchy="false" style="font-size: \1">', made)
     made = OPERATORS.sub(r"<mo>\1</mo>", made)
     made = FUNCTIONS.sub(lambda found: f"{THIN}<mi>{found[2]}</mi>{THIN if found[3] else ''}", made)
     if "\\" in made:
