@@ -17,6 +17,8 @@ MARKS = {r"\lVert": "‖", r"\rVert": "‖", r"\Vert": "‖", r"\lvert": "|", r"
 """Brackets that keep their name after ``\\big`` and ``\\Big``."""
 SIZED = re.compile(r'<mo minsize="([\d.]+em)" maxsize="[\d.]+em">')
 """Brackets of a stated size: browsers keep to it only with a font for mathematics, and to a size of letters always."""
+BARS = re.compile(r"<mo>(&#x02016;|&#x0007C;|‖|\||&#x027E8;|&#x027E9;)</mo>")
+"""Brackets without ``\\left`` and ``\\right``: an index at one of them would let the two grow to different heights."""
 THIN = '<mspace width="0.17em"/>'
 """Space between the name of a function and letters beside it."""
 OPERATORS = re.compile(r"<mi>(:|&#x02AB0;)</mi>")
@@ -31,6 +33,7 @@ def mathml(latex: str, node: nodes.Node, display: str) -> str:
     for name, sign in MARKS.items():
         made = made.replace(f">{name}<", f">{sign}<")
     made = SIZED.sub(r'<mo stretchy="false" style="font-size: \1">', made)
+    made = BARS.sub(r'<mo stretchy="false">\1</mo>', made)
     made = OPERATORS.sub(r"<mo>\1</mo>", made)
     made = FUNCTIONS.sub(lambda found: f"{THIN}<mi>{found[2]}</mi>{THIN if found[3] else ''}", made)
     if "\\" in made:
