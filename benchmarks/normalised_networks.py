@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.predictions import print_table
 from ufm.training import Settings, run
 
 MODELS = ("explicit", "deq")
@@ -69,10 +70,7 @@ def main(epochs: int = 150, largest: int = 200) -> None:
     epochs : int
     largest : int
     """
-    print("| " + " | ".join(COLUMNS) + " |")
-    print("|" + "---|" * len(COLUMNS), flush=True)
-    for found in rows(epochs, largest):
-        print("| " + " | ".join(found) + " |", flush=True)
+    print_table(COLUMNS, rows(epochs, largest))
 
 
 if __name__ == "__main__":

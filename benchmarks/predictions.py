@@ -76,6 +76,20 @@ def row(settings: Settings, arrays: dict) -> list[str]:
     ]
 
 
+def print_table(columns: tuple[str, ...], found: Iterator[list[str]]) -> None:
+    """Print a Markdown table, row by row as they come.
+
+    Parameters
+    ----------
+    columns : tuple of str
+    found : iterator of list of str, one text for each column
+    """
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns), flush=True)
+    for line in found:
+        print("| " + " | ".join(line) + " |", flush=True)
+
+
 def main(epochs: int = 150, largest: int = 200) -> None:
     """Print the table.
 
@@ -84,10 +98,7 @@ def main(epochs: int = 150, largest: int = 200) -> None:
     epochs : int
     largest : int
     """
-    print("| " + " | ".join(COLUMNS) + " |")
-    print("|" + "---|" * len(COLUMNS), flush=True)
-    for found in rows(epochs, largest):
-        print("| " + " | ".join(found) + " |", flush=True)
+    print_table(COLUMNS, rows(epochs, largest))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from ufm.targets.counts import ClassCounts
 
 MOST_GROUPS = 300
 """Most distinct class sizes: the unknowns grow with their square."""
+MOST_WRITTEN = 1000
+"""The same for the orthogonal frame, which has no unknowns: cosines of groups are written out."""
 COLLAPSED = 1e-6
 """One minus the cosine up to which two classes count as collapsed."""
 
@@ -45,7 +47,7 @@ def solve_contrastive(
     Parameters
     ----------
     counts : iterable of int, ClassCounts or str
-        Class sizes, as for `ufm.Problem`; at most `MOST_GROUPS` distinct ones.
+        Class sizes, as for `ufm.Problem`; at most 300 distinct ones, 1000 where inner products must be at least zero.
     temperature : float, tau, from 1e-3 to 1e4
     nonnegative : bool
         Whether all inner products must be at least zero, as those of features after a ReLU. The optimum is then the orthogonal
@@ -79,10 +81,9 @@ def solve_contrastive(
     if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not (isfinite(tolerance) and tolerance > 0):
         raise InputError(f"tolerance is {brief(tolerance)}; give a positive number such as 1e-9")
     program = GramProgram.of(given, temperature, nonnegative=bool(nonnegative))
-    if not nonnegative and len(given.groups) > MOST_GROUPS:
-        raise InputError(
-            f"counts has {len(given.groups)} distinct class sizes; contrastive optima are solved up to {MOST_GROUPS}"
-        )
+    most = MOST_WRITTEN if nonnegative else MOST_GROUPS
+    if len(given.groups) > most:
+        raise InputError(f"counts has {len(given.groups)} distinct class sizes; contrastive optima are solved up to {most}")
     vectors, method, iterations = _vectors(program, random_state)
     cosines = np.eye(len(given.groups)) if nonnegative else program.cosines(vectors)
     if nonnegative:

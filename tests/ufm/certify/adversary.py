@@ -18,11 +18,13 @@ import mpmath
 import numpy as np
 
 import ufm
-from tests.ufm.certify import naive
+from tests.ufm.certify import naive, naive_cosine, naive_normalised
 from tests.ufm.certify.extreme import extreme_problem
 from ufm.certify.verify import prove, working_precision
 from ufm.problem.heads import Parameters
 
+NORMALISED = {"layer_norm": naive_normalised, "cosine": naive_cosine}
+"""Verifiers of heads whose features have a fixed norm."""
 RELATIVE, ROOM = mpmath.mpf(10) ** -40, mpmath.mpf(10) ** (20 - naive.DIGITS)
 """The naive verifier's own error, generously."""
 
@@ -36,9 +38,9 @@ class Tally:
     violations: list[str] = field(default_factory=list)
 
 
-def attack(seed: int, number: int) -> tuple[list[str], list[str]]:
-    """Labels for the tally, and sentences on what is wrong, for one problem."""
-    problem = extreme_problem(np.random.default_rng([seed, number]))
+def attack(seed: int, number: int, *, normalised: bool = True) -> tuple[list[str], list[str]]:
+    """Labels for the tally, and sentences on what is wrong, for one problem; see `extreme_problem` for ``normalised``."""
+    problem = extreme_problem(np.random.default_rng([seed, number]), normalised=normalised)
     solution = ufm.solve(problem, method=_method(problem))
     labels = [type(problem.head).__name__, str(problem.loss).partition(":")[0], solution.status.name.lower()]
     return labels, [f"{sentence}: {problem}" for sentence in violations(solution)]
@@ -58,10 +60,11 @@ def violations(solution: ufm.Solution) -> list[str]:
     document = certificate.document()
     found = []
     with mpmath.workdps(naive.DIGITS):
-        dual, objective = naive.bounds(document)
+        kind = document["problem"]["head"]["kind"]  # type: ignore[index]
+        dual, objective = NORMALISED.get(kind, naive).bounds(document)
         room = RELATIVE * abs(objective) + ROOM
         # Scaled slopes are slopes too: where zero proves more, the bound may rest on any multiple of the witness.
-        dual = max(dual, _at_zero(naive.Model(document["problem"])))  # type: ignore[arg-type]
+        dual = max(dual, _at_zero(_columns(document["problem"])))  # type: ignore[arg-type]
         moments = not solution.program.penalty.convex and solution.program.groups == 1
         proved = objective if moments or solution.method == "multistart" else dual
         if not certificate.lower <= proved + room:
@@ -87,6 +90,12 @@ def violations(solution: ufm.Solution) -> list[str]:
     return found
 
 
+def _columns(data: dict[str, object]) -> naive.Model:
+    """The problem's losses, column by column, whatever the head."""
+    free = data["head"]["kind"] in NORMALISED  # type: ignore[index]
+    return naive.Model({**data, **naive_cosine.PARTS} if free else data)
+
+
 def _at_zero(model: naive.Model) -> mpmath.mpf:
     zero = [[0] * model.K for _ in range(model.K)]
     return sum(naive.number(model.pi[k]) * model.conjugate(zero, k) for k in range(model.K))
@@ -104,7 +113,7 @@ def _by(high: object, low: object) -> str:
 
 def parameter_objective(problem: ufm.Problem, parameters: Parameters) -> mpmath.mpf:
     """The model's objective at explicit parameters, class by class; the parameters are taken as the exact numbers they are."""
-    model = naive.Model(problem_data(problem))
+    model = _columns(problem_data(problem))
     sizes, order = list(problem.counts), _order(problem)
     classes = model.K
     W, H = _matrix(parameters.weight), _matrix(parameters.features)
@@ -120,9 +129,11 @@ def parameter_objective(problem: ufm.Problem, parameters: Parameters) -> mpmath.
     for place, k in enumerate(order):
         column = [Z[j, k] + bias[j] for j in order]
         total += naive.number(model.pi[place]) * model.column_loss(column, place)
-    if not isinstance(problem.regularizer, ufm.WeightDecay):
-        return total
     decay = problem.regularizer
+    if isinstance(decay, ufm.ClassifierDecay):
+        return total + mpmath.mpf(decay.weight) / 2 * _square(W) + mpmath.mpf(decay.bias or 0.0) / 2 * sum(v * v for v in bias)
+    if not isinstance(decay, ufm.WeightDecay):
+        return total
     if problem.head.fixed_weight(decay, classes, parameters.weight.shape[1]) is None:
         total += mpmath.mpf(decay.weight) / 2 * _square(W)
     for k in range(classes):

@@ -6,34 +6,60 @@ because decays drawn blindly almost always end in zero logits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 import ufm
+import ufm.problem.losses
 from ufm.problem.heads import Head
 
 KINDS = ("explicit", "layers", "linear", "decayed", "frobenius", "relu", "etf")
+NORMALISED = 0.2
+"""Share of problems with features of a fixed norm."""
 
 
-def extreme_problem(rng: np.random.Generator) -> ufm.Problem:
-    """One problem; combinations that `ufm.Problem` refuses are drawn again."""
+def extreme_problem(rng: np.random.Generator, *, normalised: bool = True) -> ufm.Problem:
+    """One problem; combinations that `ufm.Problem` refuses are drawn again.
+
+    Problems with features of a fixed norm take the place of some that are drawn before, so that those are the same without.
+    """
+    problem = _allowed(rng, _draw)
+    return _allowed(rng, _fixed) if normalised and rng.random() < NORMALISED else problem
+
+
+def _allowed(rng: np.random.Generator, draw: Callable[[np.random.Generator], ufm.Problem]) -> ufm.Problem:
     while True:
         try:
-            return _draw(rng)
+            return draw(rng)
         except ufm.InputError:
             continue
+
+
+def _fixed(rng: np.random.Generator) -> ufm.Problem:
+    """Features, or classifiers and features, of a fixed norm."""
+    counts = _counts(rng)
+    loss = _loss(rng, counts, plain=False)
+    if rng.random() < 0.5:
+        return ufm.Problem(counts, regularizer=ufm.NoDecay(), loss=loss, head=ufm.Cosine(_log(rng, 0.05, 60.0)))
+    head = ufm.LayerNorm(_log(rng, 1e-3, 1e3))
+    bias = None if rng.random() < 0.6 else 0.0 if rng.random() < 0.4 else _log(rng, 1e-8, 1e3)
+    decay = ufm.ClassifierDecay(_log(rng, 1e-7, 30.0) * head.norm**2, bias)
+    return ufm.Problem(counts, regularizer=decay, loss=loss, head=head)
+
+
+def _loss(rng: np.random.Generator, counts: ufm.ClassCounts, *, plain: bool) -> ufm.problem.losses.Loss:
+    drawn = rng.random()
+    if drawn < 0.2:
+        return ufm.SquaredError()
+    return ufm.BinaryCrossEntropy() if drawn < 0.3 else _cross_entropy(rng, len(counts.groups), plain=plain)
 
 
 def _draw(rng: np.random.Generator) -> ufm.Problem:
     counts = _counts(rng)
     kind = str(rng.choice(KINDS))
     head = _head(rng, kind)
-    drawn = rng.random()
-    if drawn < 0.2:
-        loss = ufm.SquaredError()
-    elif drawn < 0.3:
-        loss = ufm.BinaryCrossEntropy()
-    else:
-        loss = _cross_entropy(rng, len(counts.groups), plain=kind in ("relu", "etf"))
+    loss = _loss(rng, counts, plain=kind in ("relu", "etf"))
     regularizer = _regularizer(rng, counts, free=kind not in ("relu", "etf"), gain=_gain(head))
     return ufm.Problem(counts, regularizer=regularizer, loss=loss, head=head)
 

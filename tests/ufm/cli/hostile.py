@@ -68,9 +68,13 @@ HEADS = (
     "etf:norm=2", "etf:average", "etf:norm=2,average", "etf:norm=1e-300", "etf:norm=1e300", "relu:", "deq:", ":", "",
     "deq:rho=0.3,rho=0.3",
     "vit", "explicit:" + "9" * 5000, "deq:rho=" + "1" * 5000, "[/red]", "deq:=,", "etf:average=1",
+    "layernorm", "layernorm:norm=3", "layernorm:norm=0", "layernorm:norm=1e400", "layernorm:norm=nan", "layernorm:r=1",
+    "cosine:scale=3", "cosine:scale=-1", "cosine", "cosine:scale=1e300",
 )  # fmt: skip
 HEADS_SOUND = tuple(
-    head for head in HEADS if head in ("explicit", "explicit:2", "deq:rho=0.3", "relu", "etf", "deq:frobenius=0.3")
+    head
+    for head in HEADS
+    if head in ("explicit", "explicit:2", "deq:rho=0.3", "relu", "etf", "deq:frobenius=0.3", "layernorm", "cosine:scale=3")
 )
 LOSSES = (
     "ce", "mse", "bce", "pal", "multitask:2,2", "multitask:1",
@@ -78,6 +82,7 @@ LOSSES = (
     "ce:smoothing=0.999",
     "ce:weights=1/2", "ce:weights=1e300/1e-300", "ce:temperatures=1e3", "ce:temperatures=1e-9/1", "ce:adjustment=-700",
     "ce:weights=700", "ce:smoothing=nan", "ce:weights=inf", "ce:x=1", "mse:weights=1", "ce:weights=" + "/".join(["1"] * 3000),
+    "focal", "focal:gamma=1", "focal:gamma=0", "focal:gamma=1e9", "focal:gamma=nan", "focal:weights=1",
     "", "hinge", "ce:", "ce:weights=1,adjustment=1,temperatures=0.3,smoothing=0.1",
 )  # fmt: skip
 COUNTS = (
@@ -94,6 +99,10 @@ METHODS = ("auto", "separable", "symmetric", "factored", "magic", "", "z" * 9000
 TERMS = (
     "nc1", "NC2", "control: moved", "bounds (float)", "theory_nc3", "theory_", "nc11", "cos minority", "(", ")", "a(b)",
     "[bold]", "explicit", "n" * 20000, "undefined", "_", "theory_nothing", "status", "collapsed",
+)  # fmt: skip
+GROUPS = (
+    "many=100+,medium=20-100,few=-20", "all=0+", "a=5", "a=1-", "=1+", "a=9-1", "a=" + "9" * 40 + "+", "a=1+,a=2+", "",
+    "x" * 9000,
 )  # fmt: skip
 LEVELS = ("float", "float", "rigorous", "exact", "", "r" * 9000)
 
@@ -119,6 +128,7 @@ class Generator(Files):
             self.solve,
             self.tables,
             self.threshold,
+            self.advise,
             self.contrastive,
             self.recheck,
             self.measure,
@@ -165,6 +175,8 @@ class Generator(Files):
 
     def regularizer(self) -> list[str]:
         words = []
+        if self.random.random() < 0.1:
+            return ["--decay", self.number("1e-3", "1e-2", "0.1")]
         if self.random.random() < 0.75:
             words += ["--decay", self.joined(5, "1e-3", "5e-3", "1e-2", "0.1", "1e-5", "3")]
         if self.random.random() < (0.05 if words else 0.9):
@@ -186,6 +198,7 @@ class Generator(Files):
             method=lambda: self.mostly(*METHODS),
             level=lambda: self.pick(*(LEVELS if self.random.random() < 0.2 else LEVELS[:3])),
             convention=lambda: self.mostly(*CONVENTIONS),
+            groups=lambda: self.mostly(*GROUPS),
         )
         asked = []
         if self.random.random() < 0.15:
@@ -221,7 +234,14 @@ class Generator(Files):
             level=lambda: self.pick(*(LEVELS if self.random.random() < 0.2 else LEVELS[:3])),
             convention=lambda: self.mostly(*CONVENTIONS),
             loss=lambda: self.mostly(
-                "ce", "bce", "mse", "ce:weights=1", "ce:weights=0.5,temperatures=1e9", "ce:weights=1/0", "pal"
+                "ce",
+                "bce",
+                "mse",
+                "ce:weights=1",
+                "ce:weights=0.5,temperatures=1e9",
+                "ce:weights=1/0",
+                "pal",
+                "focal:gamma=2",
             ),
             solve_for=lambda: self.mostly("ratio", "decay", "minority-count", "rho", "speed", ""),
             ratio=lambda: self.mostly("3", "1", "0.5", "nan", "inf", "1e300", "x"),
@@ -249,10 +269,34 @@ class Generator(Files):
 
     def measure(self) -> tuple[list[str], list[str]]:
         words = ["measure", self.place("run.npz", self.odd_arrays)]
-        words += self.options(convention=lambda: self.mostly("zhu", "hong-ling", "papyan2020", "hongling2023", "x", ""))
+        words += self.options(
+            convention=lambda: self.mostly("zhu", "hong-ling", "papyan2020", "hongling2023", "x", ""),
+            groups=lambda: self.mostly(*GROUPS),
+        )
+        asked = []
+        if self.random.random() < 0.03:
+            asked.append(self.output("p.png"))
+            words += ["--plot", asked[-1]]
         if self.random.random() < 0.5:
             words += ["--predict", "--decay", self.joined(4, "1e-2", "1e-4", "1e-3")]
-        return words + (["--relu"] if self.random.random() < 0.2 else []) + self.json(), []
+        return words + (["--relu"] if self.random.random() < 0.2 else []) + self.json(), asked
+
+    def advise(self) -> tuple[list[str], list[str]]:
+        """Remedies for few classes, or for sizes that are refused."""
+        words = ["advise", "--counts", self.pick(*COUNTS[:4]) if self.random.random() < 0.6 else self.pick(*COUNTS[:20])]
+        if self.random.random() < 0.1:
+            words = ["advise", "--counts-file", self.place("t.txt", self.odd_lines)]
+        words += self.regularizer()
+        words += self.options(
+            head=lambda: self.mostly("deq:rho=0.3", *HEADS),
+            level=lambda: self.pick(*(LEVELS if self.random.random() < 0.2 else LEVELS[:3])),
+            convention=lambda: self.mostly(*CONVENTIONS),
+        )
+        asked = []
+        if self.random.random() < 0.1:
+            asked.append(self.output(self.mostly("p.png", "p.jpg", "p")))
+            words += ["--plot", asked[-1]]
+        return words + self.json(), asked
 
     def train(self) -> tuple[list[str], list[str]]:
         """Tiny networks, or sizes that the door refuses."""
@@ -273,6 +317,7 @@ class Generator(Files):
             optimizer=lambda: self.pick("adam", "sgd", "lion"),
             rate=lambda: self.number("0.01", "0.1", "1e6"),
             batch=lambda: self.whole("4", "128", "1000000"),
+            feature_norm=lambda: self.number("1", "8"),
             seed=lambda: self.whole("0", "1", "5"),
         )
         return words + (["--tail"] if self.random.random() < 0.2 else []) + self.json(), [out]

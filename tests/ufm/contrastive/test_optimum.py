@@ -214,6 +214,7 @@ def test_what_a_solution_says():
         ({"counts": [5, 5], "temperature": 1, "level": "exact"}, "level is 'exact'"),
         ({"counts": [5, 5], "temperature": 1, "tolerance": 0}, "tolerance is 0"),
         ({"counts": range(1, 400), "temperature": 1}, "399 distinct class sizes"),
+        ({"counts": range(1, 1100), "temperature": 1, "nonnegative": True}, "1099 distinct class sizes"),
     ],
 )
 def test_bad_arguments_are_one_sentence(options, said):
