@@ -1,4 +1,4 @@
-"""Every docstring example and every Python block of README, CONTRIBUTING and recipes runs; public names are documented."""
+"""Every docstring example and every block of the pages runs and prints what is shown; public names are documented."""
 
 import doctest
 import importlib
@@ -12,6 +12,7 @@ import pytest
 import figures
 import proofs_check
 import ufm
+from tests.pages import mismatch, run_page
 
 MODULES = sorted(
     info.name
@@ -41,7 +42,7 @@ def test_public_names_are_documented(name):
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/recipes.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/recipes.md"])
 def test_python_blocks_run_as_pasted(page, tmp_path, monkeypatch):
     """One after the other in one session, in a folder of their own."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -51,6 +52,82 @@ def test_python_blocks_run_as_pasted(page, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pasted", type("Pasted", (), {"__dict__": session})())
     for number, block in enumerate(blocks, 1):
         exec(compile(block, f"{page}, block {number}", "exec"), session)
+
+
+ELSEWHERE = {"CONTRIBUTING.md", "docs/recipes.md", "docs/conjectures.md", "docs/mutation-testing.md"}
+"""Pages whose blocks are run above, or by tests of their subject; the last has commands that take hours."""
+TEXTS = ["README.md", *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md"))]
+SHOWN = [page for page in TEXTS if page not in ELSEWHERE and not page.startswith(("docs/theory/", "docs/reference/"))]
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """Names of a page's Python blocks; classes that a page defines find their module."""
+    names: dict = {"__name__": "pasted"}
+    monkeypatch.setitem(__import__("sys").modules, "pasted", type("Pasted", (), {"__dict__": names})())
+    return names
+
+
+@pytest.mark.parametrize("page", SHOWN)
+def test_pages_print_what_they_show(page, session, tmp_path, monkeypatch):
+    """Python, commands and files of a page, in a folder of their own; `tests.pages` says how they are compared."""
+    monkeypatch.chdir(tmp_path)
+    ran = run_page(ROOT / page, session, also=frozenset({"sh"}))
+    assert ran or "```" not in re.sub(r"```(?:math|\{).*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_a_wrong_page_is_noticed(session, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.md"
+    for block in ("```python\nprint(1.001)\n```\n\n```text\n1\n```\n", "```console\n$ ufm explain nc1\nnc2\n...\n```\n"):
+        page.write_text(block, encoding="utf-8")
+        with pytest.raises(AssertionError, match="shown is"):
+            run_page(page, session)
+    page.write_text("```fortran\nEND\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="not run"):
+        run_page(page, session)
+    page.write_text("```console\n$ ufm solve --counts 0 --decay 1,1\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="ended with 2"):
+        run_page(page, session)
+
+
+def test_how_output_is_compared():
+    printed = "a 1.00000001\n┌──┐\n│ b │ 2 │\n└──┘\nc\n"
+    for shown in ("a 1\nb 2\nc", "...\nb ...\n...", "a 1\n...\nc\n", "a 1\n..."):
+        assert not mismatch(shown, printed), shown
+    for shown in ("a 1\nc", "a 1.001\n...", "b 2\n...", "a 1\nb 2", "...\nc\na 1", "...\nd\n...", "...\nb\n..."):
+        assert mismatch(shown, printed), shown
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
+def test_installation_is_that_of_the_clean_check(page):
+    """What shell blocks install and run is what `.ci/run` does in fresh environments."""
+    clean = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    text = "".join(re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE))
+    found = re.findall(r"pip install (-e \S+)|python (-m (?!venv)[^#\n]+)", text)
+    assert found
+    for installed, ran in found:
+        command = (installed or ran).strip()
+        assert re.search(re.escape(command).replace("out/docs", r"\S+") + r"\s*$", clean, flags=re.MULTILINE), command
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_to_files(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:|#", link)]
+    missing = [link for link in links if not ((ROOT / page).parent / link.partition("#")[0]).is_file()]
+    assert not missing
+
+
+def test_the_reference_has_every_public_name():
+    """Each name of `ufm.__all__` stands on one page of docs/reference."""
+    text = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "reference").glob("*.md")))
+    named = re.findall(r"^\.\. auto(?:function|class|exception|module):: ufm\.(\w+)$", text, flags=re.MULTILINE)
+    assert len(named) == len(set(named))
+    assert set(ufm.__all__) <= set(named)
+    for name in named:
+        assert getattr(ufm, name).__doc__
 
 
 def test_recipes_of_other_frameworks_are_python():

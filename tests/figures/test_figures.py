@@ -30,13 +30,13 @@ def quick():
 
 def test_the_list_is_complete():
     assert set(ALL) == {
-        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "layernorm_phase", "long_tail",
+        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "idea", "layernorm_phase", "long_tail",
         "networks", "phase",
         "remedies",
     }  # fmt: skip
     from ufm.sweep import ready_names
 
-    assert len(ready_names()) == 8  # one figure each; epochs, features and free_features need none
+    assert len(ready_names()) == 8  # one figure each; epochs, features, free_features and idea need none
     for plot in ALL.values():
         assert plot.__doc__
         assert plot.title

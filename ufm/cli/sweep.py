@@ -24,8 +24,8 @@ StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="A store tha
 def _commands(context: typer.Context) -> None:
     """Sweep over parameters, with results in a file.
 
-    A spec names a task (solve, threshold or train), what is fixed, and the grid; README.md has one. Results go to one SQLite
-    file; the same command continues a run that was interrupted.
+    A spec names a task (solve, threshold or train), what is fixed, and the grid; docs/tutorials/sweep.md has one.
+    Results go to one SQLite file; the same command continues a run that was interrupted.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

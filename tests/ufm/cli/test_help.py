@@ -66,16 +66,23 @@ def parsed(line):
 
 
 LINES = [line.strip()[2:] for _, command in COMMANDS for line in (command.epilog or "").splitlines() if "$ " in line]
-README = re.findall(r"^\$ ((?:ufm|python -m (?:figures|proofs_check)) .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHOWN = [
+    line
+    for page in PAGES
+    for line in re.findall(
+        r"^\$ ((?:ufm|python -m (?:figures|proofs_check)) .*)$", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+]
 
 
-@pytest.mark.parametrize("line", [*LINES, *README])
+@pytest.mark.parametrize("line", [*LINES, *SHOWN])
 def test_examples_are_command_lines(line):
     parsed(line)
 
 
-def test_readme_has_examples():
-    assert len(README) > 15
+def test_pages_have_examples():
+    assert len(SHOWN) > 15
 
 
 @pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[named(words) for words, _ in COMMANDS])
