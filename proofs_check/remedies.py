@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
+from proofs_check.lemmas import averaging_steps, balanced_steps, centring_steps, gibbs_steps, price_steps
+from proofs_check.projectors import Invariant, algebra_steps
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.problem.losses import GroupPull
 from ufm.problem.text import parse_loss
@@ -255,8 +257,9 @@ class Smoothing(Theorem):
 
     All is zero iff $q \ge (K-1)/K$.
 
-    Proof here: at $a S$ the smoothed labels add $\delta (K-1) a / K$ to the loss, and the price of $a S$ is
-    $\mu \sqrt{n} (K-1) a$; both are linear in a. By symmetry the optimum has this form.
+    Proof here: the probabilities P of $a\, S$ differ from the smoothed labels Y by a multiple of S, a dual point that is
+    feasible and leaves no gap (weak duality: `proofs_check.tables`); with $\delta = 0$ it is that of plain cross-entropy at
+    $\mu'$. Equality forces P on every optimum, and centring lowers the price.
     """
 
     id = "X9"
@@ -271,7 +274,6 @@ class Smoothing(Theorem):
     )
     required = "rigorous"
     formulas = ("height", "value")
-    open_steps = "the reduction to multiples of S by symmetry (docs/theory, Proposition 3.1)"
 
     def grid(self):
         return [
@@ -318,23 +320,25 @@ class Smoothing(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from algebra_steps()
+        yield from gibbs_steps()
+        yield from balanced_steps(smoothing=True)
+        yield from centring_steps()
         a, k, n, mu, delta = sp.symbols("a K n mu delta", positive=True)
         plain = sp.log(1 + (k - 1) * sp.exp(-a))
-        own, other = a * (1 - 1 / k), -a / k
-        smoothed = sp.log(sp.exp(own) + (k - 1) * sp.exp(other)) - (1 - delta + delta / k) * own - (k - 1) * delta / k * other
-        added = smoothed - (plain + delta * (k - 1) * a / k)
-        yield r"smoothing adds $\delta (K-1) a / K$", sp.simplify(sp.diff(added, a)) == 0 and sp.simplify(added.subs(a, 0)) == 0
-        price = sp.sqrt(n) * (k - 1) * a
+        logits = Invariant(a, 0, k)
+        cost = plain + Invariant(1, 1, k).minus(Invariant(1 - delta, 1, k)).inner(logits) / k
+        yield r"smoothing adds $\delta (K-1) a / K$", sp.simplify(cost - plain - delta * (k - 1) * a / k) == 0
+        price = Invariant(sp.sqrt(n) * a, 0, k).trace
         moved = (mu + delta / (k * sp.sqrt(n))) * price
         yield (
             r"which is the price at $\mu'$ minus that at $\mu$",
             sp.simplify(moved - mu * price - delta * (k - 1) * a / k) == 0,
         )
-        q = sp.Symbol("q", positive=True)
-        best = sp.log((k - 1) * (1 - q) / q)
-        slope = sp.diff(plain + q * a, a)
-        yield "stationary at a", sp.simplify(slope.subs(a, best)) == 0
-        yield r"zero is optimal iff $q \ge (K-1)/K$", sp.simplify(slope.subs(a, 0) - (q - (k - 1) / k)) == 0
+        q, other = ((k - 1) * (d / k + sp.sqrt(n) * m) for d, m in ((delta, mu), (0, mu + delta / (k * sp.sqrt(n)))))
+        yield r"and q is that of plain cross-entropy at $\mu'$", sp.simplify(q - other) == 0
 
     def control(self, level: str):
         p = Smoothed(10, 50, 2e-3, 0.1)

@@ -10,6 +10,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.lemmas import averaging_steps, balanced_steps, centring_steps, gibbs_steps, price_steps
+from proofs_check.projectors import Invariant, algebra_steps
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
@@ -48,6 +50,10 @@ class ClosedForm(Theorem):
 
     Features and classifiers are parallel, $h_k = \sqrt{\lambda_W / (\lambda_H n)}\, w_k$. In particular from
     $K \sqrt{n}\, \mu = 1$ on everything is zero.
+
+    Proof here: the probabilities P of $a\, S$ make $P - I$ a multiple of S, a dual point that is feasible and leaves no gap
+    (weak duality: `proofs_check.tables`). Equality in it forces P on every optimum, whose columns are then those of $a\, S$ up
+    to constants, and centring lowers the price. Equality in the price makes features parallel to classifiers.
     """
 
     id = "Z2"
@@ -61,7 +67,6 @@ class ClosedForm(Theorem):
     )
     required = "rigorous"
     formulas = ("closed_form", "check")
-    open_steps = "the reduction to multiples of S (symmetry of the unique optimum)"
 
     def grid(self):
         return [
@@ -93,17 +98,33 @@ class ClosedForm(Theorem):
     def steps(self):
         import sympy as sp
 
-        a, k, c = sp.symbols("a K c", positive=True)
-        value = sp.log(1 + (k - 1) * sp.exp(-a)) + c * (k - 1) * a
-        at = sp.log(1 / c - (k - 1))
-        yield "stationary at a", sp.simplify(sp.diff(value, a).subs(a, at)) == 0
-        yield r"$a = 0$ exactly at $K c = 1$, $c = \sqrt{n}\, \mu$", sp.simplify(at.subs(c, 1 / k)) == 0
-        n, w, lw, lh, t = sp.symbols("n w lambda_W lambda_H t", positive=True)
-        h = sp.sqrt(lw / (lh * n)) * w
-        cost = lw * (w * t) ** 2 / 2 + lh * n * (h / t) ** 2 / 2
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from algebra_steps()
+        yield from gibbs_steps()
+        yield from balanced_steps()
+        yield from centring_steps()
+        a, k, n, mu = sp.symbols("a K n mu", positive=True)
+        q = (k - 1) * sp.sqrt(n) * mu
+        at = sp.log(1 / (sp.sqrt(n) * mu) - (k - 1))
         yield (
-            r"$\lVert h \rVert = \sqrt{\lambda_W / (\lambda_H n)}\, \lVert w \rVert$ balances the decays",
-            sp.simplify(sp.diff(cost, t).subs(t, 1)) == 0,
+            r"a is $\log\left(1/(\sqrt{n}\, \mu) - (K-1)\right)$",
+            sp.simplify(sp.exp(at) - (k - 1) * (1 - q) / q) == 0,
+        )
+        value = sp.log(1 + (k - 1) * sp.exp(-a)) + sp.sqrt(n) * mu * (k - 1) * a
+        loss = sp.log(k - 1 + sp.exp(a)) - a / k - Invariant(1, 1, k).inner(Invariant(a, 0, k)) / k
+        price = mu * Invariant(sp.sqrt(n) * a, 0, k).trace
+        odds = sp.simplify(sp.exp(loss) - 1 - (k - 1) * sp.exp(-a)) == 0
+        yield (
+            "and the objective there is the value",
+            odds and sp.simplify(value - sp.log(1 + (k - 1) * sp.exp(-a)) - price) == 0,
+        )
+        w, lw, lh = sp.symbols("w lambda_W lambda_H", positive=True)
+        h = sp.sqrt(lw / (lh * n)) * w
+        yield (
+            r"equality in the price, $\sqrt{\lambda_W}\, W = \sqrt{\lambda_H n}\, H^\top$ as $U = C$: "
+            r"$h_k = \sqrt{\lambda_W / (\lambda_H n)}\, w_k$",
+            sp.simplify(sp.sqrt(lw) * w - sp.sqrt(lh * n) * h) == 0,
         )
 
     def control(self, level: str):
