@@ -180,3 +180,74 @@ def balanced_steps(smoothing: bool = False) -> Iterator[tuple[str, Any]]:
         "and a is positive otherwise",
         sp.simplify(sp.exp(height) - 1 - ((k - 1) - k * q) / q) == 0,
     )
+
+
+def collapse_steps() -> Iterator[tuple[str, Any]]:
+    r"""A group of m equal classes: what its contrasts pay and gain, whatever the other classes, their logits and the bias.
+
+    ``Pi`` is the projector on the group's contrasts and ``Q = I - Pi``. A point has collapsed if it is ``(Q Z Q, Q b)``; there
+    the gradient is ``Q G Q - kappa Pi`` with ``kappa = (1 - eps) Delta_g pi_g``.
+
+    Yields
+    ------
+    (str, truth)
+        Named steps of a proof.
+    """
+    import sympy as sp
+
+    m, k, p, eps, kappa, x, size, mu = sp.symbols("m K p epsilon kappa x s mu", positive=True)
+    slopes = Invariant.from_entries(p - (1 - eps + eps / k), p - eps / k, m)
+    yield (
+        r"at a collapsed point slopes of h are alike on the group: $\Pi \nabla f = \nabla f\, \Pi = -\kappa\, \Pi$ with "
+        r"$\kappa = (1 - \varepsilon)\, \Delta_g \pi_g$, as p and $\varepsilon/K$ drop out",
+        sp.simplify(slopes.contrast + 1 - eps) == 0,
+    )
+    own, other = Invariant(1, 0, m).entries
+    yield r"the bias feels nothing of it: $\Pi \mathbf{1}_g = 0$", sp.simplify(own + (m - 1) * other) == 0
+    pi, q, g, z, zt, scale, u, vt = letters("Pi Q G Z Zt S u vt")
+    rules = projectors(pi, q) | {(scale, pi): size * pi, (pi, scale): size * pi, (pi, u): 0}
+    whole = (pi + q) * z * (pi + q)
+    gained = (q * g * q - kappa * pi) * (whole - q * z * q)
+    yield (
+        r"convexity: the loss of Z is at least that of $Q Z Q$ less $\kappa\, \mathrm{tr}(\Pi Z \Pi)$: trace by blocks",
+        reduced(pi * gained * pi + kappa * pi * z * pi, rules) == 0 and reduced(q * gained * q, rules) == 0,
+    )
+    yield (
+        r"the price of Z is at least that of $Q Z Q$ and $\mu s_g \lVert \Pi Z \Pi \rVert_*$ (pinching inequality), as "
+        r"$\Pi S = s_g \Pi$; so collapsing is no loss if $\kappa \le \mu s_g$",
+        reduced(pi * whole * scale * pi - size * pi * z * pi, rules) == 0,
+    )
+    away, turned = (x * pi + q * z * q) * scale, scale * (x * pi + q * zt * q)
+    singular = reduced(turned * away - x**2 * size**2 * pi - scale * q * zt * q * z * q * scale, rules)
+    yield (
+        r"the price of $Q Z Q + x \Pi$ is that of $Q Z Q$ and $\mu s_g (m-1) x$",
+        (singular == 0 and sp.simplify(m * own - (m - 1)) == 0),
+    )
+    contrast = Invariant(1, 0, m)
+    yield (
+        r"the loss falls along $\Pi$ at the rate $(m-1) \kappa$: not collapsing is better if $\kappa > \mu s_g$",
+        sp.simplify(contrast.times(-kappa).inner(contrast) + mu * size * contrast.trace - (m - 1) * (mu * size - kappa)) == 0,
+    )
+    yield (
+        r"all optima: logits that agree with $Q (Z + b \mathbf{1}^\top) Q$ up to a shift $u v^\top$, $\Pi u = 0$, have no rows "
+        r"in $\Pi$, and $\lVert Q Z \rVert_* < \lVert Z \rVert_*$ unless $\Pi Z = 0$",
+        reduced(pi * (q * z * q + u * vt), rules) == 0,
+    )
+
+
+def strictness_steps() -> Iterator[tuple[str, Any]]:
+    r"""Cross-entropy is strictly convex in a column up to shifts: its Hessian ``diag(p) - p p'`` has the kernel of constants.
+
+    Yields
+    ------
+    (str, truth)
+        Named steps of a proof.
+    """
+    import sympy as sp
+
+    mass, first, second = sp.symbols("M_0 M_1 M_2", real=True)  # sums of p, of p v and of p v^2
+    pairs = (2 * mass * second - 2 * first**2) / 2  # half the sum of p_i p_j (v_i - v_j)^2 over all i and j
+    yield (
+        r"$v^\top (\mathrm{diag}(p) - p p^\top) v = \frac12 \sum_{ij} p_i p_j (v_i - v_j)^2$, zero for constants only",
+        sp.expand((second - first**2) - pairs.subs(mass, 1)) == 0,
+    )
