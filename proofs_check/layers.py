@@ -107,10 +107,7 @@ def scalar_steps() -> Iterator[tuple[str, Any]]:
         r"the value at the root is $\frac{n}{2N} [1/(x^M + 1) + (b/n)\, x]$",
         sp.simplify(value - claimed) == 0 and sp.simplify(sp.powsimp(steep * x - (m * y / (y + 1) ** 2).subs(y, x**m))) == 0,
     )
-    yield (
-        r"and at zero it is $\frac{n}{2N}$",
-        sp.simplify((cost - q * (m + 1) / 2 * s ** (2 / (m + 1))).subs(s, 0) - n / (2 * total)) == 0,
-    )
+    yield r"and at zero it is $\frac{n}{2N}$", sp.simplify(cost.subs(q, 0).subs(s, 0) - n / (2 * total)) == 0
 
 
 def tie_steps() -> Iterator[tuple[str, Any]]:
@@ -180,8 +177,7 @@ def small_decay_steps() -> Iterator[tuple[str, Any]]:
     odds = sp.exp(-least)
     yield (
         r"at $a = T = \log(1/\lambda)$ the loss is at most $(K-1) \lambda$, as $\log(1 + u) \le u$",
-        sp.simplify((k - 1) * sp.exp(-a).subs(a, t) - (k - 1) * decay) == 0
-        and sp.simplify(sp.diff(u - sp.log(1 + u), u) - u / (1 + u)) == 0,
+        sp.simplify(sp.diff(u - sp.log(1 + u), u) - u / (1 + u)) == 0 and sp.exp(-a).subs(a, t) == decay,
     )
     above = (c * nu * t**p + (k - 1)) / (c * nu * t**p)
     yield r"so that the least value is at most $c \lambda \nu T^p (1 + o(1))$", sp.limit(sp.expand(above) - 1, t, sp.oo) == 0

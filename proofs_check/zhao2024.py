@@ -16,6 +16,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
+from proofs_check.lemmas import averaging_steps, centring_steps, gibbs_steps, price_steps
 from proofs_check.tables import counting_steps, hull, indicator, probabilities, span, subsets
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
@@ -124,6 +125,10 @@ class NextToken(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from gibbs_steps()
+        yield from centring_steps()
         yield from counting_steps()
         k, d, r, s = sp.symbols("k d rho s", positive=True)  # d = V - k, rho^2 = C(V-2, k-1), s the mass off the labels
         v = k + d
@@ -383,6 +388,10 @@ class SupportPattern(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from gibbs_steps()
+        yield from centring_steps()
         yield from counting_steps()
         k, d, r = sp.symbols("k d rho", positive=True)  # d = V - k
         v = k + d
