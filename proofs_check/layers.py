@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from proofs_check.projectors import letters
+from proofs_check.projectors import letters, once
 
 
 def equal_logs(one: Any, other: Any) -> bool:
@@ -36,6 +36,7 @@ def equal_logs(one: Any, other: Any) -> bool:
     return sp.simplify(sp.expand_log(sp.log(one) - sp.log(other), force=True)) == 0
 
 
+@once
 def layer_steps() -> Iterator[tuple[str, Any]]:
     """The price of a product of M + 1 factors, and the features of its optimal factors.
 
@@ -71,6 +72,7 @@ def layer_steps() -> Iterator[tuple[str, Any]]:
     )
 
 
+@once
 def scalar_steps() -> Iterator[tuple[str, Any]]:
     """The problem of one class: where its cost falls, its minima, and their value.
 
@@ -110,6 +112,7 @@ def scalar_steps() -> Iterator[tuple[str, Any]]:
     yield r"and at zero it is $\frac{n}{2N}$", sp.simplify(cost.subs(q, 0).subs(s, 0) - n / (2 * total)) == 0
 
 
+@once
 def tie_steps() -> Iterator[tuple[str, Any]]:
     """Which minimum of one class is lower, for every b.
 
@@ -158,6 +161,7 @@ def tie_steps() -> Iterator[tuple[str, Any]]:
     )
 
 
+@once
 def small_decay_steps() -> Iterator[tuple[str, Any]]:
     r"""Values of codes of one margin at small decay: ``c lambda nu T^p`` to leading order, with ``T = log(1/lambda)``.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from proofs_check.projectors import Invariant, letters, projectors, reduced
+from proofs_check.projectors import Invariant, letters, once, orthogonal, reduced
 
 
+@once
 def averaging_steps() -> Iterator[tuple[str, Any]]:
     """Samples of a class coincide: by Jensen's inequality their mean has no larger loss, and its decay is smaller.
 
@@ -32,6 +33,7 @@ def averaging_steps() -> Iterator[tuple[str, Any]]:
     )
 
 
+@once
 def price_steps() -> Iterator[tuple[str, Any]]:
     r"""The least decay of factors with ``W V = X`` is ``mu ||X||_*``; where it is attained, W and V' are parallel.
 
@@ -58,6 +60,7 @@ def price_steps() -> Iterator[tuple[str, Any]]:
     yield r"roots of the singular values, balanced, attain it: $\mu \sigma$", sp.simplify(cost - mu * sigma) == 0
 
 
+@once
 def equilibrium_steps() -> Iterator[tuple[str, Any]]:
     r"""The price behind an equilibrium ``(I - A)^{-1} h`` with ``||A||_2 <= rho`` is ``mu (1 - rho) ||X||_*``.
 
@@ -83,6 +86,7 @@ def equilibrium_steps() -> Iterator[tuple[str, Any]]:
     )
 
 
+@once
 def centring_steps() -> Iterator[tuple[str, Any]]:
     r"""Multiplication by a projector P lowers the nuclear norm strictly unless it changes nothing.
 
@@ -92,7 +96,7 @@ def centring_steps() -> Iterator[tuple[str, Any]]:
         Named steps of a proof.
     """
     p, q, z, zt = letters("P Q Z Zt")  # Q = I - P
-    rules = projectors(p, q)
+    rules = orthogonal(p, q)
     whole, part = zt * (p + q) * z, zt * p * p * z
     yield (
         r"for a projector P: $Z^\top Z = (P Z)^\top (P Z) + Z^\top (I - P) Z$, so that "
@@ -101,6 +105,7 @@ def centring_steps() -> Iterator[tuple[str, Any]]:
     )
 
 
+@once
 def gibbs_steps() -> Iterator[tuple[str, Any]]:
     r"""Weak duality for cross-entropy, one column: the loss exceeds its bound by a Kullback-Leibler divergence.
 
@@ -182,6 +187,7 @@ def balanced_steps(smoothing: bool = False) -> Iterator[tuple[str, Any]]:
     )
 
 
+@once
 def collapse_steps() -> Iterator[tuple[str, Any]]:
     r"""A group of m equal classes: what its contrasts pay and gain, whatever the other classes, their logits and the bias.
 
@@ -205,7 +211,7 @@ def collapse_steps() -> Iterator[tuple[str, Any]]:
     own, other = Invariant(1, 0, m).entries
     yield r"the bias feels nothing of it: $\Pi \mathbf{1}_g = 0$", sp.simplify(own + (m - 1) * other) == 0
     pi, q, g, z, zt, scale, u, vt = letters("Pi Q G Z Zt S u vt")
-    rules = projectors(pi, q) | {(scale, pi): size * pi, (pi, scale): size * pi, (pi, u): 0}
+    rules = orthogonal(pi, q) | {(scale, pi): size * pi, (pi, scale): size * pi, (pi, u): 0}
     whole = (pi + q) * z * (pi + q)
     gained = (q * g * q - kappa * pi) * (whole - q * z * q)
     yield (
@@ -235,6 +241,7 @@ def collapse_steps() -> Iterator[tuple[str, Any]]:
     )
 
 
+@once
 def strictness_steps() -> Iterator[tuple[str, Any]]:
     r"""Cross-entropy is strictly convex in a column up to shifts: its Hessian ``diag(p) - p p'`` has the kernel of constants.
 

@@ -7,9 +7,34 @@ by itself. With other projectors, of which only products are known, expressions 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from itertools import pairwise
 from typing import Any, NamedTuple
+
+Steps = Iterator[tuple[str, Any]]
+
+
+def once(steps: Callable[[], Steps]) -> Callable[[], Steps]:
+    """Steps that several theorems share, decided when they are first asked for.
+
+    Parameters
+    ----------
+    steps : callable
+
+    Returns
+    -------
+    callable, with the same steps
+    """
+    kept: list[tuple[str, Any]] = []
+
+    @wraps(steps)
+    def again() -> Steps:
+        if not kept:
+            kept.extend(tuple(steps()))
+        return iter(kept)
+
+    return again
 
 
 class Invariant(NamedTuple):
@@ -66,6 +91,7 @@ def multiplied(one: tuple[Any, Any], other: tuple[Any, Any], classes: Any) -> tu
     return a * c + (classes - 1) * b * d, a * d + b * c + (classes - 2) * b * d
 
 
+@once
 def algebra_steps() -> Iterator[tuple[str, Any]]:
     """Products of matrices, entry by entry for any K, are products of their two eigenvalues.
 
@@ -122,7 +148,7 @@ def reduced(expression: Any, rules: dict[tuple[Any, Any], Any]) -> Any:
     Examples
     --------
     >>> p, q, z = letters("P Q Z")
-    >>> reduced((p + q) * z * (p + q) * p, projectors(p, q))
+    >>> reduced((p + q) * z * (p + q) * p, orthogonal(p, q))
     P*Z*P + Q*Z*P
     """
     import sympy as sp
@@ -141,7 +167,7 @@ def reduced(expression: Any, rules: dict[tuple[Any, Any], Any]) -> Any:
     return sp.expand(total)
 
 
-def projectors(*named: Any) -> dict[tuple[Any, Any], Any]:
+def orthogonal(*named: Any) -> dict[tuple[Any, Any], Any]:
     """Rules of orthogonal projectors: each is its own square, and any two have the product zero.
 
     Parameters

@@ -14,7 +14,7 @@ import sympy as sp
 from proofs_check.judging import judge
 from proofs_check.layers import equal_logs
 from proofs_check.mutants import Mutant, mutants_of
-from proofs_check.projectors import Invariant, letters, multiplied, projectors, reduced
+from proofs_check.projectors import Invariant, letters, multiplied, orthogonal, reduced
 from proofs_check.registry import Proof, all_theorems
 
 BOOK = all_theorems()
@@ -58,7 +58,7 @@ def test_words_agree_with_matrices():
     basis = np.linalg.qr(rng.standard_normal((5, 5)))[0]
     held = {"P": basis[:, :2] @ basis[:, :2].T, "Q": basis[:, 2:] @ basis[:, 2:].T, "Z": rng.standard_normal((5, 5))}
     p, q, z = letters("P Q Z")
-    rules = projectors(p, q)
+    rules = orthogonal(p, q)
 
     def value(expression) -> np.ndarray:
         total = np.zeros((5, 5))
