@@ -15,6 +15,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.layers import layer_steps, scalar_steps, tie_steps
+from proofs_check.lemmas import averaging_steps
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import working_precision
 from ufm.errors import InputError
@@ -154,7 +156,10 @@ class OrthogonalFrame(Theorem):
     $\mathrm{diag}\left(x_k^M / (x_k^M + 1)\right)$, where $x_k$ is the larger root of $b/n_k = M x^{M-1}/(x^M+1)^2$ and
     $b = M N (N \lambda_W^M \lambda_H)^{1/M}$.
 
-    The value is $\sum_k \frac{n_k}{2N} \left[1/(x_k^M + 1) + (b/n_k)\, x_k\right]$, with $x_k = 0$ for dead classes.
+    The value is $\sum_k \frac{n_k}{2N} \left[1/(x_k^M + 1) + (b/n_k)\, x_k\right]$, with $x_k = 0$ for dead classes. Proof
+    here: by von Neumann's trace inequality $\lVert X - D^{1/2} \rVert^2$ is at least that of the singular values, so that the
+    sum of the least costs of single classes bounds the objective from below, and the diagonal attains it; in equality X has
+    the singular vectors of $D^{1/2}$, and equal classes equal heights, so that it is diagonal, unless two heights tie (B2).
     """
 
     id = "B1"
@@ -168,10 +173,6 @@ class OrthogonalFrame(Theorem):
     )
     required = "numeric"
     formulas = ("closed_form", "strength_ball", "steepness", "Deep.strength", "heights")
-    open_steps = (
-        "the alignment of the logits with the targets (von Neumann's trace inequality), and the equation of the root "
-        "at other points and depths than those named"
-    )
 
     def grid(self):
         balanced = [Deep((20,) * 5, m, 2e-3, 2e-3) for m in (1, 2, 3)]
@@ -193,23 +194,10 @@ class OrthogonalFrame(Theorem):
         yield less(f"logits diagonal, {instance}", expected, Enclosure(1e-9 - distance, 1e-9 - distance), level="numeric")
 
     def steps(self):
-        import sympy as sp
-
-        x, m, n, total = sp.symbols("x M n N", positive=True)
-        # s = sqrt(n) x^M / (x^M + 1); the price (M+1)/2 (lw^M lh)^{1/(M+1)} s^{2/(M+1)} against its slope at the optimum.
-        # At the optimum slope = (sqrt n - s) / N, and price = (M+1)/2 slope s.
-        s = sp.sqrt(n) * x**m / (x**m + 1)
-        slope = (sp.sqrt(n) - s) / total
-        ratio = m * x ** (m - 1) / (x**m + 1) ** 2
-        value = (s - sp.sqrt(n)) ** 2 / (2 * total) + (m + 1) / 2 * slope * s
-        claimed = n / (2 * total) * (1 / (x**m + 1) + ratio * x)
-        yield "value of one class", sp.simplify(value - claimed) == 0
-        for depth in (1, 2, 3):
-            # The stationary point's own equation: (lw^M lh) = slope^{M+1} s^{M-1}, i.e. b/n as claimed.
-            strength = (m * total * (total * slope ** (m + 1) * s ** (m - 1)) ** (1 / m) / n).subs(m, depth)
-            test = {x: sp.Rational(13, 10), n: 7, total: 31}
-            gap = (strength - ratio.subs(m, depth)).subs(test)
-            yield rf"$b/n = M x^{{M-1}}/(x^M+1)^2$ at $M = {depth}$", abs(sp.N(gap, 40)) < sp.Float("1e-35")
+        yield from averaging_steps()
+        yield from layer_steps()
+        yield from scalar_steps()
+        yield from tie_steps()
 
     def control(self, level: str):
         p = Deep((30, 20, 10, 5), 2, 1e-3, 3e-3)
@@ -272,7 +260,8 @@ class DeadClass(Theorem):
     r"""Class k dies iff, for $M = 1$, $N^2 \lambda_W \lambda_H \ge n_k$, or, for $M \ge 2$, $b/n_k > (M-1)^{(M-1)/M} / M$ with
     $b = M N (N \lambda_W^M \lambda_H)^{1/M}$: a first-order jump.
 
-    At the threshold both scalar minima tie. For $M \ge 2$ the logit falls from $(M-1)/M$ to 0.
+    At the threshold both scalar minima tie. For $M \ge 2$ the logit falls from $(M-1)/M$ to 0. Proof here: classes are
+    problems of their own, as in B1, with minima at 0 and at the larger root.
     """
 
     id = "B2"
@@ -286,7 +275,6 @@ class DeadClass(Theorem):
     )
     required = "rigorous"
     formulas = ("closed_form", "strength_ball", "cost", "deep", "alive")
-    open_steps = "which of both minima is lower away from the tie (monotonicity in b), and the case of one layer"
 
     def grid(self):
         sizes = ((10,) * 4, (30, 20, 10))
@@ -307,13 +295,10 @@ class DeadClass(Theorem):
         yield equal(f"value, {instance}", closed_form(p), smallest(p, level)[0], tolerance=1e-10, level=level)
 
     def steps(self):
-        import sympy as sp
-
-        m, y = sp.symbols("M y", positive=True)
-        # With y = x^M: b/n = M (y/x) / (y+1)^2, so the value 1/(y+1) + (b/n) x is 1 where both minima tie.
-        value = 1 / (y + 1) + m * y / (y + 1) ** 2
-        yield "both minima tie at $x^M = M - 1$", sp.simplify(value.subs(y, m - 1) - 1) == 0
-        yield "$b/n = x^{M-1} / M$ there", sp.simplify((m / (y + 1) ** 2).subs(y, m - 1) - 1 / m) == 0
+        yield from averaging_steps()
+        yield from layer_steps()
+        yield from scalar_steps()
+        yield from tie_steps()
 
     def control(self, level: str):
         # The threshold of M = 1 put to M = 2, where the class is long dead.
@@ -354,7 +339,6 @@ class Binary(Theorem):
     )
     required = "rigorous"
     formulas = ("decay", "alive")
-    open_steps = "what B2 leaves to argument"
 
     @staticmethod
     def decay(n: int, layers: int, relative: float) -> float:
@@ -383,6 +367,10 @@ class Binary(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from layer_steps()
+        yield from scalar_steps()
+        yield from tie_steps()
         n, layers, product = sp.symbols("n L p", positive=True)
         # B2 at K = 2, N = 2n: L 2n (2n p)^{1/L} / n < (L-1)^{(L-1)/L} / L, raised to the power L.
         left = (2 * layers) ** layers * 2 * n * product

@@ -10,6 +10,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.lemmas import averaging_steps, gibbs_steps
+from proofs_check.projectors import Invariant
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Gradient
 
@@ -52,11 +54,13 @@ class NonNegative(Theorem):
     with $a_k = \log\left[(K-1)\left(\sqrt{K n_k/(K-1)}/(N \mu) - 1\right)\right]^+$, and class k dies iff
     $N^2 \mu^2 / n_k \ge (K-1)/K$.
 
-    The classifier consists of scaled centred means, and
-    $\lVert h_k \rVert^2 = \sqrt{\lambda_W/(\lambda_H n_k)} \sqrt{(K-1)/K}\, a_k$. Proof of optimality here, for every
-    width: with the columns of $G = (P - I)\, \mathrm{diag}(\pi)\, D^{-1/2}$ repelling each other, $\mu^2 I - G^\top G$ is
-    copositive as soon as $\lVert g_k \rVert \le \mu$, so that $\langle G, Z D^{1/2} \rangle$ plus the decay is not negative
-    for all features $H \ge 0$.
+    The classifier consists of the centred means, $w_j$ a multiple of $\sqrt{n_j}\, h_j$ less their mean, and
+    $\lVert h_k \rVert^2 = \sqrt{\lambda_W/(\lambda_H n_k)} \sqrt{(K-1)/K}\, a_k$. Proof here, for every width: with
+    $V = H D^{1/2} \ge 0$ and $G = (P - I)\, \mathrm{diag}(\pi)\, D^{-1/2}$ the objective is at least
+    $\sum_k \pi_k \mathrm{Ent}(p_k) + \langle G, W V \rangle$ plus decay, whose least value over W is
+    $\frac{1}{2 \lambda_W} \mathrm{tr}\, V (\mu^2 I - G^\top G) V^\top$; this form is copositive since the columns of G repel
+    each other and $\lVert g_k \rVert \le \mu$. Equality forces P on every optimum, $W = -G V^\top / \lambda_W$, and
+    disjoint supports of the means.
     """
 
     id = "E1"
@@ -69,7 +73,6 @@ class NonNegative(Theorem):
     )
     required = "numeric"
     formulas = ("closed_form", "heights", "lengths")
-    open_steps = "that repelling columns make the form copositive, and the bound that follows from it"
 
     def grid(self):
         return [
@@ -111,13 +114,78 @@ class NonNegative(Theorem):
     def steps(self):
         import sympy as sp
 
-        a, k, c, share = sp.symbols("a K c pi", positive=True)
-        value = share * sp.log(1 + (k - 1) * sp.exp(-a)) + c * a
-        at = sp.log((k - 1) * (share / c - 1))
-        yield "stationary height", sp.simplify(sp.diff(value, a).subs(a, at)) == 0
-        inner = -1 / (k - 1) * 2 + (k - 2) / (k - 1) ** 2
-        yield "columns of the dual point repel: inner product $-K/(K-1)^2$", sp.simplify(inner + k / (k - 1) ** 2) == 0
-        yield "and have squared length $K/(K-1)$", sp.simplify(1 + 1 / (k - 1) - k / (k - 1)) == 0
+        yield from averaging_steps()
+        yield from gibbs_steps()
+        j, a, n, m, total, lw, lh, w, g, x, y = sp.symbols("j a n m N lambda_W lambda_H w g x y", positive=True)
+        k = j + 1  # K > 1
+        mu = sp.sqrt(lw * lh)
+        rest = k - 1 + sp.exp(a)
+        softmax, unit = Invariant.from_entries(sp.exp(a) / rest, 1 / rest, k), Invariant(1, 0, k)
+        yield (
+            r"columns of the dual point: $p_k - e_k = -\kappa_k\, C e_k$, so that "
+            r"$g_k = -\frac{\sqrt{n_k}}{N} \kappa_k\, C e_k$ with $\kappa_k = K / (K - 1 + e^{a_k})$",
+            softmax.minus(Invariant(1, 1, k)).minus(unit.times(-k / rest)).is_zero(),
+        )
+        square = lw * (w + g / lw) ** 2 / 2
+        yield (
+            r"$\frac{\lambda_W}{2} \lVert W \rVert^2 + \langle W, G V^\top \rangle = "
+            r"\frac{\lambda_W}{2} \lVert W + G V^\top / \lambda_W \rVert^2 - \frac{1}{2 \lambda_W} \lVert G V^\top \rVert^2$",
+            sp.expand(lw * w**2 / 2 + w * g - square + g**2 / (2 * lw)) == 0,
+        )
+        # Rows of V: mu^2 |v|^2 - |v_1 g_1 + v_2 g_2 + ...|^2, here with two columns.
+        (length, cross), one, two = unit.entries, sp.Symbol("kappa_1", positive=True), sp.Symbol("kappa_2", positive=True)
+        squares = [n * one**2 * length / total**2, m * two**2 * length / total**2]
+        repels = sp.sqrt(n * m) * one * two * cross / total**2
+        form = mu**2 * (x**2 + y**2) - (squares[0] * x**2 + squares[1] * y**2 + 2 * repels * x * y)
+        split = (mu**2 - squares[0]) * x**2 + (mu**2 - squares[1]) * y**2 - 2 * repels * x * y
+        yield (
+            r"rows of V: $v (\mu^2 I - G^\top G) v^\top = \sum_k (\mu^2 - \lVert g_k \rVert^2) v_k^2 - \sum_{k \ne l} "
+            r"\langle g_k, g_l \rangle v_k v_l$",
+            sp.expand(form - split) == 0,
+        )
+        yield (
+            r"columns repel, $\langle g_k, g_l \rangle < 0$: copositive if $\lVert g_k \rVert \le \mu$, and in equality "
+            "$v_k v_l = 0$: means are orthogonal",
+            sp.simplify(repels).is_negative is True,
+        )
+        root = sp.sqrt((k - 1) / k)
+        height = sp.log((k - 1) * (sp.sqrt(k * n / (k - 1)) / (total * mu) - 1))
+        kappa = k / (k - 1 + sp.exp(height))
+        yield (
+            r"$\lVert g_k \rVert = \mu$ at the height $a_k$",
+            sp.simplify(n * kappa**2 * length / total**2 - mu**2) == 0,
+        )
+        dead = sp.simplify(n * length / total**2 - mu**2 - (length - total**2 * mu**2 / n) * n / total**2) == 0
+        edge = total * mu * root / sp.sqrt(n)  # a_k > 0 iff this is below (K-1)/K
+        alive = sp.simplify((sp.exp(height) - 1) * edge - k * ((k - 1) / k - edge)) == 0
+        yield (
+            r"at $a_k = 0$ it is at most $\mu$ iff $N^2 \mu^2 / n_k \ge (K-1)/K$, which is where $a_k$ is not positive",
+            dead and alive,
+        )
+        own, other = softmax.entries
+        entropy = -own * (a - sp.log(rest)) - (k - 1) * other * (-sp.log(rest))
+        loss = sp.log(rest) - a / k - unit.entries[0] * a
+        # The price mu sqrt(n) root a over the share n/N, with mu the norm of g_k.
+        price = sp.sqrt(n) * (k / rest) * root / total * sp.sqrt(n) * root * a / (n / total)
+        gap = sp.simplify(sp.expand(loss + price - entropy)) == 0
+        yield "no gap, class by class: loss and price are the entropy", gap and sp.simplify(entropy.subs(a, 0) - sp.log(k)) == 0
+        size = sp.sqrt(lw / (lh * n)) * root * a  # |h_k|^2, and W h_k = a C e_k for orthogonal means
+        cost = lw * (a**2 * length / size) / 2 + lh * n * size / 2
+        yield (
+            r"orthogonal means of the stated norms cost $\mu \sqrt{n_k} \sqrt{(K-1)/K}\, a_k$",
+            sp.simplify(cost - mu * sp.sqrt(n) * root * a) == 0,
+        )
+        # W = -G V'/lw: z_k = |h_k|^2 n_k kappa_k / (N lw) C e_k, with kappa_k sqrt(n_k) / N = mu / root.
+        pull = mu / root
+        yield (
+            r"every optimum has these norms: "
+            r"$W h_k = \frac{n_k \kappa_k}{N \lambda_W} \lVert h_k \rVert^2\, C e_k$ is $a_k\, C e_k$",
+            sp.simplify(sp.sqrt(n) * kappa / total - pull) == 0 and sp.simplify(sp.sqrt(n) * pull * size / lw - a) == 0,
+        )
+        yield (
+            r"and $W = \frac{\mu}{\lambda_W} \sqrt{\frac{K}{K-1}}\, C D^{1/2} H^\top$: centred means, scaled alike",
+            sp.simplify(pull / lw - mu / lw * sp.sqrt(k / (k - 1))) == 0,
+        )
 
     def control(self, level: str):
         p = Sizes((200, 100, 50, 50), 5e-4, 5e-4)

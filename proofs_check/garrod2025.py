@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.layers import layer_steps, small_decay_steps
+from proofs_check.projectors import Invariant
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.solvers import Multistart
 
@@ -131,7 +133,9 @@ class DepthBoundary(Theorem):
     ETF: at small decay both need the same margin a, which costs $(K-1)\, a^p$ against $(K/2) (2a)^p$, $p = 2/(L+1)$. *Odd
     K*: pairs and one triple, of rank $(K+1)/2$, cost $\frac{K-3}{2} (2a)^p + 2 (3a/2)^p$, less for $L = 2$ and $K \ge 7$,
     and for $L \ge 3$ and $K \ge 5$. Violated optimality is a proof here: explicit parameters with a value below that of
-    *every* multiple of the ETF, at one decay for each K and L.
+    *every* multiple of the ETF, at one decay for each K and L. Symbolic steps prove it for all small decays: with
+    $T = \log(1/\lambda)$ the least value over the multiples of a code is $c\, \lambda\, \nu\, T^p (1 + o(1))$, where
+    $c\, \lambda\, \nu\, a^p$ is its price at margin a, so that prices at equal margins decide.
 
     At $K = 5$, $L = 2$ pairs and a triple do not beat the ETF, but a code of rank 3 that is found does, at the decay shown;
     for smaller decays nothing is claimed there. Nor is anything claimed about what is optimal instead; codes of lower rank
@@ -149,7 +153,6 @@ class DepthBoundary(Theorem):
     )
     required = "rigorous"
     formulas = ("code_loss", "code_price", "pairs", "etf", "wins")
-    open_steps = "the limit of small decay: that prices at equal margins decide there"
     golden = (Depth(10, 2, 5, 2.0**-10), 0.090662, 0.080013)
     beaten = ((5, 2),)
     """K, L at which another code than pairs is known to beat the ETF."""
@@ -190,43 +193,47 @@ class DepthBoundary(Theorem):
     def steps(self):
         import sympy as sp
 
-        k, layers = sp.symbols("K L", positive=True)
-        power = 2 / (layers + 1)
-        # The ETF's price minus that of the code, at margin 1; both are linear and increasing in K.
-        even = (k - 1) - k / 2 * 2**power
-        odd = (k - 1) - (k - 3) / 2 * 2**power - 2 * sp.Rational(3, 2) ** power
-        for name, gap, wins, loses in (
-            ("pairs", even, ((6, 2), (4, 3)), ((4, 2), (2, 2), (2, 9))),
-            ("pairs and a triple", odd, ((7, 2), (5, 3)), ((5, 2),)),
-        ):
-            for classes, depth in wins:
-                value = gap.subs({k: classes, layers: depth})
-                yield f"{name} win at K={classes}, L={depth} for small decay", sp.N(value, 30) > sp.Float("1e-20")
-                slope = sp.diff(gap, k).subs(layers, depth)
-                yield f"and at every larger K, L={depth}", slope.is_number and sp.N(slope, 30) > 0
-                # 2^power and (3/2)^power fall with L, and their coefficients are not negative.
-                falls = [
-                    bool(sp.N(sp.diff(base**power, layers).subs(layers, depth)) < 0)
-                    for base in (sp.Integer(2), sp.Rational(3, 2))
-                ]
-                yield f"and at every larger L, K={classes}", all(falls) and classes >= 3
-            for classes, depth in loses:
-                value = gap.subs({k: classes, layers: depth})
-                yield f"{name} lose at K={classes}, L={depth} for small decay", sp.N(value, 30) < -sp.Float("1e-20")
-        s, t = sp.symbols("s t", positive=True)
-        pair = sp.Matrix([[s / 2, -s / 2], [-s / 2, s / 2]])
-        yield "the pair code's block has one singular value s", sorted(pair.eigenvals()) == [0, s]
-        yield "its margins are s and $s/2$", (sp.Matrix([[1, -1]]) * pair)[0] == s and pair[0, 0] == s / 2
-        etf = t * (sp.eye(4) - sp.ones(4, 4) / 4)
-        triple = t * (sp.eye(3) - sp.ones(3, 3) / 3)
-        yield "the triple's singular values are its height", triple.eigenvals() == {t: 2, sp.Integer(0): 1}
-        margins = [(sp.Matrix([[1, -1, 0]]) * triple)[0] - t, triple[0, 0] - 2 * t / 3]
+        yield from layer_steps()
+        yield from small_decay_steps()
+        k, s, m, less = sp.symbols("K s m l", positive=True)
+        block = Invariant(s, 0, m)
+        own, other = block.entries
         yield (
-            "its margins are t and $2t/3$: 3/4 of the pairs' height for the same one",
-            all(sp.simplify(m) == 0 for m in margins),
+            r"a block $s (I - \frac1m \mathbf{1} \mathbf{1}^\top)$ has $m - 1$ singular values s, the margin s within and "
+            r"$s (1 - 1/m)$ to other classes",
+            sp.simplify(own - other - s) == 0
+            and sp.simplify(own - s * (1 - 1 / m)) == 0
+            and sp.simplify(m * own - (m - 1) * s) == 0,
         )
-        yield "the ETF's singular values are its height", etf.eigenvals() == {t: 3, sp.Integer(0): 1}
-        yield "and so is its margin", sp.simplify((sp.Matrix([[1, -1, 0, 0]]) * etf)[0] - t) == 0
+        # At margin 1: the ETF, one block, has s = 1; pairs s = 2, a triple s = 3/2.
+        heights = [sp.solve(sp.Eq(own.subs(m, size), 1), s)[0] for size in (2, 3)]
+        yield r"at margin 1 pairs have $s = 2$ and the triple $s = 3/2$", heights == [2, sp.Rational(3, 2)]
+        layers = 2 + less  # l >= 0; at l = 0 by continuity
+        power = 2 / (layers + 1)
+        two, three = sp.symbols("p_2 p_3", positive=True)
+        even, odd = (k - 1) - k / 2 * two, (k - 1) - (k - 3) / 2 * two - 2 * three
+        powers = {base: height**power for base, height in zip((two, three), heights, strict=True)}
+        yield (
+            r"$p = 2/(L+1)$: $2^p$ and $(3/2)^p$ fall as L grows",
+            all(sp.diff(base, less).is_negative is True for base in powers.values()),
+        )
+        for name, gap, wins, loses in (
+            (r"pairs, $(K-1) - \frac K2 2^p$", even, ((6, 2), (4, 3)), ((4, 2),)),
+            (r"pairs and a triple, $(K-1) - \frac{K-3}{2} 2^p - 2 (3/2)^p$", odd, ((7, 2), (5, 3)), ((5, 2),)),
+        ):
+            parts = [sp.diff(gap, base) for base in sorted(gap.free_symbols - {k}, key=str)]
+            yield (
+                f"{name}: the ETF's price less theirs grows with L for $K > 3$",
+                all(sp.expand(part.subs(k, 3 + m)).is_negative is True for part in parts),
+            )
+            slope = sp.diff(gap, k).subs(powers)
+            yield "and with K", sp.N(slope.subs(less, 0), 30) > 0 and sp.diff(slope, less).is_positive is True
+            for classes, depth in wins:
+                value = gap.subs(powers).subs({k: classes, less: depth - 2})
+                yield f"it is positive at $K = {classes}$, $L = {depth}$, so from there on", sp.N(value, 30) > sp.Float("1e-20")
+            for classes, depth in loses:
+                value = gap.subs(powers).subs({k: classes, less: depth - 2})
+                yield f"and negative at $K = {classes}$, $L = {depth}$", sp.N(value, 30) < -sp.Float("1e-20")
 
     def control(self, level: str):
         p = Depth(10, 2, 5, 2.0**-10)

@@ -14,6 +14,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
+from proofs_check.lemmas import averaging_steps, centring_steps, gibbs_steps, price_steps
 from proofs_check.tables import counting_steps, probabilities, span, subsets
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 
@@ -198,6 +199,10 @@ class PickAllLabels(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from gibbs_steps()
+        yield from centring_steps()
         yield from counting_steps()
         m, d, n, a, c, root, mu, total = sp.symbols("m d n a C r mu N", positive=True)  # d = K - m, C = C(K-2, m-1)
         k = m + d

@@ -16,6 +16,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.lemmas import averaging_steps, centring_steps, gibbs_steps
 from proofs_check.tables import hull, probabilities
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
@@ -176,6 +177,9 @@ class TwoTasks(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from gibbs_steps()
+        yield from centring_steps()
         p, q, charge, a, b = sp.symbols("p q charge a b", positive=True)
         embed = sp.Matrix([[1, 0], [-1, 0], [0, 1], [0, -1]])
         signs = sp.Matrix([[1, 1, -1, -1], [1, -1, 1, -1]])

@@ -13,6 +13,17 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
+from proofs_check.lemmas import (
+    averaging_steps,
+    balanced_steps,
+    centring_steps,
+    collapse_steps,
+    equilibrium_steps,
+    gibbs_steps,
+    price_steps,
+    strictness_steps,
+)  # fmt: skip
+from proofs_check.projectors import Invariant, algebra_steps
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm.problem.losses import GroupPull
 from ufm.problem.text import parse_loss
@@ -83,8 +94,10 @@ class Threshold(Theorem):
     $w_g \Delta_g (1 - \varepsilon) \sqrt{n_g} \le \mu_{\mathrm{eff}} \sum_j w_j n_j$, for cross-entropy with class weights
     w, temperatures $\Delta$, any logit adjustment, label smoothing $\varepsilon < 1$ and any decay of the bias.
 
-    Proof here: at contrast zero the group's classes have equal probabilities in every column, so that the loss falls along
-    the contrast at exactly the rate of the labels, while the penalty rises at $\mu_{\mathrm{eff}} \sqrt{n_g}$; convexity.
+    Proof here: with the projector $\Pi$ on the group's contrasts and $Q = I - \Pi$ the point $(Q Z Q, Q b)$ is compared with
+    (Z, b). At contrast zero the group's classes have equal probabilities in every column, so that the loss falls along
+    contrasts at exactly the rate of the labels, while the penalty rises at $\mu_{\mathrm{eff}} \sqrt{n_g}$; convexity. An
+    optimum exists (the objective is continuous and grows with the logits), and the loss is strictly convex up to shifts.
     """
 
     id = "X1"
@@ -99,7 +112,6 @@ class Threshold(Theorem):
     )
     required = "rigorous"
     formulas = ("critical", "collapsed")
-    open_steps = "that the penalty splits off the group's contrasts and rises there by mu_eff (docs/theory, Proposition 7.1)"
 
     def grid(self):
         losses = ("ce:weights=0.5", "ce:weights=1", "ce:adjustment=2", "ce:temperatures=0.5", "ce:smoothing=0.1")
@@ -117,6 +129,12 @@ class Threshold(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from equilibrium_steps()
+        yield from collapse_steps()
+        yield from centring_steps()
+        yield from strictness_steps()
         x, m, k, q, d, pi, eps, mu, w, n, total = sp.symbols("x m K q Delta pi epsilon mu w n T", positive=True)
         # Tempered logits of a column of the group: own and m - 1 others share the mass q at x = 0; the rest holds 1 - q.
         own, other = d * x * (1 - 1 / m), -d * x / m
@@ -169,10 +187,11 @@ class Threshold(Theorem):
 class Universality(Theorem):
     r"""Cross-entropy, one-vs-rest and squared error have the same threshold of collapse,
     $\sqrt{n_g} \le \mu_{\mathrm{eff}} N$; so has every loss $h(z) - z_y$ with h convex, differentiable and unchanged when
-    equal classes are permuted.
+    equal classes are permuted, if an optimum exists.
 
-    Proof here: the gradient of h is alike for classes with equal logits, so that it drops out along their contrast and only
-    the label is left.
+    The group then collapses at some optimum, and at every one if h is strictly convex (for cross-entropy: up to shifts); if
+    not, at none. Proof here: that of X1, for the gradient of h is alike for classes with equal logits, so that it drops out
+    along their contrast and only the label is left.
     """
 
     id = "X2"
@@ -187,10 +206,6 @@ class Universality(Theorem):
     )
     required = "rigorous"
     formulas = ("universal", "collapsed")
-    open_steps = (
-        "functions h that are no sum over single logits other than the three named, and that the penalty splits off "
-        "(docs/theory, Proposition 7.12)"
-    )
 
     def grid(self):
         sides = (0.99, 1.01)
@@ -207,6 +222,12 @@ class Universality(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from equilibrium_steps()
+        yield from collapse_steps()
+        yield from centring_steps()
+        yield from strictness_steps()
         z, x, m = sp.symbols("z x m", positive=True)
         own, other = z + x * (1 - 1 / m), z - x / m
         rest = sp.Symbol("r", positive=True)
@@ -218,10 +239,30 @@ class Universality(Theorem):
         for name, h in losses.items():
             slope = sp.diff(h - own, x).subs(x, 0)
             yield f"{name}: slope along the contrast is that of the label", sp.simplify(slope + (m - 1) / m) == 0
-        f = sp.Function("f")
-        h = f(own) + (m - 1) * f(other)
-        slope = sp.diff(h - own, x).subs(x, 0).doit()
-        yield "any sum of functions of single logits", sp.simplify(slope + (m - 1) / m) == 0
+        g = sp.Function("g")
+        even = (g(x) + g(-x)) / 2
+        yield (
+            "any h that does not change when two classes are exchanged is even along their difference: its slope there is zero "
+            "at equal logits",
+            sp.diff(even, x).subs(x, 0).doit() == 0,
+        )
+        differences = [(m - 1) / m, -1 / m]  # of the mean of e_k - e_j over all m classes j
+        contrast = Invariant(1, 0, m).entries
+        yield (
+            r"and $e_k - \frac1m \mathbf{1}_g$ is the mean of such differences",
+            all(sp.simplify(one - two) == 0 for one, two in zip(differences, contrast, strict=True)),
+        )
+        n, total, mu = sp.symbols("n N mu", positive=True)
+        yield (
+            r"with $\pi_g = n_g / N$ and $s_g = \sqrt{n_g}$: $\kappa \le \mu s_g$ is $\sqrt{n_g} \le \mu N$",
+            sp.simplify((n / total - mu * sp.sqrt(n)) * total / sp.sqrt(n) - (sp.sqrt(n) - mu * total)) == 0,
+        )
+        p = sp.Symbol("p", positive=True)
+        curved = sp.diff(sp.log(1 + sp.exp(z)), z, 2)
+        yield (
+            "one-vs-rest and squared error are strictly convex: second derivatives $p (1 - p)$ and 1",
+            sp.simplify(curved - (p * (1 - p)).subs(p, sp.exp(z) / (1 + sp.exp(z)))) == 0 and sp.diff(z**2 / 2, z, 2) == 1,
+        )
 
     def control(self, level: str):
         for loss in ("bce", "mse"):
@@ -255,8 +296,9 @@ class Smoothing(Theorem):
 
     All is zero iff $q \ge (K-1)/K$.
 
-    Proof here: at $a S$ the smoothed labels add $\delta (K-1) a / K$ to the loss, and the price of $a S$ is
-    $\mu \sqrt{n} (K-1) a$; both are linear in a. By symmetry the optimum has this form.
+    Proof here: the probabilities P of $a\, S$ differ from the smoothed labels Y by a multiple of S, a dual point that is
+    feasible and leaves no gap (weak duality: `proofs_check.tables`); with $\delta = 0$ it is that of plain cross-entropy at
+    $\mu'$. Equality forces P on every optimum, and centring lowers the price.
     """
 
     id = "X9"
@@ -271,7 +313,6 @@ class Smoothing(Theorem):
     )
     required = "rigorous"
     formulas = ("height", "value")
-    open_steps = "the reduction to multiples of S by symmetry (docs/theory, Proposition 3.1)"
 
     def grid(self):
         return [
@@ -318,23 +359,25 @@ class Smoothing(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from algebra_steps()
+        yield from gibbs_steps()
+        yield from balanced_steps(smoothing=True)
+        yield from centring_steps()
         a, k, n, mu, delta = sp.symbols("a K n mu delta", positive=True)
         plain = sp.log(1 + (k - 1) * sp.exp(-a))
-        own, other = a * (1 - 1 / k), -a / k
-        smoothed = sp.log(sp.exp(own) + (k - 1) * sp.exp(other)) - (1 - delta + delta / k) * own - (k - 1) * delta / k * other
-        added = smoothed - (plain + delta * (k - 1) * a / k)
-        yield r"smoothing adds $\delta (K-1) a / K$", sp.simplify(sp.diff(added, a)) == 0 and sp.simplify(added.subs(a, 0)) == 0
-        price = sp.sqrt(n) * (k - 1) * a
+        logits = Invariant(a, 0, k)
+        cost = plain + Invariant(1, 1, k).minus(Invariant(1 - delta, 1, k)).inner(logits) / k
+        yield r"smoothing adds $\delta (K-1) a / K$", sp.simplify(cost - plain - delta * (k - 1) * a / k) == 0
+        price = Invariant(sp.sqrt(n) * a, 0, k).trace
         moved = (mu + delta / (k * sp.sqrt(n))) * price
         yield (
             r"which is the price at $\mu'$ minus that at $\mu$",
             sp.simplify(moved - mu * price - delta * (k - 1) * a / k) == 0,
         )
-        q = sp.Symbol("q", positive=True)
-        best = sp.log((k - 1) * (1 - q) / q)
-        slope = sp.diff(plain + q * a, a)
-        yield "stationary at a", sp.simplify(slope.subs(a, best)) == 0
-        yield r"zero is optimal iff $q \ge (K-1)/K$", sp.simplify(slope.subs(a, 0) - (q - (k - 1) / k)) == 0
+        q, other = ((k - 1) * (d / k + sp.sqrt(n) * m) for d, m in ((delta, mu), (0, mu + delta / (k * sp.sqrt(n)))))
+        yield r"and q is that of plain cross-entropy at $\mu'$", sp.simplify(q - other) == 0
 
     def control(self, level: str):
         p = Smoothed(10, 50, 2e-3, 0.1)

@@ -11,6 +11,7 @@ import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
 from proofs_check.fang2021 import etf_value
+from proofs_check.projectors import Invariant
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 
 
@@ -33,7 +34,9 @@ class FixedClassifier(Theorem):
     with W for every $n_k$, and the value $\log\left(1 + (K-1)\, e^{-K c/(K-1)}\right)$, $c = \sqrt{E_W E_H}$, does not
     depend on the imbalance.
 
-    Each column is a problem of its own, the same for all classes.
+    Each sample is a problem of its own, the same for all classes. Proof here: the classifiers have the sum zero, so that with
+    $u = \langle w_k, h \rangle$ the other logits have the mean $-u/(K-1)$; the loss is least where they are equal (Jensen's
+    inequality), falls in u, and $u \le c$ with equality only at $h = \sqrt{E_H / E_W}\, w_k$.
     """
 
     id = "Y"
@@ -61,6 +64,37 @@ class FixedClassifier(Theorem):
         worst = float(np.min(aligned / lengths))
         yield less(
             f"cosine of w_k and h_k, {instance}", Enclosure(1 - 1e-9, 1 - 1e-9), Enclosure(worst, worst), level="numeric"
+        )
+
+    def steps(self):
+        import sympy as sp
+
+        k, u, e_w, e_h, h = sp.symbols("K u E_W E_H h", positive=True)
+        frame = Invariant(e_w * k / (k - 1), 0, k)  # W W'
+        own, other = frame.entries
+        yield r"an ETF with $\lVert w_k \rVert^2 = E_W$ is $W W^\top = \frac{K}{K-1} E_W\, C$", sp.simplify(own - e_w) == 0
+        yield r"and $\sum_k w_k = 0$: the sum of its Gram matrix", sp.simplify(k * own + k * (k - 1) * other) == 0
+        mean = -u / (k - 1)  # of the other logits, whose sum is -u
+        floor = sp.log(1 + (k - 1) * sp.exp(mean - u))
+        yield (
+            r"the loss is at least $\log(1 + (K-1) e^{-K u/(K-1)})$ (Jensen's inequality for exp)",
+            sp.simplify(sp.exp(floor) - 1 - (k - 1) * sp.exp(-k * u / (k - 1))) == 0,
+        )
+        slope = sp.diff(floor, u)
+        odds = sp.exp(mean - u)
+        yield "which falls in u", sp.simplify(slope + k * odds / (1 + (k - 1) * odds)) == 0
+        distance = h**2 - 2 * u * (u / e_w) + (u / e_w) ** 2 * e_w
+        yield (
+            r"$\lVert h \rVert^2 - u^2/E_W = \lVert h - (u/E_W)\, w_k \rVert^2$, so that $u \le c$, with equality only at "
+            r"$h = \sqrt{E_H/E_W}\, w_k$",
+            sp.simplify(distance - (h**2 - u**2 / e_w)) == 0
+            and sp.simplify((u / e_w).subs(u, sp.sqrt(e_w * e_h)) ** 2 - e_h / e_w) == 0,
+        )
+        aligned = [sp.sqrt(e_h / e_w) * entry for entry in (own, other)]
+        yield (
+            r"there all other logits are $-c/(K-1)$: the bound is attained",
+            sp.simplify(aligned[0] - sp.sqrt(e_w * e_h)) == 0
+            and sp.simplify(aligned[1] - mean.subs(u, sp.sqrt(e_w * e_h))) == 0,
         )
 
     def control(self, level: str):

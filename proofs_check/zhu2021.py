@@ -10,6 +10,8 @@ import numpy as np
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less
+from proofs_check.lemmas import averaging_steps, balanced_steps, centring_steps, gibbs_steps, price_steps
+from proofs_check.projectors import Invariant, algebra_steps, letters, reduced
 from proofs_check.theorem import Hypothesis, Kind, Theorem
 from ufm._balls import outward
 from ufm.analysis.enclosures import enclose_logits
@@ -48,6 +50,10 @@ class ClosedForm(Theorem):
 
     Features and classifiers are parallel, $h_k = \sqrt{\lambda_W / (\lambda_H n)}\, w_k$. In particular from
     $K \sqrt{n}\, \mu = 1$ on everything is zero.
+
+    Proof here: the probabilities P of $a\, S$ make $P - I$ a multiple of S, a dual point that is feasible and leaves no gap
+    (weak duality: `proofs_check.tables`). Equality in it forces P on every optimum, whose columns are then those of $a\, S$ up
+    to constants, and centring lowers the price. Equality in the price makes features parallel to classifiers.
     """
 
     id = "Z2"
@@ -61,7 +67,6 @@ class ClosedForm(Theorem):
     )
     required = "rigorous"
     formulas = ("closed_form", "check")
-    open_steps = "the reduction to multiples of S (symmetry of the unique optimum)"
 
     def grid(self):
         return [
@@ -93,17 +98,33 @@ class ClosedForm(Theorem):
     def steps(self):
         import sympy as sp
 
-        a, k, c = sp.symbols("a K c", positive=True)
-        value = sp.log(1 + (k - 1) * sp.exp(-a)) + c * (k - 1) * a
-        at = sp.log(1 / c - (k - 1))
-        yield "stationary at a", sp.simplify(sp.diff(value, a).subs(a, at)) == 0
-        yield r"$a = 0$ exactly at $K c = 1$, $c = \sqrt{n}\, \mu$", sp.simplify(at.subs(c, 1 / k)) == 0
-        n, w, lw, lh, t = sp.symbols("n w lambda_W lambda_H t", positive=True)
-        h = sp.sqrt(lw / (lh * n)) * w
-        cost = lw * (w * t) ** 2 / 2 + lh * n * (h / t) ** 2 / 2
+        yield from averaging_steps()
+        yield from price_steps()
+        yield from algebra_steps()
+        yield from gibbs_steps()
+        yield from balanced_steps()
+        yield from centring_steps()
+        a, k, n, mu = sp.symbols("a K n mu", positive=True)
+        q = (k - 1) * sp.sqrt(n) * mu
+        at = sp.log(1 / (sp.sqrt(n) * mu) - (k - 1))
         yield (
-            r"$\lVert h \rVert = \sqrt{\lambda_W / (\lambda_H n)}\, \lVert w \rVert$ balances the decays",
-            sp.simplify(sp.diff(cost, t).subs(t, 1)) == 0,
+            r"a is $\log\left(1/(\sqrt{n}\, \mu) - (K-1)\right)$",
+            sp.simplify(sp.exp(at) - (k - 1) * (1 - q) / q) == 0,
+        )
+        value = sp.log(1 + (k - 1) * sp.exp(-a)) + sp.sqrt(n) * mu * (k - 1) * a
+        loss = sp.log(k - 1 + sp.exp(a)) - a / k - Invariant(1, 1, k).inner(Invariant(a, 0, k)) / k
+        price = mu * Invariant(sp.sqrt(n) * a, 0, k).trace
+        odds = sp.simplify(sp.exp(loss) - 1 - (k - 1) * sp.exp(-a)) == 0
+        yield (
+            "and the objective there is the value",
+            odds and sp.simplify(value - sp.log(1 + (k - 1) * sp.exp(-a)) - price) == 0,
+        )
+        w, lw, lh = sp.symbols("w lambda_W lambda_H", positive=True)
+        h = sp.sqrt(lw / (lh * n)) * w
+        yield (
+            r"equality in the price, $\sqrt{\lambda_W}\, W = \sqrt{\lambda_H n}\, H^\top$ as $U = C$: "
+            r"$h_k = \sqrt{\lambda_W / (\lambda_H n)}\, w_k$",
+            sp.simplify(sp.sqrt(lw) * w - sp.sqrt(lh * n) * h) == 0,
         )
 
     def control(self, level: str):
@@ -151,6 +172,11 @@ class BenignLandscape(Theorem):
 
     Checked from both sides: plain gradient descent from random starts ends nowhere but at a certified global minimiser, and
     planted critical points that are not minimisers have a direction of negative curvature, its Rayleigh quotient enclosed.
+
+    Proof here, for every convex differentiable loss f of the logits, with slopes G at a critical point: if
+    $\lVert G \rVert_2 \le \mu$, convexity makes it a global minimiser. If not, the classifier and the features leave a
+    direction a of the feature space unused, as $d > K$, and along $W + \varepsilon \alpha\, u a^\top$,
+    $H + \varepsilon \beta\, a v^\top$, with $u^\top G v = \lVert G \rVert_2$, the objective has a negative second derivative.
     """
 
     id = "Z1"
@@ -183,6 +209,57 @@ class BenignLandscape(Theorem):
         yield decided(what, "yes", verdict, margin=1e-7 - worst, level="float")
         for name, point in planted(problem):
             yield self.saddle(problem, name, point)
+
+    def steps(self):
+        import sympy as sp
+
+        yield from price_steps()
+        w, wt, h, ht, g = letters("W Wt H Ht G")
+        lw, lh, norm, eps, inner = sp.symbols("lambda_W lambda_H g epsilon p", positive=True)
+        critical = wt * (g * ht + lw * w) - (wt * g + lh * h) * ht
+        yield (
+            r"critical points, $G H^\top + \lambda_W W = 0$ and $W^\top G + \lambda_H H = 0$, are balanced: "
+            r"$\lambda_W W^\top W = \lambda_H H H^\top$",
+            sp.expand(critical - (lw * wt * w - lh * h * ht)) == 0,
+        )
+        # |W|^2 = -<G, W H>/lw and |H|^2 = -<G, W H>/lh, with p = -<G, W H>.
+        yield (
+            r"and their decays add up to $-\langle G, W H \rangle$",
+            sp.simplify(lw * (inner / lw) / 2 + lh * (inner / lh) / 2 - inner) == 0,
+        )
+        loss, other, nuclear, mu = sp.symbols("f q s mu", positive=True)  # q = <G, Z'>, s the nuclear norm of any Z'
+        tangent = loss + (other + inner) + mu * nuclear
+        yield (
+            r"$\lVert G \rVert_2 \le \mu$: any other $(W', H')$ has at least "
+            r"$f + \langle G, Z' - Z \rangle + \mu \lVert Z' \rVert_*$ (convexity), at least $f - \langle G, Z \rangle$ "
+            r"(duality of the norms): a global minimiser",
+            sp.expand(tangent - (loss + inner) - (other + mu * nuclear)) == 0,
+        )
+        u, a, at, vt = letters("u a at vt")
+        x, y = sp.symbols("alpha beta", real=True)
+        rules = {(w, a): 0, (at, h): 0, (at, a): 1}
+        moved = reduced((w + eps * x * u * at) * (h + eps * y * a * vt), rules)
+        yield (
+            r"otherwise take a unit vector a with $W a = 0$, there is one as $\mathrm{rank}\, W \le K < d$ "
+            r"(rank-nullity theorem); then $H^\top a = 0$, and logits move by $\varepsilon^2 \alpha \beta\, u v^\top$ only",
+            sp.expand(moved - w * h - eps**2 * x * y * u * vt) == 0,
+        )
+        ut, v = letters("ut v")
+        away = rules | {(ut, u): 1, (vt, v): 1}
+        weights = reduced((wt + eps * x * a * ut) * (w + eps * x * u * at), away)
+        crossed = sp.expand(weights - wt * w - eps**2 * x**2 * a * at - eps * x * (wt * u * at + a * ut * w))
+        yield (
+            r"the decay grows by $\frac{\varepsilon^2}{2} (\lambda_W \alpha^2 + \lambda_H \beta^2)$: crossed terms "
+            r"have the trace of $W a u^\top$, zero",
+            crossed == 0 and reduced(w * a * ut, away) == 0,
+        )
+        scale = (lh / lw) ** sp.Rational(1, 4)
+        change = (x * y * norm + lw * x**2 / 2 + lh * y**2 / 2).subs({x: scale, y: -1 / scale})
+        yield (
+            r"for $\alpha = -1/\beta = (\lambda_H/\lambda_W)^{1/4}$ the objective changes by "
+            r"$\varepsilon^2 (\mu - \lVert G \rVert_2) + o(\varepsilon^2)$: a strict saddle",
+            sp.simplify(change - (sp.sqrt(lw * lh) - norm)) == 0,
+        )
 
     @staticmethod
     def saddle(problem: ufm.Problem, name: str, point: ufm.Parameters) -> Finding:
