@@ -133,8 +133,8 @@ def precision(bits: int) -> Iterator[None]:
 def vanishes(what: str, expression: Any, samples: int = 3) -> Finding:
     """Whether an expression of positive symbols is zero for all of their values.
 
-    Computer algebra decides that it is. That it is not is shown by its value in ball arithmetic at a point, which must exclude
-    zero; if neither succeeds the finding is inconclusive.
+    That it is not is shown by its value in ball arithmetic at a point, which must exclude zero. Computer algebra decides that it
+    is; if neither succeeds the finding is inconclusive.
 
     Parameters
     ----------
@@ -148,10 +148,7 @@ def vanishes(what: str, expression: Any, samples: int = 3) -> Finding:
     """
     import sympy as sp
 
-    simple = sp.simplify(expression)
-    simple = simple if simple == 0 else sp.simplify(sp.powsimp(sp.expand_log(sp.expand(simple), force=True), force=True))
-    if simple == 0:
-        return decided(what, "yes", "yes", margin=1.0, level="rigorous")
+    expression = sp.sympify(expression)
     names = sorted(expression.free_symbols, key=str)
     for sample in range(samples):
         # Points with different numbers for all symbols: 2 + 1/3, 3 + 1/4, ...
@@ -159,7 +156,9 @@ def vanishes(what: str, expression: Any, samples: int = 3) -> Finding:
         value, error = _enclosed(expression.subs(point))
         if abs(value) > error:
             return decided(what, "yes", "no", margin=abs(value) - error, level="rigorous")
-    return decided(what, "yes", "undecided", margin=0.0, level="rigorous")
+    simple = sp.simplify(expression)
+    simple = simple if simple == 0 else sp.simplify(sp.powsimp(sp.expand_log(sp.expand(simple), force=True), force=True))
+    return decided(what, "yes", "yes" if simple == 0 else "undecided", margin=1.0, level="rigorous")
 
 
 def _enclosed(number: Any) -> tuple[float, float]:

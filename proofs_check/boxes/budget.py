@@ -25,7 +25,7 @@ WIDTH = 8e-7
 """Relative width of the band that a cell may leave."""
 RATIOS, BUDGETS, STRONGEST = (1.0, 1000.0), (0.5, 6.0), 0.5
 """Ratios, budgets c, and largest spectral budget rho of the boxes."""
-FEW = ((1, 2), (3, 7), (5, 5))
+FEW = ((1, 2), (2, 2), (3, 7), (5, 5))
 """Pairs (K_A, K_B) of a quick run."""
 
 
@@ -49,7 +49,7 @@ def system(majority: int, minority: int, theta: Any, t: Any) -> tuple[Any, Any]:
     eps, mass = cosine * (1 / (a.sqrt() * nu)), sine * (1 / (b.sqrt() * nu))
     other = (1 - eps) * inverse * (1 / a)
     own = (other + 1 - inverse).log()
-    rest = other.log() if majority > 1 else own
+    rest = other.log()  # drops out for one majority class
     w_a = (own * (1 / a) + rest * (1 - 1 / a) - (eps * inverse * (1 / b)).log()) * (a.sqrt() / nu)
     w_b = ((1 - mass) * (a / b) / mass).log() * (b.sqrt() / nu)
     return w_b * cosine - w_a * sine, w_a * cosine + w_b * sine + (own - rest) * (a - 1)
@@ -106,9 +106,7 @@ def angle(equations: System, majority: int, minority: int, t: float) -> float:
     return float(found)
 
 
-def series(
-    equations: System, majority: int, minority: int, theta: Any, t: Any, order: int
-) -> tuple[list[Any], list[Any]]:
+def series(equations: System, majority: int, minority: int, theta: Any, t: Any, order: int) -> tuple[list[Any], list[Any]]:
     """Taylor coefficients of the angle and of C* in log R, for every value in the balls.
 
     Parameters

@@ -105,7 +105,8 @@ class ClosedForm:
         fixed = {p.__dict__[name]: value for name, value in shown.fixed.items()}
         height = sp.lambdify(p.__dict__[shown.x], sp.sympify(self.threshold(p)).subs(fixed), "numpy")
         xs = np.geomspace(*shown.x_range, POINTS)
-        ys = np.broadcast_to(height(xs), xs.shape)
-        points = tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True) if y > 0)
+        with np.errstate(all="ignore"):  # a formula may have no value in a part of the section
+            ys = np.broadcast_to(height(xs), xs.shape)
+        points = tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True) if np.isfinite(y) and y > 0)
         below, above = self.regions
         return Curve(*shown.labels, points, shown.x_range, shown.y_range, above, below)

@@ -71,7 +71,10 @@ def group_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     """The penalty of one contrast rises at ``mu sqrt(n_B)``, the loss falls at the share ``n_B / N``."""
     total = p.n * (p.ka * p.ratio + p.kb)
     price, pull = p.mu * sqrt(p.n), contrast_pull(p.n / total, 1, 1)
-    yield "the price less the pull of the label, times $N / \\sqrt{n_B}$, is the margin", (price - pull) * total / sqrt(p.n) - margin
+    yield (
+        "the price less the pull of the label, times $N / \\sqrt{n_B}$, is the margin",
+        (price - pull) * total / sqrt(p.n) - margin,
+    )
 
 
 def groups() -> Box:
@@ -109,10 +112,16 @@ def remedy_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     import sympy as sp
 
     pull = contrast_pull(p.weight * p.n / p.total, p.temperature, p.label)
-    yield "the price less the pull, times $T / \\sqrt{n}$, is the margin", (p.mu * sqrt(p.n) - pull) * p.total / sqrt(p.n) - margin
+    yield (
+        "the price less the pull, times $T / \\sqrt{n}$, is the margin",
+        (p.mu * sqrt(p.n) - pull) * p.total / sqrt(p.n) - margin,
+    )
     m, k, x, eps = sp.symbols("m K x eps", positive=True)
     smoothed = (1 - eps + eps / k) * x * (1 - 1 / m) - (m - 1) * eps / k * x / m
-    yield "a label smoothed by $\\varepsilon$ has the part $1 - \\varepsilon$ along the contrast", smoothed - (1 - eps) * x * (1 - 1 / m)
+    yield (
+        "a label smoothed by $\\varepsilon$ has the part $1 - \\varepsilon$ along the contrast",
+        smoothed - (1 - eps) * x * (1 - 1 / m),
+    )
 
 
 def remedies() -> Box:
@@ -178,7 +187,10 @@ def label_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     yield r"pull of pairs: $(K-1) n_2 \binom{K-2}{1} / N$", slopes[1] - (k - 1) * weights[1] / total
     # Against the norm mu (K-1) sqrt(sum w_m a_m^2) the pull with slopes g_m has the dual norm sqrt(sum g_m^2 / w_m) / (K-1).
     dual = sum(g**2 / w for g, w in zip(slopes, weights, strict=True)) / (k - 1) ** 2
-    yield "the price less the dual norm of the pulls, times N: the margin", p.mu * total - sqrt(sp.simplify(dual * total**2)) - margin
+    yield (
+        "the price less the dual norm of the pulls, times N: the margin",
+        p.mu * total - sqrt(sp.simplify(dual * total**2)) - margin,
+    )
 
 
 def labels() -> Box:
@@ -228,7 +240,10 @@ def task_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     yield "the slope at zero is price less pull", sp.diff(program, a).subs(a, 0) - (price - pull)
     yield "whose squares differ by $4 q$ times the margin", price**2 - pull**2 - 4 * p.q * margin
     mass = 1 / (1 + sp.exp(a))
-    yield "the program is convex: its second derivative is $4 q\\, p (1 - p)$", sp.diff(program, a, 2) - 4 * p.q * mass * (1 - mass)
+    yield (
+        "the program is convex: its second derivative is $4 q\\, p (1 - p)$",
+        sp.diff(program, a, 2) - 4 * p.q * mass * (1 - mass),
+    )
 
 
 def tasks() -> Box:
@@ -333,11 +348,15 @@ def death_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     a, k, n, total = sp.symbols("a K n N", positive=True)
     program = n / total * sp.log(1 + (k - 1) * sp.exp(-a)) + p.mu * sqrt(n * (k - 1) / k) * a
     at_zero = sp.diff(program, a).subs(a, 0) * total / sqrt(n * (k - 1) / k)
-    yield r"its slope at zero is positive iff $N \mu \ge \sqrt{n (K-1)/K}$", sp.simplify(at_zero) - (
-        p.mu * total - sqrt(n * (k - 1) / k)
+    yield (
+        r"its slope at zero is positive iff $N \mu \ge \sqrt{n (K-1)/K}$",
+        sp.simplify(at_zero) - (p.mu * total - sqrt(n * (k - 1) / k)),
     )
     inside = {total: p.n * (p.ka * p.ratio + p.kb), k: p.ka + p.kb, n: p.n}
-    yield "which is the margin under step imbalance", (p.mu * total - sqrt(n * (k - 1) / k)).subs(inside, simultaneous=True) - margin
+    yield (
+        "which is the margin under step imbalance",
+        (p.mu * total - sqrt(n * (k - 1) / k)).subs(inside, simultaneous=True) - margin,
+    )
     mass = (k - 1) / (k - 1 + sp.exp(a))
     yield "the program is convex", sp.diff(program, a, 2) - n / total * mass * (1 - mass)
 

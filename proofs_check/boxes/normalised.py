@@ -132,7 +132,9 @@ class Slopes(NamedTuple):
     by_beta: Any
 
 
-def cell(rule: Equations, sizes: tuple[int, int], at: Sequence[float], t: float, s: float, half: tuple[float, float]) -> Slopes | None:
+def cell(
+    rule: Equations, sizes: tuple[int, int], at: Sequence[float], t: float, s: float, half: tuple[float, float]
+) -> Slopes | None:
     """Enclosures over ``|log R - t| <= half[0]``, ``|log beta - s| <= half[1]``; None where interval Newton fails.
 
     Parameters
@@ -247,9 +249,7 @@ def strip(rule: Equations, sizes: tuple[int, int]) -> Strip:
             elif right - left < 1e-4:
                 return FAILED
             else:
-                pieces += [
-                    (*ts, *ss) for ts in ((left, t), (t, right)) for ss in ((bottom, s), (s, top))
-                ]
+                pieces += [(*ts, *ss) for ts in ((left, t), (t, right)) for ss in ((bottom, s), (s, top))]
     waiting = [(low + (high - low) * i / columns, low + (high - low) * (i + 1) / columns) for i in range(columns)][::-1]
     band, along, points, near = 0.0, -inf, [], []
     while waiting:
@@ -268,7 +268,9 @@ def strip(rule: Equations, sizes: tuple[int, int]) -> Strip:
     return Strip(count, band, beside, along, points)
 
 
-def bordered(rule: Equations, sizes: tuple[int, int], at: Sequence[float], t: float, half: float) -> tuple[float, float, float, list[float]] | None:
+def bordered(
+    rule: Equations, sizes: tuple[int, int], at: Sequence[float], t: float, half: float
+) -> tuple[float, float, float, list[float]] | None:
     """Width of the enclosure of log decay on a cell of the border, largest slope, log decay in the middle, unknowns there."""
     from flint import arb
 
@@ -334,16 +336,16 @@ def fixed_norm(scale: str = "default", rule: Equations | None = None) -> Box:
     name = f"decay over the squared norm, K_A = {pairs[-1][0]}, K_B = {pairs[-1][1]}"
     heights = (min((y for _, y in points), default=1e-3) / 2, max((y for _, y in points), default=1.0) * 2)
     return Box(
-        "Features of a fixed norm: at every ratio of the box the minority has collapsed exactly for $\lambda / r^2 \ge "
-        "\lambda_0(R)$, for all decays around $\lambda_0(R)$ at which $\beta$ lies in $[0.981, 1.02]$; $\lambda_0$ falls strictly "
-        "with $R$, so that this is $R \ge R_0(\lambda)$. Farther from the border nothing is claimed here.",
+        r"Features of a fixed norm: at every ratio of the box the minority has collapsed exactly for $\lambda / r^2 \ge "
+        r"\lambda_0(R)$, for all decays around $\lambda_0(R)$ at which $\beta$ lies in $[0.981, 1.02]$; $\lambda_0$ falls strictly "
+        r"with $R$, so that this is $R \ge R_0(\lambda)$. Farther from the border nothing is claimed here.",
         (
-            Range("R", "all of $[40, 300]$"), Range("\beta", "all of $[0.981, 1.02]$"),
+            Range("R", "all of $[40, 300]$"), Range(r"\beta", "all of $[0.981, 1.02]$"),
             Range("(K_A, K_B)", ", ".join(map(str, pairs))),
         ),
         Route.NEWTON,
-        "On every cell in $(\log R, \log \beta)$ interval Newton encloses the solution of the equations of Proposition 12.9 and "
-        "the derivative of the decay, which is positive; a polynomial with a remainder encloses $\lambda_0$.",
+        r"On every cell in $(\log R, \log \beta)$ interval Newton encloses the solution of the equations of Proposition 12.9 and "
+        r"the derivative of the decay, which is positive; a polynomial with a remainder encloses $\lambda_0$.",
         "separated for smaller decays", "collapsed for larger decays",
         max(s.band for s in strips), findings, controls, sum(s.cells for s in strips),
         Curve("ratio R", name, points, RATIOS, heights, "collapsed above the line", "separated below it"),
