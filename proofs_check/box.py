@@ -26,7 +26,7 @@ class Route(Enum):
         """One sentence for readers."""
         return {
             "closed form": "an identity of computer algebra and the sign of a derivative, for all values of the symbols",
-            "monotonicity and a mesh": "enclosures in ball arithmetic on every cell of a mesh, and a proved monotonicity between",
+            "monotonicity and a mesh": "enclosures in ball arithmetic on every cell of a mesh, and proved monotonicity",
             "interval Newton": "the equations of the optimum solved in ball arithmetic on every cell of a mesh",
         }[self.value]
 
@@ -133,8 +133,8 @@ def precision(bits: int) -> Iterator[None]:
 def vanishes(what: str, expression: Any, samples: int = 3) -> Finding:
     """Whether an expression of positive symbols is zero for all of their values.
 
-    That it is not is shown by its value in ball arithmetic at a point, which must exclude zero. Computer algebra decides that it
-    is; if neither succeeds the finding is inconclusive.
+    That it is not is shown by its value in ball arithmetic at a point, which must exclude zero. Computer algebra decides that
+    it is; if neither succeeds the finding is inconclusive.
 
     Parameters
     ----------

@@ -90,7 +90,8 @@ def _judged(plain: dict[str, Any]) -> Finding:
 def _plain_box(box: Box) -> dict[str, Any]:
     words = {name: getattr(box, name) for name in ("statement", "argument", "below", "above", "band", "cells")}
     return words | {
-        "ranges": [list(r) for r in box.ranges], "route": box.route.value, "curve": None if box.curve is None else list(box.curve),
+        "ranges": [list(r) for r in box.ranges], "route": box.route.value,
+        "curve": None if box.curve is None else list(box.curve),
         "findings": [_plain(f) for f in box.findings], "controls": [_plain(f) for f in box.controls],
     }  # fmt: skip
 
@@ -169,8 +170,8 @@ def load(folder: Path, theorem: type[Theorem], level: str, scale: str) -> Verdic
     if not all(e.recheck().accepted for e in evidence):
         return None
     found = Verdict(
-        theorem, Outcome.INCONCLUSIVE, "numeric", **parts, steps=steps, boxes=boxes, seconds=0.0, instances=int(content["instances"]),
-        evidence=evidence, cached=True,
+        theorem, Outcome.INCONCLUSIVE, "numeric", **parts, steps=steps, boxes=boxes, seconds=0.0,
+        instances=int(content["instances"]),         evidence=evidence, cached=True,
     )  # fmt: skip
     judged = replace(summed_up(found, level), seconds=perf_counter() - start)
     return judged if judged.outcome is Outcome.HOLDS else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import pairwise
 from math import ceil, exp, isfinite, log
 from typing import Any, NamedTuple
 
@@ -178,7 +179,7 @@ def covered(equations: System, majority: int, minority: int) -> list[Cell] | Non
     low, high = ends(majority, minority)
     count = max(1, ceil((high - low) / CELL))
     marks = [low + (high - low) * i / count for i in range(count)] + [high]
-    waiting = list(zip(marks[:-1], marks[1:], strict=True))[::-1]
+    waiting = list(pairwise(marks))[::-1]
     try:
         start = angle(equations, majority, minority, (waiting[-1][0] + waiting[-1][1]) / 2)
     except ValueError:
@@ -413,11 +414,11 @@ def explicit(scale: str = "default", equations: System | None = None) -> Box:
     checks = [compared(used, pairs, ratio) for ratio in (1.5, 40.0, 900.0)]
     controls = tuple(compared(wrong, ((5, 4),), 40.0) for wrong in (_double, _exchanged))
     return Box(
-        "The minority has collapsed exactly for $R \\ge R_0(K_A, K_B, c)$: at every ratio and every budget of the box outside of "
+        "The minority has collapsed exactly for $R \\ge R_0(K_A, K_B, c)$: at every ratio and budget of the box outside of "
         "the band the verdict is certified, and there is one border only.",
         shared(pairs, scale), Route.MESH,
-        "The minority has collapsed iff $K c \\le C^*(R)$. A polynomial with a remainder in ball arithmetic encloses $C^*$ at all "
-        "ratios of each cell, its derivative is positive there, and outside of the cells $C^*$ is monotone (proved).",
+        "The minority has collapsed iff $K c \\le C^*(R)$. A polynomial with a remainder in ball arithmetic encloses $C^*$ at "
+        "all ratios of each cell, its derivative is positive there, and outside of the cells $C^*$ is monotone (proved).",
         "separated where $K c > C^*(R)$, so below $R_0$", "collapsed where $K c \\le C^*(R)$, so from $R_0$ on",
         found.band, (*found.findings, *checks), controls, found.cells, border(5, 5),
     )  # fmt: skip
@@ -493,8 +494,8 @@ def equilibrium(scale: str = "default") -> Box:
             Range("(K_A, K_B)", values),
         ),
         Route.MESH,
-        "As in F5 with the radius $K c/(1 - \\rho)$, up to $12 K$: the border in $c$ is $(1 - \\rho)\\, C^*(R)/K$, so the relative "
-        "width of the band is the same for every $\\rho$.",
+        "As in F5 with the radius $K c/(1 - \\rho)$, up to $12 K$: the border in $c$ is $(1 - \\rho)\\, C^*(R)/K$, so the "
+        "relative width of the band is the same for every $\\rho$.",
         "separated where $K c/(1-\\rho) > C^*(R)$", "collapsed where $K c/(1-\\rho) \\le C^*(R)$",
         found.band, (*found.findings, rises, thresholds(gain)), (thresholds(_forgetful), thresholds(_shrinking)), found.cells,
         border(5, 5),

@@ -47,7 +47,7 @@ class ClosedForm:
     rising : bool, whether the condition holds above the threshold
     margin : callable of parameters: the condition holds iff it is not negative
     threshold : callable of parameters, the claimed value of the variable at which the margin vanishes
-    identities : callable of parameters and the margin, yields (name, expression that must vanish): why the margin is that of the model
+    identities : callable of parameters and the margin, yields (name, expression that must vanish), which derive the margin
     wrong : dict from names to other thresholds, which must be rejected
     regions : (str, str), what is certified below and above
     picture : Picture or None

@@ -51,7 +51,8 @@ def contrast_pull(weight: Any, temperature: Any, label: Any) -> Any:
     x, m, r = sp.symbols("x m r", positive=True)
     own, other = temperature * x * (1 - 1 / m), -temperature * x / m
     loss = weight * (sp.log(sp.exp(own) + (m - 1) * sp.exp(other) + r) - label * own)
-    return sp.simplify(-sp.diff(loss, x).subs(x, 0) * m / (m - 1))
+    slope: Any = sp.diff(loss, x).subs(x, 0)
+    return sp.simplify(-slope * m / (m - 1))
 
 
 # H3: a group under decay per sample.
@@ -250,7 +251,7 @@ def tasks() -> Box:
     """X12."""
     names = {"q": Range("q", "all positive numbers"), "strength": Range("l", "all positive numbers")}
     return ClosedForm(
-        r"Two binary tasks whose labels differ in $q$ samples of each sort get one and the same head exactly for $q \le 2 l^2$, "
+        r"Two binary tasks whose labels differ in $q$ samples of each sort get one head exactly for $q \le 2 l^2$, "
         r"for all $q$ and $l$.",
         names, "q", False, task_margin, task_count, task_identities,
         {"$q = l^2$": lambda p: p.strength**2, "$q = 2 l$": lambda p: 2 * p.strength},
@@ -419,7 +420,7 @@ def jumps() -> Box:
         "j": Range("M - 1", "all positive numbers"),
     }
     return ClosedForm(
-        r"Squared error through $M \ge 2$ layers: zero is the best for a class exactly where $b / n_k \ge (M-1)^{(M-1)/M}/M$ with "
+        r"Squared error through $M \ge 2$ layers: zero is best for a class exactly where $b / n_k \ge (M-1)^{(M-1)/M}/M$ with "
         r"$b = M N (N \lambda_W^M \lambda_H)^{1/M}$; in the number $N$ of samples this is $N \ge N_0$, in closed form, for all "
         r"sizes, decays and depths.",
         names, "total", True, jump_margin, jump_total, jump_identities,
@@ -479,8 +480,8 @@ def balanced() -> Box:
     """Z2."""
     names = {"mu": POSITIVE["mu"], "n": Range("n", "all positive numbers"), "k": Range("K", "all numbers from 2 on")}
     return ClosedForm(
-        r"Balanced classes under decay: everything is zero exactly for $\mu \ge 1/(K \sqrt n)$, and below that $Z = a S$ with $e^a = "
-        r"\frac{1}{\sqrt n\, \mu} - (K - 1)$, for all $\mu$, $n$ and $K$.",
+        r"Balanced classes under decay: everything is zero exactly for $\mu \ge 1/(K \sqrt n)$, and below $Z = a S$ with "
+        r"$e^a = \frac{1}{\sqrt n\, \mu} - (K - 1)$, for all $\mu$, $n$ and $K$.",
         names, "mu", True, balanced_margin, balanced_decay, balanced_identities,
         {r"$1/((K-1) \sqrt n)$": lambda p: 1 / ((p.k - 1) * sqrt(p.n)), "$1/(K n)$": lambda p: 1 / (p.k * p.n)},
         ("a simplex ETF of the stated height at all smaller decays", "everything zero from there on"),
@@ -531,5 +532,5 @@ def never() -> Box:
         {"at the ratio 2": lambda _: 2, "at the ratio $K$": lambda p: p.k1 + 1},
         ("the minority asks for a larger multiplier", "the majority asks for a larger multiplier"),
         Picture("k1", ("classes K, less one", "ratio R"), (3.0, 100.0), (0.1, 10.0), {}),
-        "At a S both contrasts are positive, so that stationarity asks both groups for the same multiplier of the nuclear norm.",
+        "At a S both contrasts are positive, so that stationarity asks both groups for one multiplier of the nuclear norm.",
     ).evaluate()  # fmt: skip

@@ -1,8 +1,8 @@
 r"""X3 over a continuous range: features of a fixed norm, the border of minority collapse beside it and along it.
 
-At a given ratio and a given ``beta`` two of the three equations of docs/theory, Proposition 12.9, determine ``(alpha, theta)``
-and the third gives the decay in closed form, ``lambda / r^2 = beta nu sqrt(K_B) / (g_B sin(theta) (K_A R + K_B))``. On every cell
-of a mesh in ``(log R, log beta)`` the two unknowns are enclosed by interval Newton, and with them the derivatives of the decay:
+At a given ratio and a given ``beta`` two of the three equations of docs/theory, Proposition 12.9, determine the others, and the
+third gives the decay in closed form, ``lambda / r^2 = beta nu sqrt(K_B) / (g_B sin(theta) (K_A R + K_B))``. On every cell of a
+mesh in ``(log R, log beta)`` the two unknowns are enclosed by interval Newton, and with them the derivatives of the decay:
 where it rises with ``beta`` at fixed R, ``beta >= 1`` means a decay at or above the border, and Proposition 12.9 decides.
 """
 
@@ -337,15 +337,15 @@ def fixed_norm(scale: str = "default", rule: Equations | None = None) -> Box:
     heights = (min((y for _, y in points), default=1e-3) / 2, max((y for _, y in points), default=1.0) * 2)
     return Box(
         r"Features of a fixed norm: at every ratio of the box the minority has collapsed exactly for $\lambda / r^2 \ge "
-        r"\lambda_0(R)$, for all decays around $\lambda_0(R)$ at which $\beta$ lies in $[0.981, 1.02]$; $\lambda_0$ falls strictly "
-        r"with $R$, so that this is $R \ge R_0(\lambda)$. Farther from the border nothing is claimed here.",
+        r"\lambda_0(R)$, for all decays around $\lambda_0(R)$ at which $\beta$ lies in $[0.981, 1.02]$; $\lambda_0$ falls "
+        r"strictly with $R$, so that this is $R \ge R_0(\lambda)$. Farther from the border nothing is claimed here.",
         (
             Range("R", "all of $[40, 300]$"), Range(r"\beta", "all of $[0.981, 1.02]$"),
             Range("(K_A, K_B)", ", ".join(map(str, pairs))),
         ),
         Route.NEWTON,
-        r"On every cell in $(\log R, \log \beta)$ interval Newton encloses the solution of the equations of Proposition 12.9 and "
-        r"the derivative of the decay, which is positive; a polynomial with a remainder encloses $\lambda_0$.",
+        r"On every cell in $(\log R, \log \beta)$ interval Newton encloses the solution of the equations of Proposition 12.9 "
+        r"and the derivative of the decay, which is positive; a polynomial with a remainder encloses $\lambda_0$.",
         "separated for smaller decays", "collapsed for larger decays",
         max(s.band for s in strips), findings, controls, sum(s.cells for s in strips),
         Curve("ratio R", name, points, RATIOS, heights, "collapsed above the line", "separated below it"),

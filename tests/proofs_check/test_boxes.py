@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from math import exp, log, sqrt
 
 import numpy as np
@@ -103,7 +104,8 @@ def test_cells_cover_the_ratios_without_a_gap_and_enclose_between_their_ends():
     from ufm.analysis.thresholds.budget import critical_budget
 
     cells = budget.mesh(3, 7)
-    assert all(a.high == b.low for a, b in zip(cells[:-1], cells[1:], strict=True))
+    assert cells is not None
+    assert all(a.high == b.low for a, b in pairwise(cells))
     assert cells[-1].high >= log(1000)
     rng = np.random.default_rng(0)
     with precision(budget.BITS):
@@ -176,7 +178,7 @@ def test_closed_forms_meet_the_thresholds_of_the_solver(evaluated):
     for mu, ratio in evaluated["H3"].curve.points[3::12]:
         if ratio <= 1:
             continue
-        found = ufm.threshold(classes=(5, 5), regularizer=ufm.WeightDecay(mu, mu), n_minority=100)
+        found = ufm.threshold(classes=(5, 5), regularizer=ufm.WeightDecay(mu, mu), minority_count=100)
         assert found.value == pytest.approx(ratio, rel=1e-9)
         assert ratio == pytest.approx((1 / (sqrt(100) * mu) - 5) / 5, rel=1e-12)
 
