@@ -9,6 +9,7 @@ where it rises with ``beta`` at fixed R, ``beta >= 1`` means a decay at or above
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import ceil, cos, exp, inf, log, sqrt
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ BITS, CELL, ORDER = 96, 0.02, 5
 RATIOS, NEAR = (40.0, 300.0), 1.02
 """Ratios of the box, and the largest factor by which beta differs from one."""
 WIDTH = 8e-7
+ROWS = 2
+"""Cells of a column, before any is divided."""
 
 
 def equations(majority: int, minority: int, unknowns: Sequence[Any], t: Any, s: Any) -> tuple[list[Any], Any]:
@@ -219,8 +222,79 @@ class Strip(NamedTuple):
 FAILED = Strip(0, inf, -inf, inf, [])
 
 
+class Column(NamedTuple):
+    """A column of cells over an interval of log R: as `Strip`, and the root on the border at the right end.
+
+    Attributes
+    ----------
+    beside, width, along, decay : float
+    right : list of balls
+    """
+
+    beside: float
+    width: float
+    along: float
+    decay: float
+    right: list[Any]
+
+
+def inside(point: Slopes | None, box: Slopes | None) -> bool:
+    """Whether a root at a point lies in the box of a cell, which holds one root for each of its parameters."""
+    if point is None or box is None:
+        return False
+    return all(b.contains(v) for b, v in zip(box.unknowns, point.unknowns, strict=True))
+
+
+def column(
+    rule: Equations, sizes: tuple[int, int], at: Sequence[float], ends: tuple[float, float], rows: int, left: list[Any] | None
+) -> Column | None:
+    """All cells over an interval of log R, and that their roots are those of one branch; None where something fails.
+
+    Neighbouring cells share the root at the middle of their common edge. The Jacobian is regular on both, so that they share
+    the roots on the whole edge.
+
+    Parameters
+    ----------
+    rule : `equations`, or a wrong version
+    sizes : (K_A, K_B)
+    at : unknowns near the left end of the border
+    ends : (float, float), in log R
+    rows : int, even
+    left : root on the border at the left end, from the column before; None for the first
+
+    Returns
+    -------
+    Column or None
+    """
+    from flint import arb
+
+    t, half, reach = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2 * 1.0000001, log(NEAR) * 1.0000001
+    marks = [-reach + 2 * reach * j / rows for j in range(rows + 1)]
+    marks[rows // 2] = 0.0
+    edges = [cell(rule, sizes, at, t, s, (0.0, 0.0)) for s in marks]
+    beside = inf
+    for j, (low, high) in enumerate(pairwise(marks)):
+        found = cell(rule, sizes, at, t, (low + high) / 2, (half, (high - low) / 2 * 1.0000001))
+        if found is None or not (inside(edges[j], found) and inside(edges[j + 1], found) and found.by_beta > 0):
+            return None
+        beside = min(beside, outward(found.by_beta)[0])
+    narrow, wide = edges[rows // 2], cell(rule, sizes, at, t, 0.0, (half, 0.0))
+    right = cell(rule, sizes, at, ends[1], 0.0, (0.0, 0.0))
+    if narrow is None or wide is None or right is None or not (inside(narrow, wide) and inside(right, wide)):
+        return None
+    if left is not None and not all(b.contains(v) for b, v in zip(wide.unknowns, left, strict=True)):
+        return None
+    rest = expansion(rule, sizes, wide.unknowns, arb(t, half), ORDER)
+    terms = expansion(rule, sizes, narrow.unknowns, arb(t), ORDER - 1)
+    width = 2 * rest[ORDER].rad() * arb(half) ** ORDER
+    for power, term in enumerate(terms):
+        width += 2 * term.rad() * arb(half) ** power
+    made = Column(beside, outward(width)[1], outward(rest[1])[1], float(terms[0].mid()), right.unknowns)
+    return made if made.width <= WIDTH and made.along < 0 else None
+
+
 def strip(rule: Equations, sizes: tuple[int, int]) -> Strip:
-    """Both meshes: beside the border, and on it.
+    """The mesh on both sides of the border, column by column.
 
     Parameters
     ----------
@@ -232,58 +306,26 @@ def strip(rule: Equations, sizes: tuple[int, int]) -> Strip:
     Strip
     """
     low, high = (log(r) for r in RATIOS)
-    start, reach = begun(sizes), log(NEAR) * 1.0000001
-    count, beside = 0, inf
-    columns, rows = ceil((high - low) / CELL), ceil(2 * reach / CELL)
-    for i in range(columns):
-        edges = low + (high - low) * i / columns, low + (high - low) * (i + 1) / columns
-        at = reached(rule, sizes, start, (edges[0] + edges[1]) / 2, 0.0)
-        pieces = [(*edges, -reach + 2 * reach * j / rows, -reach + 2 * reach * (j + 1) / rows) for j in range(rows)]
-        while pieces:
-            left, right, bottom, top = pieces.pop()
-            t, s = (left + right) / 2, (bottom + top) / 2
-            half = (right - left) / 2 * 1.0000001, (top - bottom) / 2 * 1.0000001
-            found = cell(rule, sizes, at, t, s, half)
-            if found is not None and found.by_beta > 0:
-                beside, count = min(beside, outward(found.by_beta)[0]), count + 1
-            elif right - left < 1e-4:
-                return FAILED
-            else:
-                pieces += [(*ts, *ss) for ts in ((left, t), (t, right)) for ss in ((bottom, s), (s, top))]
-    waiting = [(low + (high - low) * i / columns, low + (high - low) * (i + 1) / columns) for i in range(columns)][::-1]
-    band, along, points, near = 0.0, -inf, [], []
+    low, high = low * (1 - 1e-12), high * (1 + 1e-12)
+    start, count = begun(sizes), ceil((high - low) / CELL)
+    marks = [low + (high - low) * i / count for i in range(count)] + [high]
+    waiting = [(a, b, ROWS) for a, b in pairwise(marks)][::-1]
+    at = reached(rule, sizes, start, low, 0.0)
+    cells, band, beside, along, left = 0, 0.0, inf, -inf, None
+    points: list[tuple[float, float]] = []
     while waiting:
-        a, b = waiting.pop()
-        t, reach_t = (a + b) / 2, (b - a) / 2 * 1.0000001
-        at = reached(rule, sizes, start, t, 0.0) if not points else near
-        made = bordered(rule, sizes, at, t, reach_t)
-        if made is not None and made[0] <= WIDTH and made[1] < 0:
-            width, slope, value, near = made
-            band, along, count = max(band, width), max(along, slope), count + 1
-            points.append((exp(t), exp(value)))
-        elif b - a < 1e-4:
-            return FAILED
-        else:
-            waiting += [(t, b), (a, t)]
-    return Strip(count, band, beside, along, points)
-
-
-def bordered(
-    rule: Equations, sizes: tuple[int, int], at: Sequence[float], t: float, half: float
-) -> tuple[float, float, float, list[float]] | None:
-    """Width of the enclosure of log decay on a cell of the border, largest slope, log decay in the middle, unknowns there."""
-    from flint import arb
-
-    wide, narrow = cell(rule, sizes, at, t, 0.0, (half, 0.0)), cell(rule, sizes, at, t, 0.0, (0.0, 0.0))
-    if wide is None or narrow is None:
-        return None
-    rest = expansion(rule, sizes, wide.unknowns, arb(t, half), ORDER)
-    terms = expansion(rule, sizes, narrow.unknowns, arb(t), ORDER - 1)
-    width = 2 * rest[ORDER].rad() * arb(half) ** ORDER
-    for power, term in enumerate(terms):
-        width += 2 * term.rad() * arb(half) ** power
-    at = [float(v.mid()) for v in narrow.unknowns]
-    return outward(width)[1], outward(rest[1])[1], float(terms[0].mid()), at
+        a, b, rows = waiting.pop()
+        found = column(rule, sizes, at, (a, b), rows, left)
+        if found is None:
+            if b - a < 1e-3:
+                return FAILED
+            middle = (a + b) / 2
+            waiting += [(middle, b, 2 * rows), (a, middle, 2 * rows)]
+            continue
+        cells, left, at = cells + rows, found.right, [float(v.mid()) for v in found.right]
+        band, beside, along = max(band, found.width), min(beside, found.beside), max(along, found.along)
+        points.append((exp((a + b) / 2), exp(found.decay)))
+    return Strip(cells, band, beside, along, points)
 
 
 def thresholds(rule: Equations, sizes: tuple[int, int], decay: float) -> Finding:
