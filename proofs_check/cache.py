@@ -87,7 +87,8 @@ def _judged(plain: dict[str, Any]) -> Finding:
     return Finding(what, Outcome.INCONCLUSIVE, 0.0, level)
 
 
-def _plain_box(box: Box) -> dict[str, Any]:
+def plain_box(box: Box) -> dict[str, Any]:
+    """A box as plain values, from which `judged_box` makes it again."""
     words = {name: getattr(box, name) for name in ("statement", "argument", "below", "above", "band", "cells")}
     return words | {
         "ranges": [list(r) for r in box.ranges], "route": box.route.value,
@@ -96,7 +97,7 @@ def _plain_box(box: Box) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _judged_box(plain: dict[str, Any]) -> Box:
+def judged_box(plain: dict[str, Any]) -> Box:
     """The box, its comparisons made again."""
     curve = plain["curve"]
     if curve is not None:
@@ -128,7 +129,7 @@ def store(folder: Path, verdict: Verdict, level: str, scale: str) -> None:
     if verdict.outcome is not Outcome.HOLDS or not verdict.evidence:
         return
     content: dict[str, Any] = {part: [_plain(f) for f in getattr(verdict, part)] for part in PARTS}
-    content["boxes"] = [_plain_box(box) for box in verdict.boxes]
+    content["boxes"] = [plain_box(box) for box in verdict.boxes]
     content |= {"steps": verdict.steps, "instances": verdict.instances, "seconds": verdict.seconds}
     content["evidence"] = [e.to_dict() for e in verdict.evidence]
     text = json.dumps(content, separators=(",", ":"))
@@ -163,7 +164,7 @@ def load(folder: Path, theorem: type[Theorem], level: str, scale: str) -> Verdic
         content = json.loads(text)
         evidence = tuple(Evidence.from_dict(plain) for plain in content["evidence"])
         parts: dict[str, Any] = {part: tuple(_judged(plain) for plain in content[part]) for part in PARTS}
-        boxes = tuple(_judged_box(plain) for plain in content["boxes"])
+        boxes = tuple(judged_box(plain) for plain in content["boxes"])
         steps = tuple((str(name), bool(passed)) for name, passed in content["steps"])
     except (InputError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -387,7 +387,7 @@ def shared(pairs: Sequence[tuple[int, int]], scale: str) -> tuple[Range, ...]:
     return (Range("R", "all of $[1, 1000]$"), Range("c", "all of $[0.5, 6]$"), classes)
 
 
-def _double(majority: int, minority: int, theta: Any, t: Any) -> tuple[Any, Any]:
+def doubled(majority: int, minority: int, theta: Any, t: Any) -> tuple[Any, Any]:
     """A wrong C*: that of twice the ratio."""
     return system(majority, minority, theta, t + log(2.0))
 
@@ -412,7 +412,7 @@ def explicit(scale: str = "default", equations: System | None = None) -> Box:
     pairs, used = pairs_of(scale), equations or system
     found = summed(used, pairs, STRONGEST)
     checks = [compared(used, pairs, ratio) for ratio in (1.5, 40.0, 900.0)]
-    controls = tuple(compared(wrong, ((5, 4),), 40.0) for wrong in (_double, _exchanged))
+    controls = tuple(compared(wrong, ((5, 4),), 40.0) for wrong in (doubled, _exchanged))
     return Box(
         "The minority has collapsed exactly for $R \\ge R_0(K_A, K_B, c)$: at every ratio and budget of the box outside of "
         "the band the verdict is certified, and there is one border only.",

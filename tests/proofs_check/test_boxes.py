@@ -13,10 +13,10 @@ from latex2mathml.converter import convert
 
 import ufm
 from proofs_check import report
-from proofs_check.box import Box, Route, precision, signed, vanishes
+from proofs_check.box import Box, Curve, Route, precision, signed, vanishes
 from proofs_check.boxes import budget, newton, normalised
 from proofs_check.boxes.table import BOXES, box_of
-from proofs_check.cache import _judged_box, _plain_box
+from proofs_check.cache import judged_box, plain_box
 from proofs_check.enclosure import Enclosure, Outcome, less
 from proofs_check.judging import judge, summed_up
 from proofs_check.mutation import of_box
@@ -61,8 +61,8 @@ def test_every_box_can_be_shown_and_written_down(name, evaluated):
     page = section((box,))
     assert "<svg" in page
     assert "polyline" in page
-    assert regions(box.curve._replace(points=())) == ""
-    again = _judged_box(json.loads(json.dumps(_plain_box(box))))
+    assert regions(Curve(box.curve.x, box.curve.y, (), *box.curve[3:])) == ""
+    again = judged_box(json.loads(json.dumps(plain_box(box))))
     assert again.trouble == []
     assert report.box(again) == report.box(box)
 
@@ -118,7 +118,7 @@ def test_cells_cover_the_ratios_without_a_gap_and_enclose_between_their_ends():
 
 
 def test_a_wrong_formula_leaves_no_certified_budget_box():
-    box = budget.explicit("quick", budget._double)
+    box = budget.explicit("quick", budget.doubled)
     assert not box.certified
     assert any(f.outcome is Outcome.VIOLATED for f in box.findings)
 
