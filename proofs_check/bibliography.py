@@ -83,6 +83,14 @@ PAPERS = {
         2023,
         "2309.09725",
     ),
+    "lu2022": _arxiv(
+        "Lu & Steinerberger 2022",
+        "Lu & Steinerberger, arXiv 2012.08465, 2020",
+        "Lu, Jianfeng and Steinerberger, Stefan",
+        "Neural Collapse Under Cross-entropy Loss",
+        2020,
+        "2012.08465",
+    ),
     "zhu2021": _arxiv(
         "Zhu et al. 2021",
         "Zhu, Ding, Zhou, Li, You, Sulam & Qu, arXiv 2105.02375, 2021",

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any
 
 import ufm
+from proofs_check.box import Box, Curve, Range, Route
 from proofs_check.enclosure import Enclosure, Finding, Outcome, Relation, decided, equal, less
 from proofs_check.evidence import Evidence
 from proofs_check.judging import Verdict, summed_up
@@ -86,6 +87,29 @@ def _judged(plain: dict[str, Any]) -> Finding:
     return Finding(what, Outcome.INCONCLUSIVE, 0.0, level)
 
 
+def plain_box(box: Box) -> dict[str, Any]:
+    """A box as plain values, from which `judged_box` makes it again."""
+    words = {name: getattr(box, name) for name in ("statement", "argument", "below", "above", "band", "cells")}
+    return words | {
+        "ranges": [list(r) for r in box.ranges], "route": box.route.value,
+        "curve": None if box.curve is None else list(box.curve),
+        "findings": [_plain(f) for f in box.findings], "controls": [_plain(f) for f in box.controls],
+    }  # fmt: skip
+
+
+def judged_box(plain: dict[str, Any]) -> Box:
+    """The box, its comparisons made again."""
+    curve = plain["curve"]
+    if curve is not None:
+        x, y, points, x_range, y_range, upper, lower = curve
+        curve = Curve(x, y, tuple((float(a), float(b)) for a, b in points), tuple(x_range), tuple(y_range), upper, lower)
+    return Box(
+        plain["statement"], tuple(Range(*r) for r in plain["ranges"]), Route(plain["route"]), plain["argument"], plain["below"],
+        plain["above"], float(plain["band"]), tuple(map(_judged, plain["findings"])), tuple(map(_judged, plain["controls"])),
+        int(plain["cells"]), curve,
+    )  # fmt: skip
+
+
 def store(folder: Path, verdict: Verdict, level: str, scale: str) -> None:
     """Keep a verdict that holds and rests on certificates; others are computed again each time.
 
@@ -105,6 +129,7 @@ def store(folder: Path, verdict: Verdict, level: str, scale: str) -> None:
     if verdict.outcome is not Outcome.HOLDS or not verdict.evidence:
         return
     content: dict[str, Any] = {part: [_plain(f) for f in getattr(verdict, part)] for part in PARTS}
+    content["boxes"] = [plain_box(box) for box in verdict.boxes]
     content |= {"steps": verdict.steps, "instances": verdict.instances, "seconds": verdict.seconds}
     content["evidence"] = [e.to_dict() for e in verdict.evidence]
     text = json.dumps(content, separators=(",", ":"))
@@ -139,14 +164,15 @@ def load(folder: Path, theorem: type[Theorem], level: str, scale: str) -> Verdic
         content = json.loads(text)
         evidence = tuple(Evidence.from_dict(plain) for plain in content["evidence"])
         parts: dict[str, Any] = {part: tuple(_judged(plain) for plain in content[part]) for part in PARTS}
+        boxes = tuple(judged_box(plain) for plain in content["boxes"])
         steps = tuple((str(name), bool(passed)) for name, passed in content["steps"])
     except (InputError, ValueError, TypeError, KeyError, AttributeError):
         return None
     if not all(e.recheck().accepted for e in evidence):
         return None
     found = Verdict(
-        theorem, Outcome.INCONCLUSIVE, "numeric", **parts, steps=steps, seconds=0.0, instances=int(content["instances"]),
-        evidence=evidence, cached=True,
+        theorem, Outcome.INCONCLUSIVE, "numeric", **parts, steps=steps, boxes=boxes, seconds=0.0,
+        instances=int(content["instances"]),         evidence=evidence, cached=True,
     )  # fmt: skip
     judged = replace(summed_up(found, level), seconds=perf_counter() - start)
     return judged if judged.outcome is Outcome.HOLDS else None

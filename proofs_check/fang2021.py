@@ -76,8 +76,7 @@ class BalancedETF(Theorem):
     required = "rigorous"
     formulas = ("etf_value", "etf_contrast")
     open_steps = (
-        "uniqueness of the optimum over logits (strict convexity), collapse within classes, and self-duality at sizes "
-        "other than K = 4"
+        "that no other optimum exists: uniqueness over logits (strict convexity), of the factors, and collapse within classes"
     )
 
     def grid(self):
@@ -103,11 +102,24 @@ class BalancedETF(Theorem):
         claim = sp.log(1 + (k - 1) * sp.exp(-k * c / (k - 1)))
         difference = sp.simplify(sp.exp(loss.subs(a, size)) - sp.exp(claim))
         yield "$a (K-1) = K c$ gives the value", difference == 0
-        simplex = sp.eye(4) - sp.ones(4, 4) / 4
-        half = sp.sqrt(a) * simplex
+        kappa = k / (k - 1 + sp.exp(a))
+        own = sp.exp(a) / (sp.exp(a) + k - 1)
         yield (
-            r"self-duality: $W = H^\top = \sqrt{a}\, S$ factors $a S$, at the cost $\lVert a S \rVert_*$",
-            (sp.simplify(half * half.T - a * simplex) == sp.zeros(4) and sp.simplify((half * half.T).trace() - a * 3) == 0),
+            r"softmax of $a S$ is $I - \kappa S$, $\kappa = K/(K - 1 + e^a)$",
+            (sp.simplify(own - 1 + kappa * (1 - 1 / k)) == 0 and sp.simplify((1 - own) / (k - 1) - kappa / k) == 0),
+        )
+        # G = -kappa/K S with the projector S of trace K - 1; f(Z) >= f(aS) + <G, Z - aS> >= f(aS) - <G, aS> - K c |G|_2.
+        closed = -kappa / k * a * (k - 1) + k * c * kappa / k
+        yield (
+            r"optimal for every K: $\langle G, a S \rangle + K c \lVert G \rVert_2 = 0$",
+            sp.simplify(closed.subs(a, size)) == 0,
+        )
+        simplex = sp.Symbol("S", commutative=False)
+        half = sp.sqrt(a) * simplex
+        product = sp.expand(half * half).subs(simplex**2, simplex)
+        yield (
+            r"self-duality for every K: $W = H^\top = \sqrt{a}\, S$ factors $a S$, at the cost $\lVert a S \rVert_*$",
+            sp.simplify(product - a * simplex) == 0 and sp.simplify(a * (k - 1) - (k - 1) * sp.sqrt(a) ** 2) == 0,
         )
 
     def control(self, level: str):
@@ -327,8 +339,8 @@ class ExactThreshold(Theorem):
     required = "rigorous"
     formulas = ("check",)
     open_steps = (
-        "that r > 0, the formula of Sherman and Morrison, and that C* tends to infinity; decisions are one per cent "
-        "away from R0"
+        "that the nuclear norm of the optimum falls in its multiplier, that the minority's contrast vanishes iff the scaled "
+        "multiplier is at least one (subgradient of the norm), and continuity at R = 1; docs/theory, Propositions 7.4 to 7.6"
     )
 
     def grid(self):
@@ -363,6 +375,24 @@ class ExactThreshold(Theorem):
         left = big * (alpha + s**2 * beta * (c / h - beta) / big)
         right = alpha * (r + c**2 / h) + s**2 * (alpha * gamma - beta**2) + s**2 * c * beta / h
         yield "sign of $dC^*/dR$, term by term", sp.simplify(left - right) == 0
+        # Sherman and Morrison for the three unknowns: (M + u u'/r) times the claimed inverse is the identity, M^{-1} = G.
+        entries = sp.symbols("g0:6", real=True)
+        g = sp.Matrix(3, 3, lambda i, j: entries[(0, 1, 2, 1, 3, 4, 2, 4, 5)[3 * i + j]])
+        u = sp.Matrix(sp.symbols("u0:3", real=True))
+        scale = r + (u.T * g * u)[0]
+        inverse = g * scale - g * u * u.T * g  # times the scale
+        # Multiplied by G from the left, and by r and the scale, the identity has no quotient.
+        product = inverse * r + g * u * u.T * inverse - g * scale * r
+        yield "the formula of Sherman and Morrison", product.applyfunc(sp.expand) == sp.zeros(3)
+        nu2 = 1 / ka + 1 / kb
+        pull = ka * nu2 * (kb / (ka + kb)) ** 2 + kb * nu2 * (ka / (ka + kb)) ** 2
+        yield "$r > 0$: the slope at zero has at least the square 1", sp.simplify(pull - 1) == 0
+        big_r = sp.Symbol("R", positive=True)
+        largest = sp.log(1 + (1 - 1 / big_r) / (1 / (big_r * ka)))
+        yield (
+            r"$C^* \to \infty$: $x_A = \log(1 + (1 - 1/R)/p_o)$ with $p_o \le 1/(R K_A)$ is at least $\log(1 + (R-1) K_A)$",
+            sp.simplify(largest - sp.log(1 + (big_r - 1) * ka)) == 0,
+        )
 
     def control(self, level: str):
         # The threshold of a model with one class less in the radius: K - 1 in place of K.

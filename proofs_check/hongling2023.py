@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import ufm
 from proofs_check.bibliography import cite
 from proofs_check.enclosure import Enclosure, Finding, decided, equal, less, rests_on
+from proofs_check.tables import hull
 from proofs_check.theorem import Hypothesis, Kind, Theorem
+from ufm._balls import outward
+from ufm.analysis.enclosures import enclose_logits
 from ufm.solvers import Factored, Gradient
 
 
@@ -136,7 +139,7 @@ class GroupCollapse(Theorem):
     )
     required = "rigorous"
     formulas = ("decay", "collapsed")
-    open_steps = "that the nuclear norm rises by exactly mu along a group's contrasts (matrix subgradient)"
+    open_steps = "that the optimum is invariant under permutations of equal classes (strict convexity)"
     minority_size = 1000
 
     def grid(self):
@@ -179,6 +182,15 @@ class GroupCollapse(Theorem):
             r"the slope along one class's contrast is $-\pi (m-1)/m$, whatever the mass q",
             sp.simplify(slope + share * (m - 1) / m) == 0,
         )
+        # Gram matrix of Z + x P with the projector P of the group's contrasts and an invariant rest Z: P Z = 0 = Z P.
+        rest, turned, contrasts = sp.symbols("Z Z_t P", commutative=False)
+        gram = sp.expand((turned + x * contrasts) * (rest + x * contrasts))
+        gram = gram.subs(contrasts * rest, 0).subs(turned * contrasts, 0).subs(contrasts**2, contrasts)
+        yield (
+            r"$(Z + x P)^\top (Z + x P) = Z^\top Z + x^2 P$: the singular values of Z and $m - 1$ times $|x|$, so that the "
+            r"nuclear norm rises by $(m - 1) \lvert x \rvert$",
+            sp.expand(gram - turned * rest - x**2 * contrasts) == 0,
+        )
 
     def control(self, level: str):
         found = self.verdict(Margin(5, 10, 0.9, None), level)
@@ -210,3 +222,164 @@ class GroupCollapse(Theorem):
         mu = 1.5 * sqrt(100) / sum(counts)
         found = ufm.collapse(solved(counts, mu, mu, level))
         yield decided("a group of one class does not collapse", "no", found.verdict, margin=found.lower, level=level)
+
+
+class Blocks(NamedTuple):
+    """Class sizes, decay, decay of the bias."""
+
+    counts: str
+    decay: float
+    bias: float | None
+
+
+def relabelled(p: Blocks) -> list[int]:
+    """The sizes in an order in which no two equal ones need to be neighbours: every second class first."""
+    sizes = list(ufm.ClassCounts.parse(p.counts))
+    return sizes[::2] + sizes[1::2]
+
+
+class GroupStructure(Theorem):
+    r"""Classes of equal size are interchangeable at the optimum: within a group of $m_g$ classes of equal size the logits are
+    $x_g (I - \frac{1}{m_g} \mathbf{1}\mathbf{1}^\top)$ plus a constant, and a constant on every pair of different groups.
+
+    The optimum over logits is unique up to a constant in each column (strict convexity), and a permutation of equal classes
+    leaves the program as it is, so that it leaves the centred optimum as it is. Matrices that all permutations within groups
+    leave as they are have this form. Checked as equal certified values of the reduced program, which has this form, and of the
+    program over all K x K logits in another order of the classes, which knows nothing of groups.
+    """
+
+    id = "H2"
+    title = "classes of equal size form blocks"
+    kind = Kind.IDENTITY
+    source = cite("hongling2023", "block structure on groups of equal size")
+    hypotheses = (
+        Hypothesis(r"positive class sizes, $K \ge 2$", lambda p: ufm.ClassCounts.parse(p.counts).classes >= 2),
+        Hypothesis(r"a decay $\mu > 0$", lambda p: p.decay > 0),
+        Hypothesis(r"a decay of the bias $\lambda_b > 0$, or no bias", lambda p: p.bias is None or p.bias > 0),
+    )
+    required = "rigorous"
+    formulas = ("relabelled",)
+    open_steps = "uniqueness of the optimum up to a constant in each column (strict convexity)"
+
+    def grid(self):
+        return [
+            Blocks(counts, decay, bias)
+            for counts, bias in (("40*3,10*4", None), ("60*2,20*3,5*2", None), ("30*4,10*2", 1e-2), ("9,4,4,1", None))
+            for decay in (2e-3, 1e-2)
+        ]
+
+    def check(self, instance: Blocks, level: str) -> Iterator[Finding]:
+        reduced = solved(ufm.ClassCounts.parse(instance.counts), instance.decay, instance.decay, level, instance.bias)
+        penalty = ufm.WeightDecay(instance.decay, instance.decay, instance.bias)
+        whole = ufm.solve(ufm.Problem(relabelled(instance), regularizer=penalty), method="factored", level=level)
+        sides = Enclosure.of(reduced.certificate), Enclosure.of(whole.certificate)
+        yield equal(f"value with blocks and over all logits, {instance}", *sides, tolerance=1e-8, level=level)
+
+    def steps(self):
+        import sympy as sp
+
+        a, b, c = sp.symbols("a b c")
+        # A 3 x 3 block is enough for any size: only whether two indices agree can matter, by transpositions.
+        x, m = sp.symbols("x m", positive=True)
+        own, other = sp.symbols("p q")
+        made = (own - other) * (1 - 1 / m) + (other + (own - other) / m)
+        yield (
+            "a block with own entry p and others q: the own entry of $(p - q) C$ plus a constant",
+            sp.simplify(made - own) == 0,
+        )
+        rest = -(own - other) / m + (other + (own - other) / m)
+        yield "and its others", sp.simplify(rest - other) == 0
+        swap = sp.Matrix([[0, 1], [1, 0]])
+        general = sp.Matrix([[a, b], [c, x]])
+        moved = swap * general * swap.T - general
+        yield (
+            "what every exchange of two classes leaves as it is has equal own entries and equal others",
+            sp.solve(list(moved), [a, b], dict=True) == [{a: x, b: c}],
+        )
+
+    def control(self, level: str):
+        p = Blocks("40*3,10*4", 2e-3, None)
+        reduced = Enclosure.of(solved(ufm.ClassCounts.parse("40*3,10*4"), p.decay, p.decay, level).certificate)
+        mean = ufm.solve(ufm.Problem([160 // 7] * 7, regularizer=ufm.WeightDecay(p.decay, p.decay)), level=level)
+        yield equal("one group of all classes", reduced, Enclosure.of(mean.certificate), tolerance=1e-8, level=level)
+
+    def twin(self, level: str):
+        once = Enclosure.of(solved(ufm.ClassCounts.parse("60*2,20*3,5*2"), 2e-3, 2e-3, level).certificate)
+        four = Enclosure.of(solved(ufm.ClassCounts.parse("240*2,80*3,20*2"), 1e-3, 1e-3, level).certificate)
+        yield equal("every sample four times, decays halved", once, four, tolerance=1e-10, level=level)
+
+    def outside(self, level: str):
+        # Without a decay nothing is attained: the certified lower bound of the value falls with the decay.
+        low = Enclosure.of(solved(ufm.ClassCounts.parse("40*3,10*4"), 1e-6, 1e-6, level).certificate)
+        high = Enclosure.of(solved(ufm.ClassCounts.parse("40*3,10*4"), 1e-3, 1e-3, level).certificate)
+        yield less("decay a thousandth: the value goes to zero, which nothing attains", low, high, level=level)
+
+
+class Growing(NamedTuple):
+    """K_A and K_B, ratio of sizes, ``N mu``, and two numbers of samples."""
+
+    majority: int
+    minority: int
+    ratio: int
+    strength: float
+    fewer: float
+    more: float
+
+
+def minority_cosine(p: Growing, total: float, level: str) -> Enclosure:
+    """The minority classifiers' cosine at N samples: that of any other number of samples at an adjusted decay."""
+    counts = ufm.step_imbalanced(majority=p.majority, minority=p.minority, n_majority=100 * p.ratio, n_minority=100)
+    # N enters through mu sqrt(n_k) = (N mu) sqrt(n_k / N) / sqrt(N) only.
+    decay = p.strength / sqrt(counts.total * total)
+    return Enclosure(*outward(enclose_logits(solved(counts, decay, decay, level)).weight_cosines[-1]))
+
+
+class GrowingSample(Theorem):
+    r"""With $N \mu$ fixed and $N \to \infty$ at fixed shares the minority classifiers tend to the directions of a simplex ETF:
+    their cosine falls towards $-1/(K-1)$, but only logarithmically in $N$.
+
+    Checked as certified cosines that fall strictly with N and stay above $-1/(K-1)$; nothing is proved of the limit here.
+    """
+
+    id = "H4"
+    title = "more samples at fixed N mu: towards the ETF, slowly"
+    kind = Kind.LIMIT
+    source = cite("hongling2023", "limit of many samples")
+    hypotheses = (
+        Hypothesis(r"$K_A \ge 1$ majority and $K_B \ge 2$ minority classes", lambda p: p.majority >= 1 and p.minority >= 2),
+        Hypothesis(r"a ratio $R > 1$", lambda p: p.ratio > 1),
+        Hypothesis(r"$N \mu > 0$", lambda p: p.strength > 0),
+        Hypothesis(r"a growing number of samples", lambda p: p.more > p.fewer > 0),
+    )
+    required = "rigorous"
+    formulas = ("minority_cosine",)
+
+    def grid(self):
+        pairs = ((2e3, 2e5), (2e5, 2e7), (2e7, 2e9))
+        return [Growing(ka, 10 - ka, ratio, 0.1, *pair) for ka, ratio in ((5, 2), (3, 10)) for pair in pairs]
+
+    def check(self, instance: Growing, level: str) -> Iterator[Finding]:
+        few, many = (minority_cosine(instance, total, level) for total in (instance.fewer, instance.more))
+        yield less(f"the cosine falls, {instance}", many, few, level=level)
+        classes = instance.majority + instance.minority
+        limit = Enclosure.ball(lambda: -1 / hull(classes - 1.0, classes - 1.0))
+        yield less(f"and stays above that of the ETF, {instance}", limit, many, level=level)
+
+    def control(self, level: str):
+        p = Growing(5, 5, 2, 0.1, 2e3, 2e7)
+        yield less("the cosine grows", minority_cosine(p, 2e3, level), minority_cosine(p, 2e7, level), level=level)
+        reached = minority_cosine(p, 2e7, level)
+        yield less("at N = 2e7 it is below -1/K", reached, Enclosure(-0.1, -0.1), level=level)
+
+    def twin(self, level: str):
+        p = Growing(5, 5, 2, 0.1, 2e3, 2e5)
+        counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=400, n_minority=200)
+        decay = p.strength / sqrt(counts.total * 2e5)
+        other = Enclosure(*outward(enclose_logits(solved(counts, decay, decay, level)).weight_cosines[-1]))
+        yield equal("other class sizes at the same shares", minority_cosine(p, 2e5, level), other, tolerance=1e-3, level=level)
+
+    def outside(self, level: str):
+        # Equal classes: the cosine is that of the ETF at every number of samples, where it is defined.
+        p = Growing(5, 5, 1, 0.1, 2e3, 2e5)
+        claim = Enclosure.ball(lambda: -1 / hull(9.0, 9.0))
+        yield equal("R = 1: the ETF's cosine at N = 2000", claim, minority_cosine(p, 2e3, level), tolerance=1e-3, level=level)

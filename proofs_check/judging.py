@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
+from proofs_check.box import Box
 from proofs_check.enclosure import Finding, Outcome, collecting
 from proofs_check.evidence import Evidence, gather
 from proofs_check.theorem import Theorem
@@ -30,6 +31,7 @@ class Verdict:
     findings, controls, twins, outside : tuples of Finding
     steps : tuple of (name, whether computer algebra confirms it)
     seconds : float, time that it took
+    boxes : tuple of Box, what is certified over continuous ranges
     instances : int, points of the grid that were checked
     evidence : tuple of Evidence, certificates that were kept
     cached : bool, whether findings are those of an earlier run, its certificates verified again
@@ -45,6 +47,7 @@ class Verdict:
     twins: tuple[Finding, ...]
     outside: tuple[Finding, ...]
     seconds: float
+    boxes: tuple[Box, ...] = ()
     instances: int = 0
     evidence: tuple[Evidence, ...] = ()
     cached: bool = False
@@ -71,6 +74,7 @@ class Verdict:
         lines += [f"negative control not rejected: {f.what}" for f in self.controls if f.outcome != Outcome.VIOLATED]
         lines += [f"twin moved: {f.what} ({f.outcome.value})" for f in self.twins if f.outcome != Outcome.HOLDS]
         lines += [f"outside: {f.what} ({f.outcome.value})" for f in self.outside if f.outcome != Outcome.HOLDS]
+        lines += [line for box in self.boxes for line in box.trouble]
         return lines
 
 
@@ -111,8 +115,8 @@ def instances(claim: Theorem, scale: str) -> list[Any]:
 def summed_up(verdict: Verdict, level: str) -> Verdict:
     """The verdict with the outcome and the level that its findings imply.
 
-    Violated: a finding on the claim is violated, or a symbolic step is not confirmed. Holds: everything came out as it should,
-    and no weaker than the theorem requires. Inconclusive otherwise.
+    Violated: a finding on the claim or in its box is violated, or a symbolic step is not confirmed. Holds: everything came out
+    as it should, the box is certified, and no weaker than the theorem requires. Inconclusive otherwise.
 
     Parameters
     ----------
@@ -126,7 +130,8 @@ def summed_up(verdict: Verdict, level: str) -> Verdict:
     found, controls, twins, outside = verdict.findings, verdict.controls, verdict.twins, verdict.outside
     weakest = min((f.level for f in found), key=LEVELS.index, default="numeric")
     enough = min(verdict.theorem.required, level, key=LEVELS.index)
-    if any(f.outcome == Outcome.VIOLATED for f in found) or not all(passed for _, passed in verdict.steps):
+    parts = [f for box in verdict.boxes for f in box.findings]
+    if any(f.outcome == Outcome.VIOLATED for f in (*found, *parts)) or not all(passed for _, passed in verdict.steps):
         outcome = Outcome.VIOLATED
     elif (
         found
@@ -134,6 +139,7 @@ def summed_up(verdict: Verdict, level: str) -> Verdict:
         and twins
         and outside
         and not verdict.stopped
+        and all(box.certified for box in verdict.boxes)
         and all(f.outcome == Outcome.HOLDS for f in (*found, *twins, *outside))
         and all(f.outcome == Outcome.VIOLATED for f in controls)
         and LEVELS.index(weakest) >= LEVELS.index(enough)
@@ -169,7 +175,7 @@ def judge(
     Verdict
     """
     start, claim, place = perf_counter(), cls(), [cls.id]
-    parts: dict[str, list[Any]] = {name: [] for name in ("findings", "steps", "controls", "twins", "outside")}
+    parts: dict[str, list[Any]] = {name: [] for name in ("findings", "steps", "controls", "twins", "outside", "boxes")}
     count, stopped = 0, ""
 
     def at(what: str) -> None:
@@ -189,6 +195,8 @@ def judge(
                 claimed = list(certificates)
                 at("symbolic steps")
                 parts["steps"].extend((str(name), _confirmed(truth)) for name, truth in claim.steps())
+                at("box")
+                parts["boxes"].extend(claim.box(scale))
                 at("controls and twins")
                 parts["controls"].extend(_guarded(claim.control(level), "control", level))
                 parts["twins"].extend(_guarded(claim.twin(level), "twin", level))

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import ufm
+from proofs_check.boxes.table import BOXES, Entry
 from proofs_check.enclosure import Finding, Outcome
 from proofs_check.equivalents import EQUIVALENT
 from proofs_check.mutants import Mutant, mutants_of
@@ -198,7 +199,47 @@ def mutate(theorem: type[Theorem], level: str = "rigorous", progress: Callable[[
             fate = bench.fate(module, mutant)
             reason = EQUIVALENT.get((theorem.id, mutant.name), "") if fate in ("survives", "too slow") else ""
             found.append(Fate(theorem.id, mutant.name, mutant.sort, mutant.line, "equivalent" if reason else fate, reason))
+    return found + of_box(theorem.id, progress)
+
+
+def of_box(identifier: str, progress: Callable[[str], None] = lambda _: None) -> list[Fate]:
+    """The fate of every mutant of the formulas of a theorem's box, put to what certifies the box.
+
+    Parameters
+    ----------
+    identifier : str, of the theorem
+    progress : callable, told what runs
+
+    Returns
+    -------
+    list of Fate
+        Empty if the theorem has no box.
+    """
+    entry, found = BOXES.get(identifier), []
+    if entry is None:
+        return found
+    module = import_module(f"proofs_check.boxes.{entry.module}")
+    for path in entry.formulas:
+        made = mutants_of(_source(module), path)
+        for number, mutant in enumerate(made, 1):
+            progress(f"{identifier} box {path} {number}/{len(made)}")
+            fate = _of_box(entry, module, mutant)
+            reason = EQUIVALENT.get((identifier, mutant.name), "") if fate in ("survives", "too slow") else ""
+            found.append(Fate(identifier, mutant.name, mutant.sort, mutant.line, "equivalent" if reason else fate, reason))
     return found
+
+
+def _of_box(entry: Entry, module: ModuleType, mutant: Mutant) -> str:
+    """What the box says with a mutant in place of its formula."""
+    try:
+        with limited(LIMIT):
+            copy = _loaded(module, mutant.tree(), _Remembering(), {mutant.function, "mesh"})
+            box = entry.evaluate("quick", copy)
+            return _noticed((box.measured, *box.findings)) or "survives"
+    except OutOfTimeError:
+        return "too slow"
+    except Exception:  # a formula that cannot be evaluated is noticed by whoever evaluates the box
+        return "raises"
 
 
 @dataclass(frozen=True)

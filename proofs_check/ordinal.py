@@ -187,7 +187,10 @@ class OrdinalZero(Theorem):
     )
     required = "rigorous"
     formulas = ("critical",)
-    open_steps = "that log-concave densities give convex losses (Prekopa) is cited in docs/theory, Proposition 13.13"
+    open_steps = (
+        "for links other than the logit: that log-concave densities give convex losses (Prekopa) is cited in docs/theory, "
+        "Proposition 13.13"
+    )
 
     def grid(self):
         made = [
@@ -219,6 +222,13 @@ class OrdinalZero(Theorem):
         bend = sp.simplify(sp.diff(sp.log(logistic), x, 2) + 2 * logistic)
         yield "the logistic density is log-concave", bend == 0
         yield "and the normal one", sp.diff(-(x**2) / 2, x, 2) == -1
+        low, high = sp.symbols("b_1 b_2", real=True)
+        upper, lower = 1 / (1 + sp.exp(z - high)), 1 / (1 + sp.exp(z - low))
+        curvature = sp.diff(-sp.log(upper - lower), z, 2) - upper * (1 - upper) - lower * (1 - lower)
+        yield (
+            "logit link: the loss's second derivative is the sum of both densities, so that it is convex",
+            (sp.simplify(curvature) == 0),
+        )
 
     def control(self, level: str):
         p = Ordinal((100, 10, 5), (-1.0, 1.0), "logit", 1.01)

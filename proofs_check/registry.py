@@ -33,6 +33,7 @@ PAPERS = (
     "li2023",
     "multitask",
     "remedies",
+    "lu2022",
     "normalised",
     "contrastive",
     "training_laws",

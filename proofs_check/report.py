@@ -9,6 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from proofs_check.box import Box
 from proofs_check.enclosure import Enclosure, Finding, Outcome
 from proofs_check.judging import Verdict
 from proofs_check.latex import as_latex
@@ -17,7 +18,10 @@ from proofs_check.theorem import Proof
 __all__ = ["HEADER", "LEGEND", "TITLE", "as_json", "as_latex", "closing", "row", "terminal"]
 
 HEADER = ("id", "claim", "source", "level", "margin", "verdict", "s")
-LEGEND = "margin: = worst relative agreement of the equalities, > smallest slack of the inequalities and decisions"
+LEGEND = (
+    "margin: = worst relative agreement of the equalities, > smallest slack of the inequalities and decisions; "
+    "box: certified over continuous ranges too"
+)
 TITLE = "Theorems against certified computations"
 WIDE, NARROW = 76, 56
 """Terminal columns below which the table leaves out the source and the time, and then the margin and the level."""
@@ -27,7 +31,7 @@ def row(verdict: Verdict) -> tuple[str, ...]:
     """One line of the terminal's table."""
     theorem = verdict.theorem
     symbolic = ", symbolic in part" if theorem.proof() is Proof.PART else ", symbolic"
-    level = verdict.level + (symbolic if verdict.steps else "")
+    level = verdict.level + (symbolic if verdict.steps else "") + (", box" if verdict.boxes else "")
     return (
         theorem.id, theorem.title, theorem.source.short, level, verdict.worst, verdict.outcome.value, f"{verdict.seconds:.1f}",
     )  # fmt: skip
@@ -72,12 +76,13 @@ def closing(verdicts: list[Verdict], seconds: float) -> str:
         parts = ", ".join(f"{levels.count(name)} {name} ({means})" for name, means in meanings.items() if name in levels)
         controls = sum(len(v.controls) for v in verdicts)
         complete = sum(v.theorem.proof() is Proof.COMPLETE for v in verdicts)
+        boxes = sum(bool(v.boxes) for v in verdicts)
         cached = sum(v.cached for v in verdicts)
         again = f" {cached} were taken from an earlier run, their certificates verified again." if cached else ""
         return (
             f"All {holding} theorems hold: {len(levels)} comparisons agree, {parts}, and {controls} deliberately wrong "
             f"versions were all rejected ({seconds:.0f} s). The level of a theorem is that of its weakest comparison; symbolic "
-            f"steps prove {complete} of the claims in general.{again}"
+            f"steps prove {complete} of the claims in general, and {boxes} are certified over continuous ranges.{again}"
         )
     return (
         f"{holding} of {len(verdicts)} theorems hold; for the others the lines above say what was compared and how it failed "
@@ -97,6 +102,17 @@ def finding(f: Finding) -> dict[str, Any]:
     return {
         "what": f.what, "outcome": f.outcome.value, "margin": f.margin if isfinite(f.margin) else None, "level": f.level,
         "relation": f.relation.value, "predicted": _side(f.predicted), "computed": _side(f.computed), "tolerance": f.tolerance,
+    }  # fmt: skip
+
+
+def box(b: Box) -> dict[str, Any]:
+    """Plain values for JSON of what is certified over continuous ranges."""
+    return {
+        "statement": b.statement, "ranges": {r.symbol: r.values for r in b.ranges}, "route": b.route.value,
+        "argument": b.argument, "below": b.below, "above": b.above, "certified": b.certified,
+        "band": b.band if isfinite(b.band) else None, "cells": b.cells,
+        "findings": [finding(f) for f in b.findings], "controls": [finding(f) for f in b.controls],
+        "border": [] if b.curve is None else [list(point) for point in b.curve.points],
     }  # fmt: skip
 
 
@@ -129,6 +145,7 @@ def as_json(verdicts: list[Verdict]) -> str:
             "seconds": v.seconds,
             "instances": v.instances,
             "cached": v.cached,
+            "boxes": [box(b) for b in v.boxes],
             "findings": [finding(f) for f in v.findings],
             "steps": [{"name": name, "confirmed": passed} for name, passed in v.steps],
             "controls": [finding(f) for f in v.controls],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,13 +37,33 @@ class Trained(NamedTuple):
     rho: float
 
 
+def enlarging_steps() -> Iterator[tuple[str, Any]]:
+    r"""A map with $\lVert A \rVert_2 \le \rho$ enlarges by at most $1/(1 - \rho)$, and $\rho I$ by exactly that."""
+    import sympy as sp
+
+    rho, t = sp.symbols("rho t", positive=True)
+    identity = sp.Symbol("I", commutative=False)
+    product = sp.expand((identity - rho * identity) * identity / (1 - rho)).subs(identity**2, identity)
+    yield r"$A = \rho I$: $(I - A)\, I/(1 - \rho) = I$ at every size", sp.simplify(product - identity) == 0
+    # |(I - A) x|^2 = 1 - 2 <x, A x> + |A x|^2 for |x| = 1; with <x, A x> <= |A x| = t <= rho it is at least (1 - t)^2.
+    slack = (1 - 2 * t + t**2) - (1 - rho) ** 2
+    yield (
+        r"no A enlarges more: $(1 - t)^2 - (1 - \rho)^2 = (\rho - t)(2 - \rho - t)$, not negative for $t \le \rho < 1$",
+        sp.expand(slack - (rho - t) * (2 - rho - t)) == 0,
+    )
+
+
 class SpectralBudget(Theorem):
     r"""A linear DEQ with $\lVert A \rVert_2 \le \rho < 1$ is the explicit model with $c / (1 - \rho)$ in place of c under
     norm budgets, and with $\mu (1 - \rho)$ in place of $\mu$ under weight decay.
 
-    $\sigma_i\left((I - A)^{-1} H\right) \le \sigma_i(H) / (1 - \rho)$, since
-    $\lVert (I - A) x \rVert \ge (1 - \rho) \lVert x \rVert$, with equality at $A = \rho I$. Checked on trained (W, A, H):
-    first-order dynamics with projection of A must end at the certified optimum of the rescaled explicit model.
+    $\sigma_i\left((I - A)^{-1} H\right) \le \lVert (I - A)^{-1} \rVert_2\, \sigma_i(H) \le \sigma_i(H) / (1 - \rho)$, since
+    $\lVert (I - A) x \rVert \ge (1 - \rho) \lVert x \rVert$, with equality at $A = \rho I$. So the features
+    $(I - A)^{-1} H$ that a budget, or a decay, of H pays for are those that $E_H / (1 - \rho)^2$, or
+    $\lambda_H (1 - \rho)^2$, pays for directly, and both models have the same logits at the same cost.
+
+    Checked on trained (W, A, H): first-order dynamics with projection of A must end at the certified optimum of the rescaled
+    explicit model.
     """
 
     id = "D1"
@@ -56,7 +76,6 @@ class SpectralBudget(Theorem):
     )
     required = "rigorous"
     formulas = ("explicit", "check")
-    open_steps = "from the length of (I - A) x to the singular values of a product, and the resolvent at sizes other than 3"
 
     def grid(self):
         return [
@@ -87,18 +106,20 @@ class SpectralBudget(Theorem):
     def steps(self):
         import sympy as sp
 
-        rho, t = sp.symbols("rho t", positive=True)
-        resolvent = (sp.eye(3) - rho * sp.eye(3)).inv()
-        yield (
-            r"$A = \rho I$ enlarges every direction by $1/(1 - \rho)$",
-            sp.simplify(resolvent - sp.eye(3) / (1 - rho)) == sp.zeros(3),
-        )
-        # |(I - A) x|^2 = 1 - 2 <x, A x> + |A x|^2 for |x| = 1; with <x, A x> <= |A x| = t <= rho it is at least (1 - t)^2.
-        slack = (1 - 2 * t + t**2) - (1 - rho) ** 2
-        yield (
-            r"no A enlarges more: $(1 - t)^2 \ge (1 - \rho)^2$ for $t \le \rho < 1$",
-            sp.factor(slack - (rho - t) * (2 - rho - t)) == 0,
-        )
+        yield from enlarging_steps()
+        rho, v, size = sp.symbols("rho v sigma", positive=True)
+        mu, weight = sp.symbols("mu lambda_W", positive=True)
+        # Decay: (lw w^2 + lh h^2)/2 with w h = (1 - rho) sigma, lh = mu^2/lw, is at least mu (1 - rho) sigma: a square.
+        price = weight * v**2 / 2 + mu**2 / weight * ((1 - rho) * size / v) ** 2 / 2
+        square = (sp.sqrt(weight) * v - mu / sp.sqrt(weight) * (1 - rho) * size / v) ** 2 / 2
+        rest = sp.simplify(sp.expand(price - mu * (1 - rho) * size - square))
+        yield r"decays: the price of a singular value less $\mu (1 - \rho) \sigma$ is a square", rest == 0
+        best = sp.sqrt(mu * (1 - rho) * size / weight)
+        yield "which vanishes at the balanced split", sp.simplify(square.subs(v, best)) == 0
+        budgets = sp.symbols("E_W E_H", positive=True)
+        radius = sp.sqrt(budgets[0] * budgets[1])
+        scaled = sp.sqrt(budgets[0] * (budgets[1] / (1 - rho) ** 2)) - radius / sp.Abs(1 - rho)
+        yield r"budgets: $c/(1 - \rho)$ is the budget $E_H / (1 - \rho)^2$", sp.simplify(scaled) == 0
 
     def control(self, level: str):
         yield self.compare(self.grid()[1], 1.5, level, "gain 1 + rho in place of 1/(1 - rho)")
@@ -146,6 +167,11 @@ class BalancedValue(Theorem):
     net's for every $\rho > 0$.
 
     A statement about *budgets*: with the budget on the equilibria z instead of the injected h both models coincide.
+
+    Proof here: $\lVert W (I - A)^{-1} H \rVert_* \le \lVert (I - A)^{-1} \rVert_2 \lVert W \rVert_F \lVert H \rVert_F
+    \le K c/(1 - \rho) =: \Lambda$ for class means H, whose budget is at most that of the samples. The loss f is convex: with
+    $G = \nabla f(a S)$ every such Z has $f(Z) \ge f(a S) - \langle G, a S \rangle - \Lambda \lVert G \rVert_2$, which at
+    $a (K-1) = \Lambda$ is $f(a S)$; and $a S$ is attained.
     """
 
     id = "D2"
@@ -187,6 +213,45 @@ class BalancedValue(Theorem):
         found = self.solved(instance, level)
         yield equal(f"value, {instance}", self.formula(instance), found, tolerance=1e-10, level=level)
         yield less(f"below the explicit net, {instance}", found, etf_value(*instance[:3]), level=level)
+
+    def steps(self):
+        import sympy as sp
+
+        yield from enlarging_steps()
+        k, a, c, rho, u, v = sp.symbols("K a c rho u v", positive=True)
+        simplex = sp.Symbol("S", commutative=False)
+        own = sp.exp(a) / (sp.exp(a) + k - 1)
+        kappa = k / (k - 1 + sp.exp(a))
+        others = sp.simplify((1 - own) / (k - 1) - kappa / k)
+        yield (
+            r"softmax of $a S$ is $I - \kappa S$, $\kappa = K/(K - 1 + e^a)$",
+            (sp.simplify(own - 1 + kappa * (1 - 1 / k)) == 0 and others == 0),
+        )
+        # G = (P - I)/K = -kappa/K S; S is a projector of trace K - 1, so |G|_2 = kappa/K and <G, aS> = -kappa a tr(S S)/K.
+        square = sp.expand(simplex * simplex).subs(simplex**2, simplex)
+        inner = -kappa / k * a * (k - 1)
+        radius = a * (k - 1)
+        closed = sp.simplify(inner + radius * kappa / k) == 0 and square == simplex
+        yield r"the slope bound closes: $\langle G, a S \rangle + a (K-1) \lVert G \rVert_2 = 0$", closed
+        height = sp.solve(sp.Eq(a * (k - 1), k * c / (1 - rho)), a)[0]
+        value = sp.log(1 + (k - 1) * sp.exp(-a))
+        loss = sp.log(sp.exp(a * (1 - 1 / k)) + (k - 1) * sp.exp(-a / k)) - a * (1 - 1 / k)
+        yield "loss of $a S$", sp.simplify(sp.exp(loss) - sp.exp(value)) == 0
+        claim = k * c / ((k - 1) * (1 - rho))
+        yield r"$a (K-1) = K c/(1 - \rho)$ gives the exponent", sp.simplify(height - claim) == 0
+        # W = u S, H = v S, A = rho I: budgets u^2 (K-1) = K E_W, v^2 (K-1) = K E_H, logits u v/(1 - rho) S.
+        e_w, e_h = sp.symbols("E_W E_H", positive=True)
+        reached = (u * v / (1 - rho)).subs({u: sp.sqrt(k * e_w / (k - 1)), v: sp.sqrt(k * e_h / (k - 1))})
+        yield "attained within the budgets", sp.simplify(reached / claim.subs(c, sp.sqrt(e_w * e_h))) == 1
+        slope = sp.diff(value, a)
+        yield "the value falls in the height", sp.simplify(slope + (k - 1) / (k - 1 + sp.exp(a))) == 0
+        growth = sp.simplify(sp.diff(claim, rho) - k * c / ((k - 1) * (1 - rho) ** 2))
+        yield r"and the height rises in $\rho$: below the explicit net", growth == 0
+        # Samples: the mean square of features of a class is that of their mean plus their scatter; the loss is convex (Jensen).
+        x, y, m = sp.symbols("x y m", real=True)
+        spread = (x**2 + y**2) / 2 - ((x + y) / 2) ** 2 - ((x - y) / 2) ** 2
+        second = sp.simplify(sp.diff(sp.log(1 + sp.exp(m)), m, 2) - sp.exp(m) / (1 + sp.exp(m)) ** 2)
+        yield "class means cost no more: the scatter is a square, the loss is convex", sp.expand(spread) == 0 and second == 0
 
     def control(self, level: str):
         p = BalancedDEQ(10, 1.0, 5.0, 0.3)

@@ -9,6 +9,8 @@ from inspect import getdoc
 from typing import Any, ClassVar, NamedTuple
 
 from proofs_check.bibliography import Source
+from proofs_check.box import Box
+from proofs_check.boxes.table import box_of
 from proofs_check.enclosure import Finding
 
 SLACK = (
@@ -135,6 +137,19 @@ class Theorem(ABC):
     def outside(self, level: str) -> Iterator[Finding]:
         """What happens where the hypotheses fail: each finding states it, and must hold as stated."""
         ...
+
+    def box(self, scale: str = "default") -> tuple[Box, ...]:
+        """What the claim says over continuous ranges, evaluated; those of `proofs_check.boxes.table` unless overridden.
+
+        Parameters
+        ----------
+        scale : str, "quick", "default" or "full": how many numbers of classes a mesh covers
+
+        Returns
+        -------
+        tuple of Box
+        """
+        return box_of(self.id, scale)
 
     @classmethod
     def paragraphs(cls) -> list[str]:

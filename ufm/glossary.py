@@ -942,6 +942,23 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             range="tight, upper, lower, identity, limit, impossibility",
         ),
         Term(
+            "boxes",
+            "What a theorem says over continuous ranges of its parameters, certified as a whole: the ranges, the route that "
+            "decides it (closed form, monotonicity and a mesh, interval Newton) with its argument, the regions that are "
+            "certified below and above the border, the number of cells of the mesh, and points of the border.",
+            also=("ranges", "route", "argument", "below", "above", "cells", "border"),
+        ),
+        Term(
+            "certified",
+            "Whether everything that a box rests on holds, its wrong formulas are rejected, and its band is narrow enough.",
+            range="true, false",
+        ),
+        Term(
+            "band",
+            "Upper bound of the relative measure of the parameters of a box that are left undecided.",
+            range="0 or more, at most 1e-6 where the box is certified; null where infinite",
+        ),
+        Term(
             "proof",
             "How much of a theorem's claim its symbolic steps prove for general parameters; open_steps says what they "
             "leave to argument.",

@@ -7,6 +7,7 @@ from typing import Any
 
 from proofs_check.bibliography import PAPERS
 from proofs_check.judging import Verdict
+from proofs_check.site.boxes import section
 from proofs_check.site.frame import badge, comparisons, document, number, readable
 from proofs_check.site.markup import paragraphs, plain, typeset
 from proofs_check.site.plot import margins
@@ -147,6 +148,7 @@ def page(verdict: Verdict, instances: list[Any], before: str | None, after: str 
         f'<h2>Statement</h2><div class="statement"><p>{typeset(theorem.statement())}</p></div>{_hypotheses(theorem)}'
         + (f'<h2>What kept it from holding</h2><ul class="trouble">{trouble}</ul>' if trouble else "")
         + f"<h2>Proof: {theorem.proof().value}</h2>{_proof(verdict)}"
+        f"{section(verdict.boxes)}"
         f"<h2>Where it was checked</h2><p>{verdict.instances or len(instances)} instances, {len(verdict.findings)} "
         f"comparisons, "
         f"{verdict.seconds:.1f} s{kept}. Run it again: "

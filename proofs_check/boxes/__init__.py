@@ -1,0 +1,1 @@
+"""Boxes of theorems: their statements over continuous ranges, each with what certifies it. See `proofs_check.box`."""
