@@ -46,19 +46,32 @@ TARGETS = {
         tuple(
             f"{CERTIFY}/test_{name}.py"
             for name in ("parts", "bounds_against_naive", "forged", "rounding", "norms", "optimum", "tables", "table_documents")
-        ),
+        )
+        + tuple(f"{CERTIFY}/test_{name}.py" for name in ("normalised", "cosine")),
     ),
     "certify": Target(
         # Patterns match across folders, so that "*.py" would mean those below, too.
         tuple(
             f"ufm/certify/{name}.py"
             for name in (
-                *("certificate", "duality", "optimum", "primal_dual", "saved", "scalars", "witness", "tables", "table_witness"),
+                *(
+                    "certificate",
+                    "duality",
+                    "optimum",
+                    "primal_dual",
+                    "saved",
+                    "scalars",
+                    "witness",
+                    "tables",
+                    "table_witness",
+                    "normalised",
+                ),
             )
         ),
         (
             *(f"{CERTIFY}/test_{name}.py" for name in ("forged", "optimum", "witness", "duality", "scalars", "float_bounds")),
             *(f"{CERTIFY}/test_{name}.py" for name in ("table_rounding", "table_witness", "tables", "table_documents")),
+            *(f"{CERTIFY}/test_{name}.py" for name in ("normalised_rounding", "normalised", "cosine")),
             # Seconds each: too slow to run for every mutant.
             *(
                 f"--deselect={CERTIFY}/test_float_bounds.py::test_{name}"
@@ -71,7 +84,16 @@ TARGETS = {
         ("ufm/analysis/thresholds/*",),
         tuple(
             f"tests/ufm/analysis/test_{name}.py"
-            for name in ("thresholds", "exact_thresholds", "jump", "etf", "group_thresholds", "remedies")
+            for name in (
+                "thresholds",
+                "exact_thresholds",
+                "jump",
+                "etf",
+                "group_thresholds",
+                "remedies",
+                "family",
+                "fixed_norm_threshold",
+            )
         ),
     ),
     "collapse": Target(
