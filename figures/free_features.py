@@ -73,11 +73,10 @@ class FreeFeatures(Plot):
         above.set_xscale("log")
         above.set_yscale("log")
         above.set_ylabel("objective $-$ certified optimum")
-        above.legend(loc="lower left")
         cosine.set_ylabel("mean cosine of minority classifiers")
         cosine.set_xlabel("iteration")
-        cosine.plot([], [], color="black", linestyle=(0, (4, 2)), linewidth=0.8, label="certified optimum")
-        cosine.legend(loc="lower right")
+        above.plot([], [], color="black", linestyle=(0, (4, 2)), linewidth=0.8, label="certified optimum")
+        fig.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         above.set_title(rf"linear DEQ, $\|A\|_2 \leq {RHO}$")
         letter(axes)
         return fig

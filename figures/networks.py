@@ -35,6 +35,7 @@ class TrainedNetworks(Plot):
     """
 
     name = "networks"
+    tolerance = 1e-2
     title = "trained networks, DEQ against explicit: minority accuracy and cosine, and gap, against R (digits)"
 
     def data(self, *, quick: bool, report: Report) -> Networks:

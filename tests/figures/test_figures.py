@@ -1,16 +1,24 @@
 """Every figure draws from quick data, shows what it claims, and is written as the same bytes twice."""
 
+import inspect
 import subprocess
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+import ufm
+from figures.agreement import difference
 from figures.registry import all_figures, select
+from figures.storage import Stored, keep, key_of, pack, recall
 from ufm.errors import InputError
 from ufm.plot import save
 from ufm.plot.matrices import principal
+from ufm.plot.saving import style
 
 ALL = all_figures()
 
@@ -61,15 +69,14 @@ def test_draws_and_saves_the_same_vectors_twice(name, quick, tmp_path):
 
 def test_epochs_shows_every_seed_and_the_theory(quick):
     balanced, imbalanced = quick("epochs")
-    assert balanced.settings.counts.ratio == 1
-    assert imbalanced.settings.classes == (3, 7)
+    assert balanced.ratio == 1
+    assert imbalanced.ratio == 10
     for curves in (balanced, imbalanced):
-        assert curves.theory is not None
         for columns in curves.runs.values():
             assert {v.shape for v in columns.values()} == {(2, 12)}
             assert columns["accuracy"].max() <= 1
-    assert balanced.theory.metrics["nc2"] == pytest.approx(0, abs=1e-6)
-    assert imbalanced.theory.metrics["nc2"] > 0.1
+    assert balanced.theory["nc2"] == pytest.approx(0, abs=1e-6)
+    assert imbalanced.theory["nc2"] > 0.1
 
 
 def test_free_features_end_at_the_optimum_on_either_side_only(quick):
@@ -112,6 +119,27 @@ def test_features_repeat_the_certified_means_in_class_order(quick):
         assert np.ptp(theory.features[theory.labels == k], axis=0).max() == 0
 
 
+def test_long_tailed_norm_ratios_approach_the_seli_limit_from_above(quick):
+    """The limit is that of certified optima at a decay of 1e-12, up to the logarithmic approach."""
+    data = quick("long_tail")
+    decays = sorted(data.found, reverse=True)
+    for larger, smaller in zip(decays, decays[1:], strict=False):
+        there = np.isfinite(data.found[larger]) & (data.ratio > 1)
+        assert (data.found[smaller][there] < data.found[larger][there] * (1 + 1e-9)).all()
+    assert (data.limit < data.found[decays[-1]] * (1 + 1e-9)).all()
+    last = ufm.long_tailed(10, largest=10_000, ratio=float(data.ratio[-1]))
+    ratios = []
+    for decay in (1e-9, 1e-12):
+        norms = np.linalg.norm(
+            ufm.solve(ufm.Problem(last, regularizer=ufm.WeightDecay(decay, decay))).parameters.weight, axis=1
+        )
+        ratios.append(norms[0] / norms[-1])
+    # The logits grow like log(1 / decay), and so does the precision: extrapolated in 1 / log.
+    far, near = np.log(1e9), np.log(1e12)
+    extrapolated = (near * ratios[1] - far * ratios[0]) / (near - far)
+    assert extrapolated == pytest.approx(data.limit[-1], rel=0.05)
+
+
 def test_principal_components_do_not_depend_on_a_rotation():
     rng = np.random.default_rng(0)
     features = rng.standard_normal((30, 5)) * np.array([5.0, 3.0, 1.0, 0.5, 0.1])
@@ -119,6 +147,132 @@ def test_principal_components_do_not_depend_on_a_rotation():
     first, second = principal(features), principal(features @ rotation)
     assert np.abs(first) == pytest.approx(np.abs(second), abs=1e-10)
     assert first.var(axis=0)[0] >= first.var(axis=0)[1]
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_stored_data_are_the_data(name, quick, tmp_path):
+    path = tmp_path / "x.npz"
+    keep(path, Stored(quick(name), "key", 1.5))
+    found = recall(path)
+    assert found.key == "key"
+    assert found.seconds == 1.5
+    assert type(found.data) is type(quick(name))
+    assert difference(found.data, quick(name)).value == 0
+    assert ALL[name]().drawn(found.data, quick=False).axes
+
+
+def test_a_difference_is_found_wherever_it_is():
+    class Part(NamedTuple):
+        x: np.ndarray
+        seconds: float
+        text: str = "a"
+
+    stored = {"a": [Part(np.array([1.0, np.nan, 4.0]), 1.0)]}
+
+    def apart(part):
+        return difference(stored, {"a": [part]}, ("seconds",))
+
+    same = stored["a"][0]
+    assert apart(same._replace(seconds=2.0)).value == 0
+    assert apart(same._replace(x=np.array([1.0, np.nan, 5.0]))) == (0.2, "a.0.x")
+    for x in (np.array([1.0, 2.0, 4.0]), np.array([1.0, np.nan]), np.array([1.0, np.inf, 4.0]), np.array([1, 2, 4])):
+        assert apart(same._replace(x=x)).value == np.inf
+    assert apart(same._replace(text="b")).value == np.inf
+    assert difference(stored, {"a": []}).value == np.inf
+    assert difference({"a": 1}, {"b": 1}).value == np.inf
+
+
+def test_damaged_and_foreign_files_are_no_stored_data(tmp_path):
+    path = tmp_path / "x.npz"
+    assert recall(path) is None
+    keep(path, Stored([1.0], "key", 0.0))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert recall(path) is None
+    for foreign in (
+        '{"named": "os:stat_result", "fields": []}',
+        '{"named": "ufm.errors:InputError", "fields": []}',
+        '{"x": 1}',
+    ):
+        np.savez(path, structure=np.array(f'{{"key": "", "seconds": 0, "data": {foreign}}}'))
+        assert recall(path) is None
+    with pytest.raises(TypeError, match="object"):
+        pack([object()])
+
+
+def test_the_key_counts_what_computes_and_not_what_draws(tmp_path, monkeypatch):
+    plot = ALL["long_tail"]
+    source = Path(inspect.getfile(plot)).read_text()
+    keys = []
+    for old, new in (
+        ("", ""),
+        ("ncols=4", "ncols=2"),
+        ("Long-tailed class sizes", "Sizes"),
+        ("largest=10_000", "largest=9_999"),
+    ):
+        path = tmp_path / "changed.py"
+        path.write_text(source.replace(old, new) if old else source)
+        monkeypatch.setattr("figures.storage.inspect.getfile", lambda kind, path=path: path)
+        keys.append(key_of(plot, quick=True))
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]
+    assert key_of(plot, quick=False) != keys[3]
+
+
+def test_legends_cover_no_data(quick):
+    """No vertex of a line lies under a legend that is inside its panel."""
+    covered = []
+    for name, plot in ALL.items():
+        drawn = plot().drawn(quick(name), quick=False)
+        canvas = FigureCanvasAgg(drawn)
+        with style():
+            canvas.draw()
+        boxes = [legend.get_window_extent() for axis in drawn.axes if (legend := axis.get_legend())]
+        boxes += [legend.get_window_extent() for legend in drawn.legends]
+        for axis in drawn.axes:
+            frame = axis.get_window_extent()
+            for line in axis.get_lines():
+                if line.get_transform() != axis.transData or len(line.get_xdata()) == 0:
+                    continue
+                points = line.get_transform().transform(line.get_xydata().astype(float))
+                points = points[np.isfinite(points).all(axis=1)]
+                if len(points) > 1 and line.get_linestyle() != "None":  # points between the vertices, too
+                    fine, coarse = np.linspace(0, len(points) - 1, 20 * len(points)), np.arange(len(points))
+                    points = np.array([np.interp(fine, coarse, column) for column in points.T]).T
+                inside = [p for p in points if frame.contains(*p) and any(box.contains(*p) for box in boxes)]
+                if inside:
+                    covered.append(name)
+    assert not set(covered)
+
+
+def test_stored_data_are_used_checked_and_shown(tmp_path):
+    out = tmp_path / "figs"
+
+    def run(*options):
+        command = [sys.executable, "-W", "error", "-m", "figures", "phase", "deq_phase", "--quick", "--out", str(out), *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    assert run("--check").returncode == 2
+    first = run()
+    assert first.returncode == 0, first.stderr
+    assert "stored data" not in first.stdout
+    assert {f"phase.{kind}" for kind in ("pdf", "svg", "png", "quick.npz")} < {path.name for path in out.iterdir()}
+    assert run().stdout.count("stored data") == 2
+    assert "stored data" not in run("--fresh").stdout
+    checked = run("--check")
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.count("agrees") == 2
+    stored = recall(out / "phase.quick.npz")
+    keep(out / "phase.quick.npz", stored._replace(data=stored.data._replace(x=stored.data.x * 1.001)))
+    checked = run("--check")
+    assert checked.returncode == 1
+    assert len(checked.stderr.strip().splitlines()) == 1
+    assert "phase: differs, largest relative difference 1.0e-03" in checked.stdout
+    page = (out / "index.html").read_text()
+    assert 'src="phase.svg"' in page
+    assert "phase.quick.npz" in page
+    assert 'src="budgets' not in page  # not drawn
+    assert "http" not in page
 
 
 def test_the_command_line(tmp_path):
