@@ -83,5 +83,5 @@ class Epochs(Plot):
                     axis.set_ylim(0.0, None)
             row[0].set_title(f"sizes {curves.sizes}")
         letter(axes)
-        fig.legend(*axes[0, 2].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        fig.legend(*axes[0, 2].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return fig

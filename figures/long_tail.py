@@ -55,5 +55,5 @@ class LongTail(Plot):
         axis.set_yscale("log")
         axis.set_xlabel("imbalance ratio $R$")
         axis.set_ylabel("classifier norm, largest / smallest class")
-        fig.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4, handlelength=1.6, columnspacing=1.2)
+        fig.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, handlelength=1.6, columnspacing=1.2)
         return fig

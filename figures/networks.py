@@ -69,5 +69,5 @@ class TrainedNetworks(Plot):
             axis.set_xlabel("imbalance ratio $R$")
             axis.set_ylabel(name)
         letter(axes)
-        fig.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        fig.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return fig

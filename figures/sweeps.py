@@ -64,5 +64,5 @@ def draw_phase(data: Phase, *, ylabel: str, log: bool, label: str) -> Figure:
     axis.set_ylabel(ylabel)
     axis.set_facecolor("0.85")
     fig.colorbar(mesh, ax=axis, label="mean cosine of minority classifiers")
-    fig.legend(*axis.get_legend_handles_labels(), loc="outside upper left")
+    fig.legend(*axis.get_legend_handles_labels(), loc="outside lower center")
     return fig

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 import ufm
 from figures.agreement import difference
+from figures.penalties import HEADS
 from figures.registry import all_figures, select
 from figures.storage import Stored, keep, key_of, pack, recall
 from ufm.errors import InputError
@@ -38,9 +40,8 @@ def quick():
 
 def test_the_list_is_complete():
     assert set(ALL) == {
-        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "layernorm_phase", "long_tail",
-        "networks", "phase",
-        "remedies",
+        "budgets", "decay_phase", "deq_phase", "epochs", "etf_window", "features", "free_features", "jump", "layernorm_phase",
+        "long_tail", "networks", "penalties", "phase", "remedies",
     }  # fmt: skip
     from ufm.sweep import ready_names
 
@@ -123,21 +124,21 @@ def test_long_tailed_norm_ratios_approach_the_seli_limit_from_above(quick):
     """The limit is that of certified optima at a decay of 1e-12, up to the logarithmic approach."""
     data = quick("long_tail")
     decays = sorted(data.found, reverse=True)
-    for larger, smaller in zip(decays, decays[1:], strict=False):
+    for larger, smaller in pairwise(decays):
         there = np.isfinite(data.found[larger]) & (data.ratio > 1)
         assert (data.found[smaller][there] < data.found[larger][there] * (1 + 1e-9)).all()
     assert (data.limit < data.found[decays[-1]] * (1 + 1e-9)).all()
+    # The logits grow like log(1 / decay), so the approach is as L + a / (x + b) with x = log(1 / decay), which three equidistant
+    # x determine (Thiele's reciprocal differences).
     last = ufm.long_tailed(10, largest=10_000, ratio=float(data.ratio[-1]))
-    ratios = []
-    for decay in (1e-9, 1e-12):
+    r = []
+    for decay in (1e-9, 1e-11, 1e-13):
         norms = np.linalg.norm(
             ufm.solve(ufm.Problem(last, regularizer=ufm.WeightDecay(decay, decay))).parameters.weight, axis=1
         )
-        ratios.append(norms[0] / norms[-1])
-    # The logits grow like log(1 / decay), and so does the precision: extrapolated in 1 / log.
-    far, near = np.log(1e9), np.log(1e12)
-    extrapolated = (near * ratios[1] - far * ratios[0]) / (near - far)
-    assert extrapolated == pytest.approx(data.limit[-1], rel=0.05)
+        r.append(norms[0] / norms[-1])
+    extrapolated = r[1] + 2.0 / (1.0 / (r[2] - r[1]) - 1.0 / (r[1] - r[0]))
+    assert extrapolated == pytest.approx(data.limit[-1], rel=0.02)
 
 
 def test_principal_components_do_not_depend_on_a_rotation():
@@ -324,3 +325,43 @@ def test_layernorm_phase_changes_colour_at_the_thresholds(quick):
             assert np.all(row[separated] < 1.0 - 1e-6)
             # Minority classifiers are one, or zero.
             assert np.all(np.isnan(row[collapsed]) | (row[collapsed] > 1.0 - 1e-9))
+
+
+def test_penalties_are_paid_by_parameters_and_only_some_heads_favour_low_rank(quick):
+    data = quick("penalties")
+    for curve, (_, head, _, _) in zip(data.curves, HEADS, strict=True):
+        for line, paid in ((curve.alone, curve.built), (curve.equal, curve.parts)):
+            assert paid == pytest.approx(np.interp(data.points, data.total, line), rel=1e-9)
+        convex = head.penalty(ufm.WeightDecay(1.0, 1.0), 5).convex
+        assert (np.allclose(curve.alone, curve.equal)) == convex
+        assert (curve.alone <= curve.equal + 1e-12)[data.total >= 1].all()
+
+
+def test_jump_is_one_and_the_explicit_collapse_is_none(quick):
+    data = quick("jump")
+    explicit, decayed = data["explicit"], data["decayed"]
+    assert explicit.threshold == pytest.approx(7.0)  # (1 / (sqrt(n_B) mu) - K_B) / K_A with n_B = 100, mu = .0025
+    assert (explicit.kind, decayed.kind) == ("continuous", "jump")
+    for branch in data.values():
+        assert (branch.contrast[branch.ratio > branch.threshold * 1.001] == 0).all()
+        assert (branch.contrast[branch.ratio < branch.threshold * 0.999] > 0).all()
+    below = [branch.contrast[branch.ratio < branch.threshold][-1] for branch in (explicit, decayed)]  # half a percent below
+    assert below[0] < 0.1
+    assert below[1] > 1.0
+    ratio = explicit.ratio[1]
+    counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=round(100 * ratio), n_minority=100)
+    logits = ufm.solve(ufm.Problem(counts, regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3))).parameters.logits
+    assert np.ptp(logits[5:, 5:], axis=0).max() == pytest.approx(explicit.contrast[1], rel=0.02)  # sizes are rounded
+
+
+def test_etf_window_is_where_codes_win(quick):
+    data = quick("etf_window")
+    low, high = data.edges[-1]
+    assert 0 < low < high
+    best = np.min(list(data.codes.values()), axis=0)
+    outside = (data.decay < low * 0.99) | (data.decay > high * 1.01)
+    assert (best[outside] > 0).all()
+    assert best.min() < 0  # somewhere inside
+    decay, excess = data.found.T
+    assert (excess[(decay > low) & (decay < high)] < -1e-10).all()
+    assert excess[(decay < low) | (decay > high)] == pytest.approx(0, abs=1e-8)
