@@ -33,10 +33,10 @@ class Window(NamedTuple):
 
 
 class EtfWindow(Plot):
-    """Balanced classes of 100 samples, decay 0.0025 on weights and features, an equilibrium with a decayed map,
-    ``||A||_2 <= 1/2``. (a) Decays on A between which a better code than the simplex ETF was found, over the number of classes;
-    bars join the edges, which are enclosed to a relative 1e-6 and best found, not proved. (b) Objective of codes at their best
-    scale relative to that of the ETF for the largest number of classes; points: the best solution found.
+    """Balanced classes of 100 samples, decay 0.0025 on weights and features, an equilibrium with a decayed map, ``||A||_2 <=
+    1/2``. (a) Decays on A between which a better code than the simplex ETF was found, over the number of classes; bars join
+    the edges, which are enclosed to a relative 1e-6 and best found, not proved. (b) Objective of codes at their best scale
+    relative to that of the ETF for the largest number of classes; points: the best solution found.
     """
 
     name = "etf_window"

@@ -41,9 +41,9 @@ class Branch(NamedTuple):
 
 class Jump(Plot):
     """Largest difference of logits between two minority classes at the optimum against R: ten classes, five of them majority,
-    100 samples per minority class, decay 0.0025 on weights and features. Explicit head: the optimum of a convex program. DEQ with
-    decay on its map: best found, for the program is not convex. Dotted: the threshold of each; before its own, the DEQ passes through states
-    in which some minority classes have collapsed.
+    100 samples per minority class, decay 0.0025 on weights and features. Explicit head: the optimum of a convex program.
+    DEQ with decay on its map: best found, for the program is not convex. Dotted: the threshold of each; before its own, the
+    DEQ passes through states in which some minority classes have collapsed.
     """
 
     name = "jump"

@@ -51,9 +51,9 @@ class Penalties(NamedTuple):
 
 class PenaltyOfHeads(Plot):
     """Least cost of logits under decays of 1 against their nuclear norm, for several heads: (a) one singular value, (b) five
-    equal ones. Lines: the penalty. Points: the decay terms of parameters W, A and H that have these logits. A head whose cost is
-    lower in (a) than in (b) favours logits of low rank; the explicit head and the DEQ with a bound on the spectral norm do not
-    distinguish them.
+    equal ones. Lines: the penalty. Points: the decay terms of parameters W, A and H that have these logits. A head whose
+    cost is lower in (a) than in (b) favours logits of low rank; the explicit head and the DEQ with a bound on the spectral
+    norm do not distinguish them.
     """
 
     name = "penalties"

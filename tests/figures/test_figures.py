@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import ufm
 from figures.agreement import difference
+from figures.depth_codes import DEPTHS
 from figures.penalties import HEADS
 from figures.registry import all_figures, select
 from figures.storage import Stored, keep, key_of, pack, recall
@@ -40,12 +41,13 @@ def quick():
 
 def test_the_list_is_complete():
     assert set(ALL) == {
-        "budgets", "decay_phase", "deq_phase", "epochs", "etf_window", "features", "free_features", "jump", "layernorm_phase",
-        "long_tail", "networks", "penalties", "phase", "remedies",
+        "blocks", "budgets", "decay_phase", "depth_codes", "deq_phase", "epochs", "etf_window", "features", "free_features",
+        "jump", "layernorm_phase", "long_tail", "networks", "penalties", "phase", "remedies", "routes", "seli_path",
+        "tail_ranges", "trajectories",
     }  # fmt: skip
     from ufm.sweep import ready_names
 
-    assert len(ready_names()) == 8  # one figure each; epochs, features and free_features need none
+    assert len(ready_names()) == 8  # one figure each; the others need none
     for plot in ALL.values():
         assert plot.__doc__
         assert plot.title
@@ -365,3 +367,91 @@ def test_etf_window_is_where_codes_win(quick):
     decay, excess = data.found.T
     assert (excess[(decay > low) & (decay < high)] < -1e-10).all()
     assert excess[(decay < low) | (decay > high)] == pytest.approx(0, abs=1e-8)
+
+
+def test_pairs_beat_the_frame_from_the_stated_depth(quick):
+    data = quick("depth_codes")
+    assert data.least == [3, 2, 2]
+    for least, limit, rows in zip(data.least, data.limit, data.ratio, strict=True):
+        whole = np.interp(DEPTHS, data.depth, limit)
+        smallest = rows[-1]
+        wins = smallest < 1
+        assert [depth for depth, won in zip(DEPTHS, wins, strict=True) if won] == list(range(least, DEPTHS[-1] + 1))
+        errors = np.abs(rows - whole)
+        assert (errors[-1] < errors[0]).all()  # the limit is approached as the decay falls
+        assert errors[-1].max() < 0.05
+
+
+def test_the_regularisation_path_joins_collapse_and_seli(quick):
+    data = quick("seli_path")
+    minority = data.path["cos_minority"]
+    there = np.isfinite(minority)
+    assert minority[there & (data.strength > 1.0)] == pytest.approx(1.0)
+    assert (minority[data.strength < 0.999] < 1.0 - 1e-6).all()
+    for name, limit in data.seli.items():
+        assert data.path[name][0] == pytest.approx(limit, abs=0.05)
+        line = np.interp(np.log(data.points), np.log(data.strength), np.nan_to_num(data.path[name], nan=9.0))
+        near = np.isfinite(data.certified[name]) & (data.points < 0.5)
+        assert data.certified[name][near] == pytest.approx(line[near], abs=5e-3)
+    gram = ufm.seli([1000] * 5 + [100] * 5)[0]
+    assert data.seli["cos_minority"] == pytest.approx(gram[5, 6] / gram[5, 5])
+    assert (np.diff(data.limit) > 0).all()
+    assert np.isnan(data.path["cos_majority"][data.strength > data.end * 1.001]).all()
+
+
+def test_routes_reach_the_same_optimum(quick):
+    data = quick("routes")
+    for name, route in data.items():
+        assert (route.gap > 0).all()
+        assert (np.diff(route.iterations) > 0).all()
+        assert route.gap[-1] == route.gap.min()
+        assert (route.seconds > 0).all()
+        assert route.gap[-1] < (1e-3 if name == "adam" else 1e-5)
+    assert max(data[name].gap[-1] for name in ("symmetric", "factored", "proximal")) < 1e-12
+    assert (
+        difference(data, {name: part._replace(seconds=part.seconds + 1) for name, part in data.items()}, ALL["routes"].times)[0]
+        == 0
+    )
+
+
+def test_trajectories_leave_zero_and_end_at_the_optimum(quick):
+    data = quick("trajectories")
+    smallest = [run for run in data.runs if run.scale == 1e-5]
+    for run in data.runs:
+        assert run.above[-1] < 1e-9
+        assert (run.above > 0).all()
+        assert run.minority[-1] == pytest.approx(data.cosine, abs=1e-3)
+    for run in smallest:
+        assert run.above[0] == pytest.approx(data.saddle, rel=1e-6)
+        assert run.above[np.searchsorted(run.iteration, 5)] > 0.9 * data.saddle  # still near the saddle
+
+
+def test_blocks_have_three_values_and_approach_the_frame(quick):
+    data = quick("blocks")
+    assert data.threshold == pytest.approx(15.0)  # (1 / (sqrt(n_B) mu) - K_B) / K_A with n_B = 100, mu = .00125
+    off = ~np.eye(5, dtype=bool)
+    for gram in data.grams:
+        for block in (gram[:5, :5][off], gram[5:, 5:][off], gram[:5, 5:]):
+            assert np.ptp(block) < 1e-5
+    assert data.grams[0][~np.eye(10, dtype=bool)] == pytest.approx(-1 / 9, abs=1e-6)
+    assert data.grams[1][5, 6] < 0.99
+    assert data.grams[2][5, 6] == pytest.approx(1.0)
+    above = np.array([data.minority[ratio] for ratio in sorted(data.minority)]) + 1 / 9
+    assert (np.diff(above, axis=0)[:, -1] > 0).all()  # the larger R, the later
+    assert (above[:, -1] < 0.02).all()
+    for ratio, values in data.certified.items():
+        line = np.interp(np.log(data.points), np.log(data.budget), data.minority[ratio])
+        assert values[1:] == pytest.approx(line[1:], abs=2e-2)
+
+
+def test_the_tail_has_the_sizes_of_the_formula_and_a_geometry_by_ranges(quick):
+    data = quick("tail_ranges")
+    assert data.sizes == pytest.approx(500 * 100 ** (-np.arange(100) / 99), abs=0.5)
+    assert sum(data.members) == 100
+    assert data.members[0] == int((data.sizes > 100).sum())
+    assert data.gap.max() <= 1e-8
+    distance = [np.abs(norms - data.limit).max() for norms in data.norms.values()]
+    assert distance == sorted(distance, reverse=True)  # nearer to SELI the smaller the decay
+    few = data.cosine[:, data.names.index("few")]
+    assert few[0] > 0.99
+    assert few[-1] == pytest.approx(data.seli[-1], abs=0.05)
