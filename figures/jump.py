@@ -55,7 +55,7 @@ class Jump(Plot):
         for name, (head, _, _) in HEADS.items():
             report(f"threshold of the head {head}")
             limit = ufm.threshold(classes=(MAJORITY, MINORITY), minority_count=COUNT, regularizer=regularizer, head=head)
-            steps = 5 if quick else 16
+            steps = 3 if quick else 16
             ratio = np.sort(np.append(np.linspace(1.0, 1.4 * limit.value, steps), limit.value * np.array([0.97, 0.995, 1.005])))
             tracker = Tracker(Family(MAJORITY, MINORITY, COUNT, regularizer, head), 0)
             contrast = []

@@ -21,7 +21,7 @@ HEADS: tuple[tuple[str, Head, str, str], ...] = (
     ("two layers", ufm.Explicit(2), "#0072B2", "-"),
     ("three layers", ufm.Explicit(3), "#56B4E9", "-"),
     (r"DEQ, $\|A\|_2 \leq 0.5$", ufm.LinearDEQ(0.5), "#D55E00", "-"),
-    (r"DEQ, $\|A\|_F^2 \leq 0.25$", ufm.FrobeniusDEQ(0.25), "#CC79A7", (0, (4, 2))),
+    (r"DEQ, $\|A\|_F^2 \leq 0.25$", ufm.FrobeniusDEQ(0.25), "#CC79A7", "--"),
     (r"DEQ, decay 2 on $A$, $\|A\|_2 \leq 0.5$", ufm.DecayedDEQ(2.0, 0.5), "#009E73", "-"),
 )
 """Label, head, colour and line of each curve."""

@@ -206,7 +206,8 @@ def keep(path: Path, stored: Stored) -> None:
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}; give another --out") from None
     with writing(path, "wb") as stream:
-        np.savez(stream, structure=np.array(text), **{f"array{number}": array for number, array in enumerate(arrays)})
+        named: dict[str, Any] = {f"array{number}": array for number, array in enumerate(arrays)}
+        np.savez(stream, structure=np.array(text), **named)
 
 
 def recall(path: Path) -> Stored | None:

@@ -130,8 +130,8 @@ def test_long_tailed_norm_ratios_approach_the_seli_limit_from_above(quick):
         there = np.isfinite(data.found[larger]) & (data.ratio > 1)
         assert (data.found[smaller][there] < data.found[larger][there] * (1 + 1e-9)).all()
     assert (data.limit < data.found[decays[-1]] * (1 + 1e-9)).all()
-    # The logits grow like log(1 / decay), so the approach is as L + a / (x + b) with x = log(1 / decay), which three equidistant
-    # x determine (Thiele's reciprocal differences).
+    # The logits grow like x = log(1 / decay), so the approach is as L + a / (x + b), which three equidistant x determine
+    # (Thiele's reciprocal differences).
     last = ufm.long_tailed(10, largest=10_000, ratio=float(data.ratio[-1]))
     r = []
     for decay in (1e-9, 1e-11, 1e-13):
