@@ -46,7 +46,7 @@ class LongTail(Plot):
         return Tail(ratio, dict(zip(decays, table, strict=True)), np.array(limit))
 
     def draw(self, data: Tail) -> Figure:
-        fig, axes = panels(1, 1, width=COLUMN, height=2.3)
+        fig, axes = panels(1, 1, width=COLUMN, height=2.6)
         axis = axes[0, 0]
         for (decay, values), kind in zip(data.found.items(), ("deq", "explicit", "third"), strict=False):
             axis.plot(data.ratio, values, ".-", color=COLORS[kind], markersize=3, label=rf"$\lambda$ = {decay:g}")
@@ -54,6 +54,6 @@ class LongTail(Plot):
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlabel("imbalance ratio $R$")
-        axis.set_ylabel("classifier norm, largest / smallest class")
+        axis.set_ylabel("norm ratio, largest / smallest class")
         fig.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, handlelength=1.6, columnspacing=1.2)
         return fig
