@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from figures.registry import Plot, Report
 from ufm._arrays import Floats
-from ufm.analysis import Prediction
 from ufm.plot import band, letter, panels, reference
 from ufm.training import Settings, train
 
@@ -18,11 +17,12 @@ COLUMNS = {"accuracy": "test accuracy", "nc1": "NC1", "nc2": "NC2 of W", "nc3": 
 
 
 class Curves(NamedTuple):
-    """One row of panels: settings, model -> column -> (seeds, epochs), and what theory predicts."""
+    """One row of panels: class sizes as text, R, model -> column -> (seeds, epochs), and the columns that theory predicts."""
 
-    settings: Settings
+    sizes: str
+    ratio: float
     runs: dict[str, dict[str, Floats]]
-    theory: Prediction | None
+    theory: dict[str, float]
 
 
 class Epochs(Plot):
@@ -32,6 +32,7 @@ class Epochs(Plot):
     """
 
     name = "epochs"
+    tolerance = 1e-2
     title = "accuracy, NC1, NC2 and NC3 against epochs, DEQ beside explicit, balanced and imbalanced (digits)"
 
     def data(self, *, quick: bool, report: Report) -> list[Curves]:
@@ -40,7 +41,7 @@ class Epochs(Plot):
         for ratio in (1.0, 10.0):
             base = Settings(data="digits", classes=(3, 7), ratio=ratio, **small)
             runs: dict[str, dict[str, list[Floats]]] = {m: {c: [] for c in COLUMNS} for m in MODELS}
-            theory = None
+            theory = {}
             for model in MODELS:
                 for seed in range(2 if quick else 5):
                     settings = Settings(data="digits", classes=(3, 7), ratio=ratio, model=model, random_state=seed, **small)
@@ -54,11 +55,13 @@ class Epochs(Plot):
                         batch=settings.batch,
                         random_state=seed,
                     )
-                    theory = trained.prediction
+                    assert trained.prediction is not None
+                    known = {column: trained.prediction.metrics.get(column) for column in COLUMNS}
+                    theory = {column: level for column, level in known.items() if level is not None}
                     for column in COLUMNS:
                         runs[model][column].append(trained.history[column])
             stacked = {m: {c: np.array(v) for c, v in columns.items()} for m, columns in runs.items()}
-            found.append(Curves(base, stacked, theory))
+            found.append(Curves(str(base.counts), base.counts.ratio, stacked, theory))
         return found
 
     def draw(self, data: list[Curves]) -> Figure:
@@ -68,10 +71,8 @@ class Epochs(Plot):
                 for model, label in MODELS.items():
                     values = curves.runs[model][column]
                     band(axis, np.arange(1, values.shape[1] + 1), values, kind=model, label=label)
-                if curves.theory is not None and column in curves.theory.metrics:
-                    level = curves.theory.metrics[column]
-                    if level is not None:
-                        reference(axis, level, label="certified optimum")
+                if column in curves.theory:
+                    reference(axis, curves.theory[column], label="certified optimum")
                 axis.set_xlabel("epoch")
                 axis.set_ylabel(name)
                 if column == "nc1":
@@ -80,8 +81,7 @@ class Epochs(Plot):
                     axis.set_ylim(None, 1.0)
                 else:
                     axis.set_ylim(0.0, None)
-            settings = curves.settings
-            row[0].set_title(f"sizes {settings.counts}")
+            row[0].set_title(f"sizes {curves.sizes}")
         letter(axes)
-        fig.legend(*axes[0, 2].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        fig.legend(*axes[0, 2].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return fig

@@ -32,6 +32,7 @@ class FeatureGeometry(Plot):
     """
 
     name = "features"
+    tolerance = 1e-2
     title = "Gram matrices and two-dimensional embeddings of features, explicit beside DEQ (K_A = 3, R = 10, digits)"
 
     def data(self, *, quick: bool, report: Report) -> list[Features]:

@@ -41,13 +41,12 @@ class LongTail(Plot):
         table = found["norm_ratio"].reshape(len(decays), len(ratio))
         limit = []
         for r in ratio:
-            weight = ufm.seli(ufm.long_tailed(10, largest=10_000, ratio=float(r)))[0]
-            norms = np.linalg.norm(weight, axis=1)
-            limit.append(norms[0] / norms[-1])
+            gram = ufm.seli(ufm.long_tailed(10, largest=10_000, ratio=float(r)))[0]
+            limit.append(np.sqrt(gram[0, 0] / gram[-1, -1]))
         return Tail(ratio, dict(zip(decays, table, strict=True)), np.array(limit))
 
     def draw(self, data: Tail) -> Figure:
-        fig, axes = panels(1, 1, width=COLUMN, height=2.3)
+        fig, axes = panels(1, 1, width=COLUMN, height=2.6)
         axis = axes[0, 0]
         for (decay, values), kind in zip(data.found.items(), ("deq", "explicit", "third"), strict=False):
             axis.plot(data.ratio, values, ".-", color=COLORS[kind], markersize=3, label=rf"$\lambda$ = {decay:g}")
@@ -55,6 +54,6 @@ class LongTail(Plot):
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlabel("imbalance ratio $R$")
-        axis.set_ylabel("classifier norm, largest / smallest class")
-        axis.legend(loc="upper left")
+        axis.set_ylabel("norm ratio, largest / smallest class")
+        fig.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, handlelength=1.6, columnspacing=1.2)
         return fig

@@ -20,15 +20,18 @@ Report = Callable[[str], None]
 class Plot(ABC):
     """A figure; the docstring is its caption.
 
-    Class attributes: ``name`` (of the file), ``title`` (one line).
+    Class attributes: ``name`` (of the file), ``title`` (one line), ``tolerance`` (relative difference up to which recomputed
+    data agree with stored ones), ``times`` (names of fields that hold measured times, which are not compared).
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    tolerance: ClassVar[float] = 1e-6
+    times: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def data(self, *, quick: bool, report: Report) -> Any:
-        """Compute what is drawn; ``quick`` keeps the shape and saves time."""
+        """Compute what is drawn, from arrays, numbers, text and named tuples; ``quick`` keeps the shape and saves time."""
         ...
 
     @abstractmethod

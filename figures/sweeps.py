@@ -50,7 +50,7 @@ def phase_data(spec: Spec, report: Report, boundary: tuple[Floats, Floats]) -> P
 
 def draw_phase(data: Phase, *, ylabel: str, log: bool, label: str) -> Figure:
     """Minority cosine as colour, the exact threshold as a line."""
-    fig, axes = panels(1, 1, width=COLUMN, height=2.5)
+    fig, axes = panels(1, 1, width=COLUMN, height=2.9)
     axis = axes[0, 0]
     mesh = axis.pcolormesh(data.x, data.y, data.cosine, vmin=-0.2, vmax=1.0, cmap="viridis", shading="nearest", rasterized=True)
     axis.plot(*data.boundary, color="white", linewidth=2.0)
@@ -64,5 +64,5 @@ def draw_phase(data: Phase, *, ylabel: str, log: bool, label: str) -> Figure:
     axis.set_ylabel(ylabel)
     axis.set_facecolor("0.85")
     fig.colorbar(mesh, ax=axis, label="mean cosine of minority classifiers")
-    fig.legend(*axis.get_legend_handles_labels(), loc="outside upper left")
+    fig.legend(*axis.get_legend_handles_labels(), loc="outside lower center")
     return fig

@@ -1,16 +1,27 @@
 """Every figure draws from quick data, shows what it claims, and is written as the same bytes twice."""
 
+import inspect
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+import ufm
+from figures.agreement import difference
+from figures.depth_codes import DEPTHS
+from figures.penalties import HEADS
 from figures.registry import all_figures, select
+from figures.storage import Stored, keep, key_of, pack, recall
 from ufm.errors import InputError
 from ufm.plot import save
 from ufm.plot.matrices import principal
+from ufm.plot.saving import style
 
 ALL = all_figures()
 
@@ -30,13 +41,13 @@ def quick():
 
 def test_the_list_is_complete():
     assert set(ALL) == {
-        "budgets", "decay_phase", "deq_phase", "epochs", "features", "free_features", "idea", "layernorm_phase", "long_tail",
-        "networks", "phase",
-        "remedies",
+        "blocks", "budgets", "decay_phase", "depth_codes", "deq_phase", "epochs", "etf_window", "features", "free_features",
+        "idea", "jump", "layernorm_phase", "long_tail", "networks", "penalties", "phase", "remedies", "routes", "seli_path",
+        "tail_ranges", "trajectories",
     }  # fmt: skip
     from ufm.sweep import ready_names
 
-    assert len(ready_names()) == 8  # one figure each; epochs, features, free_features and idea need none
+    assert len(ready_names()) == 8  # one figure each; the others need none
     for plot in ALL.values():
         assert plot.__doc__
         assert plot.title
@@ -61,15 +72,14 @@ def test_draws_and_saves_the_same_vectors_twice(name, quick, tmp_path):
 
 def test_epochs_shows_every_seed_and_the_theory(quick):
     balanced, imbalanced = quick("epochs")
-    assert balanced.settings.counts.ratio == 1
-    assert imbalanced.settings.classes == (3, 7)
+    assert balanced.ratio == 1
+    assert imbalanced.ratio == 10
     for curves in (balanced, imbalanced):
-        assert curves.theory is not None
         for columns in curves.runs.values():
             assert {v.shape for v in columns.values()} == {(2, 12)}
             assert columns["accuracy"].max() <= 1
-    assert balanced.theory.metrics["nc2"] == pytest.approx(0, abs=1e-6)
-    assert imbalanced.theory.metrics["nc2"] > 0.1
+    assert balanced.theory["nc2"] == pytest.approx(0, abs=1e-6)
+    assert imbalanced.theory["nc2"] > 0.1
 
 
 def test_free_features_end_at_the_optimum_on_either_side_only(quick):
@@ -112,6 +122,27 @@ def test_features_repeat_the_certified_means_in_class_order(quick):
         assert np.ptp(theory.features[theory.labels == k], axis=0).max() == 0
 
 
+def test_long_tailed_norm_ratios_approach_the_seli_limit_from_above(quick):
+    """The limit is that of certified optima at a decay of 1e-12, up to the logarithmic approach."""
+    data = quick("long_tail")
+    decays = sorted(data.found, reverse=True)
+    for larger, smaller in pairwise(decays):
+        there = np.isfinite(data.found[larger]) & (data.ratio > 1)
+        assert (data.found[smaller][there] < data.found[larger][there] * (1 + 1e-9)).all()
+    assert (data.limit < data.found[decays[-1]] * (1 + 1e-9)).all()
+    # The logits grow like x = log(1 / decay), so the approach is as L + a / (x + b), which three equidistant x determine
+    # (Thiele's reciprocal differences).
+    last = ufm.long_tailed(10, largest=10_000, ratio=float(data.ratio[-1]))
+    r = []
+    for decay in (1e-9, 1e-11, 1e-13):
+        norms = np.linalg.norm(
+            ufm.solve(ufm.Problem(last, regularizer=ufm.WeightDecay(decay, decay))).parameters.weight, axis=1
+        )
+        r.append(norms[0] / norms[-1])
+    extrapolated = r[1] + 2.0 / (1.0 / (r[2] - r[1]) - 1.0 / (r[1] - r[0]))
+    assert extrapolated == pytest.approx(data.limit[-1], rel=0.02)
+
+
 def test_principal_components_do_not_depend_on_a_rotation():
     rng = np.random.default_rng(0)
     features = rng.standard_normal((30, 5)) * np.array([5.0, 3.0, 1.0, 0.5, 0.1])
@@ -119,6 +150,132 @@ def test_principal_components_do_not_depend_on_a_rotation():
     first, second = principal(features), principal(features @ rotation)
     assert np.abs(first) == pytest.approx(np.abs(second), abs=1e-10)
     assert first.var(axis=0)[0] >= first.var(axis=0)[1]
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_stored_data_are_the_data(name, quick, tmp_path):
+    path = tmp_path / "x.npz"
+    keep(path, Stored(quick(name), "key", 1.5))
+    found = recall(path)
+    assert found.key == "key"
+    assert found.seconds == 1.5
+    assert type(found.data) is type(quick(name))
+    assert difference(found.data, quick(name)).value == 0
+    assert ALL[name]().drawn(found.data, quick=False).axes
+
+
+def test_a_difference_is_found_wherever_it_is():
+    class Part(NamedTuple):
+        x: np.ndarray
+        seconds: float
+        text: str = "a"
+
+    stored = {"a": [Part(np.array([1.0, np.nan, 4.0]), 1.0)]}
+
+    def apart(part):
+        return difference(stored, {"a": [part]}, ("seconds",))
+
+    same = stored["a"][0]
+    assert apart(same._replace(seconds=2.0)).value == 0
+    assert apart(same._replace(x=np.array([1.0, np.nan, 5.0]))) == (0.2, "a.0.x")
+    for x in (np.array([1.0, 2.0, 4.0]), np.array([1.0, np.nan]), np.array([1.0, np.inf, 4.0]), np.array([1, 2, 4])):
+        assert apart(same._replace(x=x)).value == np.inf
+    assert apart(same._replace(text="b")).value == np.inf
+    assert difference(stored, {"a": []}).value == np.inf
+    assert difference({"a": 1}, {"b": 1}).value == np.inf
+
+
+def test_damaged_and_foreign_files_are_no_stored_data(tmp_path):
+    path = tmp_path / "x.npz"
+    assert recall(path) is None
+    keep(path, Stored([1.0], "key", 0.0))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert recall(path) is None
+    for foreign in (
+        '{"named": "os:stat_result", "fields": []}',
+        '{"named": "ufm.errors:InputError", "fields": []}',
+        '{"x": 1}',
+    ):
+        np.savez(path, structure=np.array(f'{{"key": "", "seconds": 0, "data": {foreign}}}'))
+        assert recall(path) is None
+    with pytest.raises(TypeError, match="object"):
+        pack([object()])
+
+
+def test_the_key_counts_what_computes_and_not_what_draws(tmp_path, monkeypatch):
+    plot = ALL["long_tail"]
+    source = Path(inspect.getfile(plot)).read_text()
+    keys = []
+    for old, new in (
+        ("", ""),
+        ("ncols=4", "ncols=2"),
+        ("Long-tailed class sizes", "Sizes"),
+        ("largest=10_000", "largest=9_999"),
+    ):
+        path = tmp_path / "changed.py"
+        path.write_text(source.replace(old, new) if old else source)
+        monkeypatch.setattr("figures.storage.inspect.getfile", lambda kind, path=path: path)
+        keys.append(key_of(plot, quick=True))
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]
+    assert key_of(plot, quick=False) != keys[3]
+
+
+def test_legends_cover_no_data(quick):
+    """No vertex of a line lies under a legend that is inside its panel."""
+    covered = []
+    for name, plot in ALL.items():
+        drawn = plot().drawn(quick(name), quick=False)
+        canvas = FigureCanvasAgg(drawn)
+        with style():
+            canvas.draw()
+        boxes = [legend.get_window_extent() for axis in drawn.axes if (legend := axis.get_legend())]
+        boxes += [legend.get_window_extent() for legend in drawn.legends]
+        for axis in drawn.axes:
+            frame = axis.get_window_extent()
+            for line in axis.get_lines():
+                if line.get_transform() != axis.transData or len(line.get_xdata()) == 0:
+                    continue
+                points = line.get_transform().transform(line.get_xydata().astype(float))
+                points = points[np.isfinite(points).all(axis=1)]
+                if len(points) > 1 and line.get_linestyle() != "None":  # points between the vertices, too
+                    fine, coarse = np.linspace(0, len(points) - 1, 20 * len(points)), np.arange(len(points))
+                    points = np.array([np.interp(fine, coarse, column) for column in points.T]).T
+                inside = [p for p in points if frame.contains(*p) and any(box.contains(*p) for box in boxes)]
+                if inside:
+                    covered.append(name)
+    assert not set(covered)
+
+
+def test_stored_data_are_used_checked_and_shown(tmp_path):
+    out = tmp_path / "figs"
+
+    def run(*options):
+        command = [sys.executable, "-W", "error", "-m", "figures", "phase", "deq_phase", "--quick", "--out", str(out), *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    assert run("--check").returncode == 2
+    first = run()
+    assert first.returncode == 0, first.stderr
+    assert "stored data" not in first.stdout
+    assert {f"phase.{kind}" for kind in ("pdf", "svg", "png", "quick.npz")} < {path.name for path in out.iterdir()}
+    assert run().stdout.count("stored data") == 2
+    assert "stored data" not in run("--fresh").stdout
+    checked = run("--check")
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.count("agrees") == 2
+    stored = recall(out / "phase.quick.npz")
+    keep(out / "phase.quick.npz", stored._replace(data=stored.data._replace(x=stored.data.x * 1.001)))
+    checked = run("--check")
+    assert checked.returncode == 1
+    assert len(checked.stderr.strip().splitlines()) == 1
+    assert "phase: differs, largest relative difference 1.0e-03" in checked.stdout
+    page = (out / "index.html").read_text()
+    assert 'src="phase.svg"' in page
+    assert "phase.quick.npz" in page
+    assert 'src="budgets' not in page  # not drawn
+    assert "http" not in page
 
 
 def test_the_command_line(tmp_path):
@@ -170,3 +327,131 @@ def test_layernorm_phase_changes_colour_at_the_thresholds(quick):
             assert np.all(row[separated] < 1.0 - 1e-6)
             # Minority classifiers are one, or zero.
             assert np.all(np.isnan(row[collapsed]) | (row[collapsed] > 1.0 - 1e-9))
+
+
+def test_penalties_are_paid_by_parameters_and_only_some_heads_favour_low_rank(quick):
+    data = quick("penalties")
+    for curve, (_, head, _, _) in zip(data.curves, HEADS, strict=True):
+        for line, paid in ((curve.alone, curve.built), (curve.equal, curve.parts)):
+            assert paid == pytest.approx(np.interp(data.points, data.total, line), rel=1e-9)
+        convex = head.penalty(ufm.WeightDecay(1.0, 1.0), 5).convex
+        assert (np.allclose(curve.alone, curve.equal)) == convex
+        assert (curve.alone <= curve.equal + 1e-12)[data.total >= 1].all()
+
+
+def test_jump_is_one_and_the_explicit_collapse_is_none(quick):
+    data = quick("jump")
+    explicit, decayed = data["explicit"], data["decayed"]
+    assert explicit.threshold == pytest.approx(7.0)  # (1 / (sqrt(n_B) mu) - K_B) / K_A with n_B = 100, mu = .0025
+    assert (explicit.kind, decayed.kind) == ("continuous", "jump")
+    for branch in data.values():
+        assert (branch.contrast[branch.ratio > branch.threshold * 1.001] == 0).all()
+        assert (branch.contrast[branch.ratio < branch.threshold * 0.999] > 0).all()
+    below = [branch.contrast[branch.ratio < branch.threshold][-1] for branch in (explicit, decayed)]  # half a percent below
+    assert below[0] < 0.1
+    assert below[1] > 1.0
+    ratio = explicit.ratio[1]
+    counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=round(100 * ratio), n_minority=100)
+    logits = ufm.solve(ufm.Problem(counts, regularizer=ufm.WeightDecay(2.5e-3, 2.5e-3))).parameters.logits
+    assert np.ptp(logits[5:, 5:], axis=0).max() == pytest.approx(explicit.contrast[1], rel=0.02)  # sizes are rounded
+
+
+def test_etf_window_is_where_codes_win(quick):
+    data = quick("etf_window")
+    low, high = data.edges[-1]
+    assert 0 < low < high
+    best = np.min(list(data.codes.values()), axis=0)
+    outside = (data.decay < low * 0.99) | (data.decay > high * 1.01)
+    assert (best[outside] > 0).all()
+    assert best.min() < 0  # somewhere inside
+    decay, excess = data.found.T
+    assert (excess[(decay > low) & (decay < high)] < -1e-10).all()
+    assert excess[(decay < low) | (decay > high)] == pytest.approx(0, abs=1e-8)
+
+
+def test_pairs_beat_the_frame_from_the_stated_depth(quick):
+    data = quick("depth_codes")
+    assert data.least == [3, 2, 2]
+    for least, limit, rows in zip(data.least, data.limit, data.ratio, strict=True):
+        whole = np.interp(DEPTHS, data.depth, limit)
+        smallest = rows[-1]
+        wins = smallest < 1
+        assert [depth for depth, won in zip(DEPTHS, wins, strict=True) if won] == list(range(least, DEPTHS[-1] + 1))
+        errors = np.abs(rows - whole)
+        assert (errors[-1] < errors[0]).all()  # the limit is approached as the decay falls
+        assert errors[-1].max() < 0.05
+
+
+def test_the_regularisation_path_joins_collapse_and_seli(quick):
+    data = quick("seli_path")
+    minority = data.path["cos_minority"]
+    there = np.isfinite(minority)
+    assert minority[there & (data.strength > 1.0)] == pytest.approx(1.0)
+    assert (minority[data.strength < 0.999] < 1.0 - 1e-6).all()
+    for name, limit in data.seli.items():
+        assert data.path[name][0] == pytest.approx(limit, abs=0.05)
+        line = np.interp(np.log(data.points), np.log(data.strength), np.nan_to_num(data.path[name], nan=9.0))
+        near = np.isfinite(data.certified[name]) & (data.points < 0.5)
+        assert data.certified[name][near] == pytest.approx(line[near], abs=5e-3)
+    gram = ufm.seli([1000] * 5 + [100] * 5)[0]
+    assert data.seli["cos_minority"] == pytest.approx(gram[5, 6] / gram[5, 5])
+    assert (np.diff(data.limit) > 0).all()
+    assert np.isnan(data.path["cos_majority"][data.strength > data.end * 1.001]).all()
+
+
+def test_routes_reach_the_same_optimum(quick):
+    data = quick("routes")
+    for name, route in data.items():
+        assert (route.gap > 0).all()
+        assert (np.diff(route.iterations) > 0).all()
+        assert route.gap[-1] == route.gap.min()
+        assert (route.seconds > 0).all()
+        assert route.gap[-1] < (1e-3 if name == "adam" else 1e-5)
+    assert max(data[name].gap[-1] for name in ("symmetric", "factored", "proximal")) < 1e-12
+    assert (
+        difference(data, {name: part._replace(seconds=part.seconds + 1) for name, part in data.items()}, ALL["routes"].times)[0]
+        == 0
+    )
+
+
+def test_trajectories_leave_zero_and_end_at_the_optimum(quick):
+    data = quick("trajectories")
+    smallest = [run for run in data.runs if run.scale == 1e-5]
+    for run in data.runs:
+        assert run.above[-1] < 1e-9
+        assert (run.above > 0).all()
+        assert run.minority[-1] == pytest.approx(data.cosine, abs=1e-3)
+    for run in smallest:
+        assert run.above[0] == pytest.approx(data.saddle, rel=1e-6)
+        assert run.above[np.searchsorted(run.iteration, 5)] > 0.9 * data.saddle  # still near the saddle
+
+
+def test_blocks_have_three_values_and_approach_the_frame(quick):
+    data = quick("blocks")
+    assert data.threshold == pytest.approx(15.0)  # (1 / (sqrt(n_B) mu) - K_B) / K_A with n_B = 100, mu = .00125
+    off = ~np.eye(5, dtype=bool)
+    for gram in data.grams:
+        for block in (gram[:5, :5][off], gram[5:, 5:][off], gram[:5, 5:]):
+            assert np.ptp(block) < 1e-5
+    assert data.grams[0][~np.eye(10, dtype=bool)] == pytest.approx(-1 / 9, abs=1e-6)
+    assert data.grams[1][5, 6] < 0.99
+    assert data.grams[2][5, 6] == pytest.approx(1.0)
+    above = np.array([data.minority[ratio] for ratio in sorted(data.minority)]) + 1 / 9
+    assert (np.diff(above, axis=0)[:, -1] > 0).all()  # the larger R, the later
+    assert (above[:, -1] < 0.02).all()
+    for ratio, values in data.certified.items():
+        line = np.interp(np.log(data.points), np.log(data.budget), data.minority[ratio])
+        assert values[1:] == pytest.approx(line[1:], abs=2e-2)
+
+
+def test_the_tail_has_the_sizes_of_the_formula_and_a_geometry_by_ranges(quick):
+    data = quick("tail_ranges")
+    assert data.sizes == pytest.approx(500 * 100 ** (-np.arange(100) / 99), abs=0.5)
+    assert sum(data.members) == 100
+    assert data.members[0] == int((data.sizes > 100).sum())
+    assert data.gap.max() <= 1e-8
+    distance = [np.abs(norms - data.limit).max() for norms in data.norms.values()]
+    assert distance == sorted(distance, reverse=True)  # nearer to SELI the smaller the decay
+    few = data.cosine[:, data.names.index("few")]
+    assert few[0] > 0.99
+    assert few[-1] == pytest.approx(data.seli[-1], abs=0.05)
