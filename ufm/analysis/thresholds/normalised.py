@@ -86,7 +86,19 @@ def normalised_threshold(majority: int, minority: int, regularizer: ClassifierDe
 
 
 def bracketed(system: CollapsedOptimum) -> tuple[float, Floats]:
-    """The ratio near which ``beta`` passes one, and (alpha, beta, theta) there."""
+    """The ratio near which ``beta`` passes one, and (alpha, beta, theta) there.
+
+    Returns
+    -------
+    float, (3,) float64
+
+    Raises
+    ------
+    InputError
+        ``beta`` is below one at every ratio up to R = 1e12.
+    ConvergenceError
+        It is above one at every ratio, which is not expected.
+    """
     from scipy.optimize import brentq
 
     def excess(logarithm: float) -> float:
