@@ -505,7 +505,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "ranges",
             "Near-collapse of ranges of class sizes, by default many (more than 100 samples), medium (20 to 100) and few "
             "(fewer than 20) where there are more than two sizes: name, smallest and largest size, classes, collapsed, "
-            "lower and upper end of the largest contrast of neighbours, cosine, neighbours, norm.",
+            "lower and upper end of the largest contrast of neighbours, cosine, neighbours, norm. Of a box of a theorem: its "
+            "parameters' ranges.",
             "collapsed is yes iff the contrast of all neighbours is at most 0.1 nats",
             "",
             "ufm/analysis/size_ranges.py",
@@ -716,7 +717,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "certified",
-            "Whether a prediction's geometry is that of a certified optimum that a network of this width can attain.",
+            "Whether a prediction's geometry is that of a certified optimum that a network of this width can attain; of a box of "
+            "a theorem: whether all that it rests on holds, its wrong formulas are rejected, and its band is narrow enough.",
             "",
             "true or false",
             "ufm/training",
@@ -946,12 +948,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "What a theorem says over continuous ranges of its parameters, certified as a whole: the ranges, the route that "
             "decides it (closed form, monotonicity and a mesh, interval Newton) with its argument, the regions that are "
             "certified below and above the border, the number of cells of the mesh, and points of the border.",
-            also=("ranges", "route", "argument", "below", "above", "cells", "border"),
-        ),
-        Term(
-            "certified",
-            "Whether everything that a box rests on holds, its wrong formulas are rejected, and its band is narrow enough.",
-            range="true, false",
+            also=("argument", "below", "above", "cells", "border"),
         ),
         Term(
             "band",

@@ -55,7 +55,7 @@ def test_collapsed_optima_solve_the_equations(classes, ratio):
     # And the module's own residuals are these, at any unknowns.
     for factor in (1.0, 0.9):
         at = found * factor
-        assert system(classes, 0.04, 2.0)._plain(at, ratio) == pytest.approx(residual(at, ratio, classes, 0.01), abs=1e-12)
+        assert system(classes, 0.04, 2.0).residuals(at, ratio) == pytest.approx(residual(at, ratio, classes, 0.01), abs=1e-12)
 
 
 def at_threshold(classes, decay=0.01):
@@ -137,7 +137,7 @@ def stub(monkeypatch, beta):
 def test_the_search_for_a_ratio(monkeypatch, root):
     """Intervals grow fourfold from 2, up to 1e12."""
     seen = stub(monkeypatch, lambda r: (r / root) ** 0.3)
-    ratio, unknowns = module._bracketed(system())
+    ratio, unknowns = module.bracketed(system())
     assert ratio == pytest.approx(root, rel=2e-9)
     assert unknowns.tolist() == [1.0, (ratio / root) ** 0.3, 0.5]
     assert min(seen) >= 1 + 0.9e-6
@@ -147,12 +147,12 @@ def test_the_search_for_a_ratio(monkeypatch, root):
 def test_searches_without_an_end(monkeypatch):
     seen = stub(monkeypatch, lambda r: 0.5)
     with pytest.raises(InputError, match="no threshold up to R = 1e12"):
-        module._bracketed(system())
+        module.bracketed(system())
     # 2 4^k up to 1e12.
     assert max(seen) == pytest.approx(2 * 4.0 ** int(log(5e11) / log(4)), rel=1e-9)
     stub(monkeypatch, lambda r: 1.5)
     with pytest.raises(ConvergenceError, match="collapsed at every ratio"):
-        module._bracketed(system())
+        module.bracketed(system())
     stub(monkeypatch, lambda r: r / 3.0)
     monkeypatch.setattr(CollapsedOptimum, "side", lambda self, ratio, start: 0)
     with pytest.raises(ConvergenceError, match="could not be enclosed"):
@@ -196,7 +196,7 @@ def test_only_a_proved_box_beside_one_has_a_side(monkeypatch):
         ([alpha, arb(1 + 1e-6, 1e-7), -theta], 0),
         ([-alpha, arb(1 + 1e-6, 1e-7), theta], 0),
     ):
-        monkeypatch.setattr(module, "_box", lambda *_, box=box: box)
+        monkeypatch.setattr(module, "krawczyk_box", lambda *_, box=box: box)
         assert found.side(ratio, start) == side
 
 
@@ -218,15 +218,15 @@ def test_boxes_are_proved_by_what_is_known_about_a_linear_system():
         for place in range(3):
             for distance, radius in ((0.0, 1e-38), (1e-34, 1e-32), (1e-28, 1e-26), (1e-22, 1e-20)):
                 middle = [s + (distance if i == place else 0) for i, s in enumerate(solution)]
-                box = module._box(middle, good, values, lambda box: matrix)
+                box = module.krawczyk_box(middle, good, values, lambda box: matrix)
                 assert all(b.contains(s) for b, s in zip(box, solution, strict=True))
                 assert [float(b.rad() / s) for b, s in zip(box, solution, strict=True)] == pytest.approx([radius] * 3, rel=1e-6)
             middle = [s + (1e-18 if i == place else 0) for i, s in enumerate(solution)]
-            assert module._box(middle, good, values, lambda box: matrix) is None
+            assert module.krawczyk_box(middle, good, values, lambda box: matrix) is None
         middle = [s + 1e-34 for s in solution]
-        assert module._box(middle, 0 * good, values, lambda box: matrix) is None
+        assert module.krawczyk_box(middle, 0 * good, values, lambda box: matrix) is None
         # Slopes with a relative error e leave e times the box: e sum_j |x_j| below |x_i| is proved, above it is not.
         for error, proved in ((0.05, True), (0.4, False)):
             wide = arb_mat([[arb(int(i == j)) + arb(0, error) for j in range(3)] for i in range(3)])
-            found = module._box(middle, good, values, lambda box, wide=wide: matrix * wide)
+            found = module.krawczyk_box(middle, good, values, lambda box, wide=wide: matrix * wide)
             assert (found is not None) == proved

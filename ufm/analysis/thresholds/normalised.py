@@ -73,7 +73,7 @@ def normalised_threshold(majority: int, minority: int, regularizer: ClassifierDe
         )
     penalty = head.penalty(regularizer, majority + minority)  # type: ignore[arg-type]
     system = CollapsedOptimum(majority, minority, regularizer.weight, float(penalty.norm))  # type: ignore[attr-defined]
-    ratio, start = _bracketed(system)
+    ratio, start = bracketed(system)
     value = max(system.polished(ratio, start), nextafter(1.0, inf))
     try:
         lower = step_out(value, -1, lambda r: system.side(r, start) < 0)
@@ -85,8 +85,20 @@ def normalised_threshold(majority: int, minority: int, regularizer: ClassifierDe
     return Threshold("ratio", min(max(value, lower), upper), lower, upper, level, "continuous", NOTE)
 
 
-def _bracketed(system: CollapsedOptimum) -> tuple[float, Floats]:
-    """The ratio near which ``beta`` passes one, and (alpha, beta, theta) there."""
+def bracketed(system: CollapsedOptimum) -> tuple[float, Floats]:
+    """The ratio near which ``beta`` passes one, and (alpha, beta, theta) there.
+
+    Returns
+    -------
+    float, (3,) float64
+
+    Raises
+    ------
+    InputError
+        ``beta`` is below one at every ratio up to R = 1e12.
+    ConvergenceError
+        It is above one at every ratio, which is not expected.
+    """
     from scipy.optimize import brentq
 
     def excess(logarithm: float) -> float:
@@ -158,7 +170,8 @@ class CollapsedOptimum:
         third = decay * gap_b * s / (nu * roots[1]) - beta
         return [first, second, third, alpha, beta, s, c, own, other, contrast, gap_a, gap_b, 1 - into_a]
 
-    def _plain(self, unknowns: Floats, ratio: float) -> Floats:
+    def residuals(self, unknowns: Floats, ratio: float) -> Floats:
+        """(3,) left minus right sides in float64, at alpha, beta and theta (3,) and the ratio R."""
         nu = sqrt(1.0 / self.majority + 1.0 / self.minority)
         decay = self.decay / self.norm**2 * (self.majority * ratio + self.minority)
         roots = sqrt(self.majority), sqrt(self.minority)
@@ -199,7 +212,7 @@ class CollapsedOptimum:
 
         def residual(y: Floats) -> Floats:
             with np.errstate(invalid="ignore", divide="ignore"):
-                return self._plain(np.array([exp(y[0]), 1.0, y[1]]), exp(y[2]))
+                return self.residuals(np.array([exp(y[0]), 1.0, y[1]]), exp(y[2]))
 
         found = root(residual, np.array([log(start[0]), start[2], log(ratio)]), method="hybr", options={"xtol": 1e-15})
         if not np.all(np.isfinite(found.x)) or abs(found.x[2] - log(ratio)) > 1e-4:
@@ -243,7 +256,7 @@ class CollapsedOptimum:
                     step = slopes(middle).solve(arb_mat([[v] for v in values(middle)[:3]]))
                     middle = [(m - step[i, 0]).mid() for i, m in enumerate(middle)]
                 inverse = _middle(slopes(middle).inv())
-                box = _box(middle, inverse, values, slopes)
+                box = krawczyk_box(middle, inverse, values, slopes)
             except (ZeroDivisionError, ValueError):  # Newton's steps have left where the equations are defined
                 return 0
             if box is None or not all(v > 0 for v in values(box)[3:]):
@@ -251,7 +264,9 @@ class CollapsedOptimum:
             return 1 if box[1] > 1 else -1 if box[1] < 1 else 0
 
 
-def _box(middle: list[Any], inverse: Any, values: Callable[[list[Any]], list[Any]], slopes: Callable[[list[Any]], Any]) -> Any:
+def krawczyk_box(
+    middle: list[Any], inverse: Any, values: Callable[[list[Any]], list[Any]], slopes: Callable[[list[Any]], Any]
+) -> Any:
     """A box about ``middle`` that Krawczyk's test proves to hold one solution, as a list of three balls; None if none is found.
 
     Parameters
