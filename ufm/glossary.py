@@ -717,8 +717,8 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         ),
         Term(
             "certified",
-            "Whether a prediction's geometry is that of a certified optimum that a network of this width can attain; of a box of "
-            "a theorem: whether all that it rests on holds, its wrong formulas are rejected, and its band is narrow enough.",
+            "Whether a prediction's geometry is that of a certified optimum that a network of this width can attain; of a box "
+            "of a theorem: whether all that it rests on holds, its wrong formulas are rejected, and its band is narrow enough.",
             "",
             "true or false",
             "ufm/training",
