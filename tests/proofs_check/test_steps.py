@@ -96,7 +96,7 @@ def loaded(module: ModuleType, mutant: Mutant) -> ModuleType:
 
 
 def confirmed(module: ModuleType, path: str) -> bool:
-    """Whether all steps are confirmed; one that cannot be evaluated is not."""
+    """Whether all steps are confirmed; one that cannot be evaluated is not (a mutant gives sympy arguments of any kind)."""
     name, _, method = path.partition(".")
     found = getattr(module, name)
     steps = getattr(found(), method) if method else found

@@ -29,6 +29,24 @@ MOST = 10**6
 EFFECTIVE = Fraction(1e-21), Fraction(1e21)
 
 
+def fixed_norm(head: Any, regularizer: Any) -> tuple[Fraction, Any]:
+    """The effective decay ``lambda_W / norm^2`` and the decay of the bias, as written, of features of a fixed norm.
+
+    Raises
+    ------
+    InputError
+        Another head or regulariser, or numbers that no problem has.
+    """
+    if kind(head) != "layer_norm" or kind(regularizer) != "classifier_decay":
+        raise InputError("certificate has a head or a regularizer that does not go with weights; save it again")
+    _, norm = fields(head, "head", "kind", "norm")
+    _, decay, bias = fields(regularizer, "regularizer", "kind", "lambda_W", "lambda_b")
+    effective = positive(decay) / within(norm, *NORMS, "norm of features") ** 2
+    if not EFFECTIVE[0] < effective < EFFECTIVE[1]:
+        raise InputError("certificate has a decay and a norm that no problem has; save it again")
+    return effective, bias
+
+
 class ExactNormalised(ExactProblem):
     """The problem that a document states, with the supporting program that its weights make.
 
@@ -45,13 +63,7 @@ class ExactNormalised(ExactProblem):
         super().__init__(data)
 
     def _read_penalty(self, head: Any, regularizer: Any) -> None:
-        if kind(head) != "layer_norm" or kind(regularizer) != "classifier_decay":
-            raise InputError("certificate has a head or a regularizer that does not go with weights; save it again")
-        _, norm = fields(head, "head", "kind", "norm")
-        _, decay, bias = fields(regularizer, "regularizer", "kind", "lambda_W", "lambda_b")
-        self.effective = positive(decay) / within(norm, *NORMS, "norm of features") ** 2
-        if not EFFECTIVE[0] < self.effective < EFFECTIVE[1]:
-            raise InputError("certificate has a decay and a norm that no problem has; save it again")
+        self.effective, bias = fixed_norm(head, regularizer)
         if bias is not None:
             self.bias = rational(bias)
             self._check_bias(bias)

@@ -11,12 +11,10 @@ from typing import Any
 
 from flint import arb
 
-from ufm.certify.verify.arithmetic import ball, positive, power_of_two, rational, total, within
-from ufm.certify.verify.document import fields, kind
-from ufm.certify.verify.normalised import EFFECTIVE, NORMS, written_weights
+from ufm.certify.verify.arithmetic import ball, power_of_two, rational, total
+from ufm.certify.verify.normalised import fixed_norm, written_weights
 from ufm.certify.verify.penalty import Linear
 from ufm.certify.verify.table import ExactTable
-from ufm.errors import InputError
 
 
 class ExactNormalisedTable(ExactTable):
@@ -35,13 +33,7 @@ class ExactNormalisedTable(ExactTable):
         super().__init__(data)
 
     def _read_penalty(self, head: Any, regularizer: Any) -> None:
-        if kind(head) != "layer_norm" or kind(regularizer) != "classifier_decay":
-            raise InputError("certificate has a head or a regularizer that does not go with weights; save it again")
-        _, norm = fields(head, "head", "kind", "norm")
-        _, decay, bias = fields(regularizer, "regularizer", "kind", "lambda_W", "lambda_b")
-        self.effective = positive(decay) / within(norm, *NORMS, "norm of features") ** 2
-        if not EFFECTIVE[0] < self.effective < EFFECTIVE[1]:
-            raise InputError("certificate has a decay and a norm that no problem has; save it again")
+        self.effective, bias = fixed_norm(head, regularizer)
         if bias is not None:
             self.bias = rational(bias)
             self._check_bias(bias)
