@@ -397,3 +397,17 @@ def test_probabilities_of_one_against_the_rest_are_the_logistic_function():
         for g in range(2):
             other = core[g][h] - (contrast[h] / sizes[h] if g == h else 0)
             assert float(found.other[g][h].mid()) == pytest.approx(float(1 / (1 + mpmath.exp(-other))), rel=1e-14)
+
+
+def test_squares_of_balls_around_zero_are_finite():
+    """Three classes under budgets of one: factors beyond them are scaled by a ball, to own logits of 1 up to its radius."""
+    document = documents.document("explicit", "budget", "mse", [(3, 2)], 0)
+    document["problem"]["regularizer"].update({"E_W": "1", "E_H": "1"})
+    document["primal"] = {
+        "contrast": {"exponent": 0, "integers": ["7"]}, "left": {"exponent": 0, "integers": [[]]},
+        "right": {"exponent": 0, "integers": []}, "bias": {"exponent": 0, "integers": ["0"]},
+    }  # fmt: skip
+    upper = upper_bound(ExactProblem(document["problem"]), document["primal"]).value
+    # The radius K c = 3 leaves 3 / 2 to each of two contrasts: own logits 1, the others -1 / 2, a loss of 2 (1/2)^2 / 2.
+    assert upper.is_finite()
+    assert float(upper.mid()) == pytest.approx(0.25, rel=1e-12)

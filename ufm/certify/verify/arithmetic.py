@@ -235,3 +235,8 @@ def decimal(value: arb, sign: int, digits: int = 30) -> str:
     scaled = exact * Fraction(10) ** scale
     whole = scaled.numerator // scaled.denominator if sign < 0 else -((-scaled.numerator) // scaled.denominator)
     return f"{whole}e{-scale}"
+
+
+def squared(value: arb) -> arb:
+    """The square of a ball; ``value ** 2`` is undefined where the ball has zero in it."""
+    return value * value

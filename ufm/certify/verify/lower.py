@@ -12,7 +12,7 @@ from typing import Any
 
 from flint import arb, fmpq, fmpz_mat
 
-from ufm.certify.verify.arithmetic import ZERO, affordable, ball, common_denominator, integer, total
+from ufm.certify.verify.arithmetic import ZERO, affordable, ball, common_denominator, integer, squared, total
 from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.eigenvalue import largest_eigenvalue
 from ufm.certify.verify.penalty import Minimax, Power
@@ -255,7 +255,7 @@ def scalar_lower(charge: Power | Minimax, curvature: arb, target: arb) -> arb:
     """
 
     def value(s: arb) -> arb:
-        return curvature * (s - target) ** 2 / 2 + charge.each(s)
+        return curvature * squared(s - target) / 2 + charge.each(s)
 
     def slope(s: arb) -> arb:
         return curvature * (s - target) + charge.slope(s)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import arb, fmpz, fmpz_mat
 
-from ufm.certify.verify.arithmetic import ZERO, affordable, ball, dyadic, power_of_two, total
+from ufm.certify.verify.arithmetic import ZERO, affordable, ball, dyadic, power_of_two, squared, total
 from ufm.certify.verify.document import fields, listed
 from ufm.certify.verify.normalised import ExactCosine, ExactNormalised, cosine_gauge, normalised_price
 from ufm.certify.verify.problem import ExactProblem
@@ -152,8 +152,8 @@ def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list
     logits = _Logits(product, unit, x, None, arb(1), m)
     lengths = []
     for h in range(groups):
-        square = logits.own(h) ** 2
-        square += total((m[g] - (g == h)) * logits.other(g, h) ** 2 for g in range(groups))
+        square = squared(logits.own(h))
+        square += total((m[g] - (g == h)) * squared(logits.other(g, h)) for g in range(groups))
         lengths.append((arb(problem.scale_squared[h]).sqrt() * square.sqrt(), m[h]))
     return lengths
 
@@ -195,8 +195,8 @@ def _squared(problem: ExactProblem, logits: _Logits) -> tuple[arb, list[arb], li
     other = [[logits.other(g, h) for h in range(groups)] for g in range(groups)]
     loss = ZERO
     for h in range(groups):
-        square = (own[h] - 1) ** 2
-        square += total((m[g] - (g == h)) * other[g][h] ** 2 for g in range(groups))
+        square = squared(own[h] - 1)
+        square += total((m[g] - (g == h)) * squared(other[g][h]) for g in range(groups))
         loss += m[h] * problem.share_ball[h] * square / 2
     return loss, own, other
 
