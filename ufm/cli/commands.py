@@ -8,6 +8,7 @@ from ufm.cli import (  # noqa: F401  (each registers its commands)
     advise,
     contrastive,
     explain,
+    explore,
     measure,
     recheck,
     solve,
