@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,12 @@ import ufm
 
 settings.register_profile("ufm", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ufm")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+)  # fmt: skip
 
 SHARED: dict[str, ufm.Problem] = {
     "balanced decay": ufm.Problem([20] * 4, regularizer=ufm.WeightDecay(5e-3, 5e-3)),
@@ -55,3 +62,22 @@ def split(solution: ufm.Solution) -> ufm.Solution:
     core = (np.asarray(program.logits(factors)) - bias[:, None]) * whole.scale
     point = Point(np.zeros(len(group)), core, bias)
     return conclude(solution.problem, solution.method, whole, whole.factors(point), None, solution.stats, 1e-9)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; without it tests are skipped with the reason, or fail where UFM_REQUIRE_BROWSER is set."""
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        sync_playwright = None
+    if path is None or sync_playwright is None:
+        reason = "no Chromium on this system" if path is None else "playwright is not installed"
+        if os.environ.get("UFM_REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(f"browser tests: {reason}")
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield found
+        found.close()

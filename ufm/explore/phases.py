@@ -23,7 +23,7 @@ RATIOS, STRENGTHS = 60, 40
 """Ratios and strengths of a diagram from closed forms."""
 FEW_RATIOS, FEW_STRENGTHS = 16, 12
 """Those of a diagram whose points are solved one by one."""
-COLLAPSED, SEPARATED = 16, 32
+COLLAPSED, SEPARATED = 24, 32
 """Multipliers at which each column of a diagram over budgets is solved: with the minority collapsed, and twice this without."""
 
 

@@ -5,36 +5,11 @@ Where there is no Chromium these tests are skipped with the reason; with UFM_REQ
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
-)  # fmt: skip
 WIDTHS, SCHEMES = (1280, 400), ("light", "dark")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        sync_playwright = None
-    if path is None or sync_playwright is None:
-        reason = "no Chromium on this system" if path is None else "playwright is not installed"
-        if os.environ.get("UFM_REQUIRE_BROWSER"):
-            pytest.fail(reason)
-        pytest.skip(f"browser tests: {reason}")
-    with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
