@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.core import Row, certificates, growth, processes, routes
 from benchmarks.equilibria import Job, all_jobs, training
+from benchmarks.explore import BUDGET, PARTS, Moved, all_moves, round_trips
 from benchmarks.features import Timed, all_features
 from benchmarks.nonconvex import Found, jumps, searches
 from benchmarks.normalised import all_normalised
@@ -22,7 +23,7 @@ from ufm.cli.common import console as uncut
 from ufm.errors import InputError
 
 app = application()
-TABLES = ("core", "normalised", "tables", "equilibria", "sweeps", "features")
+TABLES = ("core", "normalised", "tables", "equilibria", "sweeps", "features", "explore")
 OURS = ("symmetric", "factored", "factored 1e-9", "table")
 
 
@@ -31,7 +32,9 @@ def run(
     quick: Annotated[bool, typer.Option(help="Leave out the rows that take minutes (SCS at K >= 50, and K >= 500).")] = False,
     only: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Tables to print: all, core, normalised, tables, equilibria, sweeps, features."),
+        typer.Option(
+            metavar="NAME", help="Tables to print: all, core, normalised, tables, equilibria, sweeps, features, explore."
+        ),
     ] = "all",
     version: Version = False,
 ) -> None:
@@ -52,6 +55,7 @@ def run(
         targets = all_tables(quick, report) if "tables" in asked else []
         points = all_sweeps(report) if "sweeps" in asked else []
         timed = all_features(quick, report) if "features" in asked else []
+        moved = [*all_moves(report), *round_trips(report)] if "explore" in asked else []
         core = "core" in asked
         solved, proved, started = (routes(quick, report), certificates(report), processes(report)) if core else ([], [], [])
         searched, jumped = (searches(report), jumps(report)) if core else ([], [])
@@ -62,6 +66,8 @@ def run(
         console.print(_swept(points))
     if timed:
         console.print(_timed(timed))
+    if moved:
+        console.print(_moved(moved))
     if fixed:
         console.print(_routes(fixed, "Features of a fixed norm, and cosines, beside their semidefinite programs"))
     if targets:
@@ -155,6 +161,16 @@ def _timed(rows: list[Timed]) -> Table:
         ratio = "" if row.route == "measure" else f"{row.seconds / ours[row.what]:.1f}"
         nc4 = "" if row.nc4 != row.nc4 else f"{row.nc4:.5f}"
         table.add_row(row.what, row.route, f"{row.seconds:.2f} s", f"{row.megabytes:.0f}", f"{row.nc1:.8g}", nc4, ratio)
+    return table
+
+
+def _moved(rows: list[Moved]) -> Table:
+    title = f"One move on the page of ufm explore: median milliseconds of its parts, of the whole (at most {1e3 * BUDGET:.0f})"
+    table = _table(title, "move", *PARTS, "all", "longest")
+    for row in rows:
+        parts = row.parts or [None] * len(PARTS)
+        times = ["" if part is None else f"{1e3 * part:.1f}" for part in parts]
+        table.add_row(row.move, *times, f"{1e3 * row.whole:.1f}", f"{1e3 * row.longest:.1f}")
     return table
 
 
