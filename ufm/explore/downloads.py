@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ufm.explore.curves import LARGEST, Curve
+from ufm.explore.curves import Curve
 from ufm.explore.phases import Phase
+from ufm.explore.settings import LARGEST
 from ufm.explore.view import View, attempt
 from ufm.plot.matrices import class_ticks, image
 from ufm.plot.saving import COLORS, FORMATS, panels, save_as, style

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 
-from ufm.explore.curves import LARGEST
-from ufm.explore.phases import BUDGETS, DECAYS
-from ufm.explore.settings import Charge
+from ufm.explore.settings import BUDGETS, DECAYS, LARGEST, Charge
 from ufm.problem import ClassifierDecay, NoDecay, NormBudget, WeightDecay
 from ufm.problem.heads import Head
 from ufm.problem.losses import Loss

@@ -12,19 +12,15 @@ from ufm._arrays import Floats
 from ufm.analysis.thresholds import threshold
 from ufm.analysis.thresholds.budget import critical_budget
 from ufm.errors import ConvergenceError, InputError
-from ufm.explore.curves import LARGEST, solve_closed, solve_one
-from ufm.explore.settings import Settings
+from ufm.explore.budgets import RATIOS, ladders
+from ufm.explore.curves import solve_closed, solve_one
+from ufm.explore.settings import BUDGETS, DECAYS, LARGEST, Settings
 from ufm.problem import NoDecay, NormBudget, WeightDecay
-from ufm.solvers.convex.step_imbalance import solve_steps
 
-DECAYS, BUDGETS = (1e-5, 1e-1), (0.1, 10.0)
-"""Ranges of strengths, which are those of the controls."""
-RATIOS, STRENGTHS = 60, 40
-"""Ratios and strengths of a diagram from closed forms."""
+STRENGTHS = 40
+"""Strengths of a diagram from closed forms, beside `ufm.explore.budgets.RATIOS` ratios."""
 FEW_RATIOS, FEW_STRENGTHS = 16, 12
 """Those of a diagram whose points are solved one by one."""
-COLLAPSED, SEPARATED = 24, 32
-"""Multipliers at which each column of a diagram over budgets is solved: with the minority collapsed, and twice this without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +54,7 @@ class Phase:
 def phase(settings: Settings) -> Phase:
     """The diagram for these settings; their own ratio and strength have no effect, and the last diagrams are remembered.
 
-    Under budgets each column is solved in the Lagrangian form, and cosines at the strengths of the diagram are interpolated
-    between those of the strengths that the multipliers belong to.
+    Under budgets cosines are interpolated between those of `ufm.explore.budgets.Ladders`.
 
     Parameters
     ----------
@@ -108,7 +103,10 @@ def _phase(settings: Settings) -> Phase:
     if not settings.closed:
         cosine, gap = _one_by_one(settings, ratio, strength)
     elif budget:
-        cosine, gap = _over_budgets(settings, ratio, strength)
+        gain, classes = settings.head.exact_gain, (settings.majority, settings.minority)
+        assert gain is not None
+        ladder = ladders(*classes, float(gain))
+        cosine, gap = ladder.cosines(sum(classes) * float(gain) * strength), ladder.gap
     else:
         steps = solve_closed(settings, ratio[None, :], strength[:, None])
         cosine, gap = steps.cos_minority.reshape(strengths, ratios), float(steps.gap.max())
@@ -119,30 +117,6 @@ def _phase(settings: Settings) -> Phase:
 def _one_by_one(settings: Settings, ratio: Floats, strength: Floats) -> tuple[Floats, float]:
     found = [[solve_one(replace(settings.at_strength(float(s)), ratio=float(r))) for r in ratio] for s in strength]
     return np.array([[cosine for cosine, _ in row] for row in found]), max(gap for row in found for _, gap in row)
-
-
-def _over_budgets(settings: Settings, ratio: Floats, strength: Floats) -> tuple[Floats, float]:
-    """(n, m) cosines and the largest gap: optima of the Lagrangian form, at multipliers from the largest that matters down."""
-    gain, classes = settings.head.exact_gain, settings.majority + settings.minority
-    assert gain is not None
-    radius = classes * float(gain) * strength
-    # From the share of a majority class on all logits are zero, and from that of a minority class on it is collapsed; below,
-    # the logits grow by about one with each factor e.
-    shares = np.array([ratio, np.ones_like(ratio)]) / (settings.majority * ratio + settings.minority)
-    deepest = radius[-1] / (classes - 1) + np.log(LARGEST) + 5.0
-    above = shares[1] * (shares[0] / shares[1]) ** np.linspace(1.0 - 1e-6, 0.0, COLLAPSED)[:, None]
-    below = shares[1] * np.exp(-np.append(np.geomspace(1e-4, 1.0, SEPARATED), np.linspace(1.2, deepest, SEPARATED)))[:, None]
-    mu = np.concatenate([above, below]).T
-    steps = solve_steps(
-        majority=settings.majority, minority=settings.minority, n_majority=ratio[:, None] * settings.minority_count,
-        n_minority=settings.minority_count, mu=mu, per_class=True,
-    )  # fmt: skip
-    norms, cosines = steps.nuclear_norm.reshape(mu.shape), steps.cos_minority.reshape(mu.shape)
-    rows = []
-    for norm, cosine in zip(norms, cosines, strict=True):
-        known = norm > 0  # NaN where minority classifiers vanish, which interpolation keeps
-        rows.append(np.interp(np.log(radius), np.log(norm[known]), cosine[known], right=np.nan))
-    return np.array(rows).T, float(steps.gap.max())
 
 
 def _boundary(settings: Settings, ratio: Floats) -> tuple[Floats, Floats]:

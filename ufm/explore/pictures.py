@@ -12,8 +12,9 @@ from itertools import pairwise
 import numpy as np
 
 from ufm._arrays import Floats
-from ufm.explore.curves import LARGEST, Curve
+from ufm.explore.curves import Curve
 from ufm.explore.phases import Phase
+from ufm.explore.settings import LARGEST
 from ufm.problem import ClassCounts
 
 WIDTH, HEIGHT = 440.0, 300.0

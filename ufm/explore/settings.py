@@ -12,6 +12,10 @@ from ufm.problem.losses import Loss
 from ufm.problem.losses.base import check_loss
 from ufm.problem.text import as_head, parse_loss
 
+LARGEST = 1000.0
+"""The largest imbalance ratio of controls, curves and diagrams."""
+DECAYS, BUDGETS = (1e-5, 1e-1), (0.1, 10.0)
+"""Ranges of single decays and budgets, and of strengths."""
 Charge = WeightDecay | NormBudget | ClassifierDecay | NoDecay
 
 

@@ -9,8 +9,9 @@ import pytest
 import ufm
 from tests.pages import run_command
 from ufm.explore import Settings, View
-from ufm.explore.curves import LARGEST, curve, solve_closed
+from ufm.explore.curves import curve, solve_closed
 from ufm.explore.phases import phase
+from ufm.explore.settings import LARGEST
 from ufm.explore.view import attempt
 
 BUDGET = ufm.NormBudget(1.0, 5.0)
