@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -127,4 +128,4 @@ def _phase(axis: Axes, found: Phase | None, refusal: str, view: View) -> None:
 def _told(axis: Axes, words: str) -> None:
     """A panel with a sentence in place of a picture."""
     axis.set_axis_off()
-    axis.text(0.5, 0.5, words, ha="center", va="center", wrap=True, transform=axis.transAxes)
+    axis.text(0.5, 0.5, fill(words, 44), ha="center", va="center", transform=axis.transAxes)

@@ -81,13 +81,14 @@ def phase(settings: Settings) -> Phase:
 
 
 def points(settings: Settings) -> int:
-    """How many optima a diagram takes where they are solved one by one; 0 where closed forms have them.
+    """How many optima a diagram takes that are solved one by one; 0 where closed forms have them, or there is no diagram.
 
     Parameters
     ----------
     settings : Settings
     """
-    return 0 if settings.closed else FEW_RATIOS * FEW_STRENGTHS
+    none = settings.closed or isinstance(settings.regularizer, NoDecay)
+    return 0 if none else FEW_RATIOS * FEW_STRENGTHS
 
 
 def _ends(settings: Settings) -> tuple[float, float]:

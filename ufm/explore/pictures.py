@@ -167,12 +167,12 @@ def _frame(up: Axis, name: str) -> str:
     """Both axes with ticks and names."""
     ticks = "".join(
         f'<line class="axis" x1="{RATIO.place(v):.1f}" x2="{RATIO.place(v):.1f}" y1="{BOTTOM}" y2="{BOTTOM + 4}"/>'
-        f'<text x="{RATIO.place(v):.1f}" y="{BOTTOM + 17}" text-anchor="middle">{v:g}</text>'
+        f'<text x="{RATIO.place(v):.1f}" y="{BOTTOM + 17}" text-anchor="middle">{_value(v)}</text>'
         for v in RATIO.ticks
     )
     ticks += "".join(
         f'<line class="axis" x1="{LEFT - 4}" x2="{LEFT}" y1="{up.place(v):.1f}" y2="{up.place(v):.1f}"/>'
-        f'<text x="{LEFT - 7}" y="{up.place(v) + 4:.1f}" text-anchor="end">{v:g}</text>'
+        f'<text x="{LEFT - 7}" y="{up.place(v) + 4:.1f}" text-anchor="end">{_value(v)}</text>'
         for v in up.ticks
     )
     return (
@@ -185,6 +185,11 @@ def _frame(up: Axis, name: str) -> str:
 def _turned(x: float, y: float, words: str) -> str:
     """Text that runs upwards."""
     return f'<text text-anchor="middle" transform="translate({x:.1f} {y:.1f}) rotate(-90)">{escape(words)}</text>'
+
+
+def _value(number: float) -> str:
+    """A number as on the command line: 1e-5, not 1e-05."""
+    return f"{number:g}".replace("e-0", "e-")
 
 
 def _cursor(ratio: float) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
+import numpy as np
+
 from ufm.explore.pictures import cosine_curve, gram_matrix, phase_diagram, scale
 from ufm.explore.view import View, attempt
+from ufm.solvers.estimate import about
 
 LEAD = (
     "Certified optima of unconstrained-feature models with K<sub>A</sub> majority and K<sub>B</sub> minority classes, "
@@ -83,10 +86,8 @@ def diagrams(view: View, *, asked: bool, button: str) -> str:
         return ""
     waits = ""
     if not (asked or (view.prompt and view.fluent)):
-        waits = (
-            f"<p>Under this head and loss points are solved one by one, in about {view.seconds:.2g} s for all that is missing "
-            f"here: {button}</p>"
-        )
+        what = "The phase diagram" if view.fluent else "The curve and the phase diagram"
+        waits = f"<p>{what} of this head and loss: points are solved one by one, about {about(view.seconds)}: {button}</p>"
     curve = curve_panel(view) if asked or view.fluent else ""
     phase = phase_panel(view) if asked or view.prompt else ""
     return f'<div class="ufm panels"><div>{curve}{"" if phase else waits}</div><div>{phase}</div></div>'
@@ -137,11 +138,12 @@ def phase_panel(view: View) -> str:
         return f"<h2>Phase diagram</h2>{refused(sentence)}"
     side = "below" if found.below else "above"
     edge = f"Dashed: the first group of equal classes collapses; it is collapsed {side}. " if len(found.boundary) else ""
+    grey = "Grey: minority classifiers are zero. " if np.isnan(found.cosine).any() else ""
     between = ", colours interpolated in the budget" if found.below and view.settings.closed else ""
     return (
         f'<h2>Phase diagram</h2><div class="diagram">{phase_diagram(found, view.settings.at, view.settings.strength)}</div>'
         f'{scale()}<p class="soft">Minority cosine over R and {found.label} of certified optima, largest relative gap '
-        f"{found.gap:.0e} (float){between}. {edge}Grey: minority classifiers are zero. Dot: this view.</p>"
+        f"{found.gap:.0e} (float){between}. {edge}{grey}Dot: this view.</p>"
     )
 
 
@@ -151,7 +153,14 @@ def remedies(view: View) -> str:
     Parameters
     ----------
     view : View
+
+    Returns
+    -------
+    str
+        Empty where the problem refuses the settings.
     """
+    if attempt(lambda: view.solution)[0] is None:
+        return ""
     found, sentence = attempt(lambda: view.advice)
     if found is None:
         return f'<div class="ufm"><h2>Remedies</h2>{refused(sentence)}</div>'

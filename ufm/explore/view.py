@@ -17,6 +17,7 @@ from ufm.explore.settings import Settings
 from ufm.plot.overview import cosines
 from ufm.problem import CrossEntropy, NoDecay, WeightDecay
 from ufm.solvers.automatic import solve
+from ufm.solvers.estimate import about
 from ufm.solvers.solution import Solution
 
 T = TypeVar("T")
@@ -79,12 +80,13 @@ class View:
         InputError
             The problem has neither decay nor budgets, or the diagram takes longer than `PATIENCE`.
         """
-        seconds = points(self.settings) * self.solution.stats.seconds
+        count = points(self.settings)
+        seconds = count * self.solution.stats.seconds
+        if seconds > PATIENCE:  # timed again, for the first solution of a process loads libraries
+            seconds = count * solve(self.settings.problem).stats.seconds
         if seconds > PATIENCE:
-            raise InputError(
-                f"the diagram of this head and loss takes {points(self.settings)} searches, about {seconds:.0f} s; compute it "
-                "with ufm sweep, on several cores"
-            )
+            told = f"the diagram of this head and loss takes {count} searches, {about(seconds)}"
+            raise InputError(f"{told}; compute it with ufm sweep, on several cores")
         return phase(self.settings)
 
     @property
@@ -96,10 +98,9 @@ class View:
         InputError
             Budgets in place of decays, or a head whose critical decays are not known in closed form.
         """
-        if not isinstance(self.settings.regularizer, WeightDecay):
-            raise InputError(
-                f"remedies are compared under decay of classifier and features, and there is {self.settings.regularizer}"
-            )
+        given = self.settings.regularizer
+        if not isinstance(given, WeightDecay):
+            raise InputError(f"remedies are compared under decay of classifier and features; the regulariser here is {given}")
         return _advice(replace(self.settings, loss=CrossEntropy()))
 
     @property
@@ -120,8 +121,9 @@ class View:
     @property
     def seconds(self) -> float:
         """Rough time of what waits where points are solved one by one: the diagram, and the curve of programs not convex."""
-        count = FEW + points(self.settings)
-        return (points(self.settings) if self.fluent else count) * self.solution.stats.seconds
+        one = self.solution.stats.seconds
+        diagram = points(self.settings) * one
+        return (diagram if diagram <= PATIENCE else 0.0) + (0.0 if self.fluent else FEW * one)
 
     def commands(self, *, asked: bool = False) -> tuple[str, ...]:
         """Command lines that compute what is shown: the optimum, and the threshold and the remedies where there are any.

@@ -185,17 +185,29 @@ def test_what_takes_long_waits():
     searched = View(Settings(head="explicit:2", majority=2, minority=2))
     assert not searched.fluent
     assert not searched.prompt
-    assert searched.seconds > 0
     assert len(searched.commands()) == 1
-    assert "takes 192 searches" in attempt(lambda: replace_patience(searched).phase)[1]
     assert View(Settings(loss="bce")).fluent
     assert not View(Settings(loss="bce")).prompt
     assert View(Settings()).prompt
+    assert View(SOLVED["cosine"]).prompt  # there is no diagram
 
 
-def replace_patience(view):
-    """The same view, as if its solution had taken a second."""
+def timed(view, seconds):
+    """The same view, as if its solution had taken so long."""
     slow = View(view.settings)
-    stats = view.solution.stats._replace(seconds=1.0)
-    slow.__dict__["solution"] = replace(view.solution, stats=stats)
+    slow.__dict__["solution"] = replace(view.solution, stats=view.solution.stats._replace(seconds=seconds))
     return slow
+
+
+def test_a_diagram_of_minutes_is_refused(monkeypatch):
+    view = View(Settings(loss="focal:gamma=2.0", majority=2, minority=2))
+    # A curve of 25 points and, where it takes less than a minute, a diagram of 16 x 12.
+    assert timed(view, 0.1).seconds == pytest.approx(21.7)
+    assert timed(view, 1.0).seconds == pytest.approx(25.0)
+    slow = timed(view, 1.0)
+    monkeypatch.setattr("ufm.explore.view.solve", lambda problem: slow.solution)
+    assert "takes 192 searches, 3 min" in attempt(lambda: slow.phase)[1]
+    # The first solution of a process may be slow because it loads libraries: then the second one counts.
+    monkeypatch.setattr("ufm.explore.view.solve", lambda problem: timed(view, 0.01).solution)
+    monkeypatch.setattr("ufm.explore.view.phase", lambda settings: settings)
+    assert slow.phase == view.settings
