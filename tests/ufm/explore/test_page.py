@@ -186,6 +186,21 @@ def test_a_refusal_is_a_sentence(page):
     agrees(page, commands(page)[0])
 
 
+def test_rules_of_accessibility(page):
+    """axe-core finds no violation in what this project draws: contrast, names, headings, scrolling by keyboard."""
+    import axe_core_python
+
+    script = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.reload()
+        page.locator("#commands").wait_for()
+        page.evaluate(script)
+        found = page.evaluate("axe.run({ include: [['.ufm']] }, { resultTypes: ['violations', 'passes'] })")
+        assert not [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found["violations"]], scheme
+        assert len(found["passes"]) > 5
+
+
 def test_files_are_downloaded(page, tmp_path):
     for name, start in (("certificate.json", b"{"), ("view.svg", b"<?xml"), ("view.pdf", b"%PDF-")):
         with page.expect_download() as waiting:
