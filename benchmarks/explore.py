@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import ufm
 from ufm.explore import Settings, View, sections
@@ -53,12 +53,13 @@ KEYS = 7
 
 @dataclass(frozen=True)
 class Moved:
-    """Median seconds of the parts of a move, in the order of `PARTS`, and median and largest seconds of the whole."""
+    """A move: median seconds of its parts in the order of `PARTS`, median and largest seconds of the whole, median of its CPU."""
 
     move: str
     parts: tuple[float, ...]
     whole: float
     longest: float
+    busy: float | None = None
 
 
 def all_moves(progress: Callable[[str], None]) -> list[Moved]:
@@ -73,24 +74,25 @@ def all_moves(progress: Callable[[str], None]) -> list[Moved]:
         progress(f"page, {name}")
         timed(start)
         found = [timed(settings) for settings in moves]
-        wholes = [sum(times) for times in found]
-        rows.append(Moved(name, tuple(median(times) for times in zip(*found, strict=True)), median(wholes), max(wholes)))
+        wholes, busy = [sum(times) for times, _ in found], median(cpu for _, cpu in found)
+        parts = tuple(median(times) for times in zip(*(times for times, _ in found), strict=True))
+        rows.append(Moved(name, parts, median(wholes), max(wholes), busy))
     return rows
 
 
-def timed(settings: Settings) -> tuple[float, ...]:
-    """Seconds of each part of a view that is new.
+def timed(settings: Settings) -> tuple[tuple[float, ...], float]:
+    """Seconds of each part of a view that is new, and of this process's CPU for all of them.
 
     Parameters
     ----------
     settings : Settings
     """
-    view, times = View(settings), []
+    view, times, begun = View(settings), [], process_time()
     for part in PARTS.values():
         start = perf_counter()
         part(view)
         times.append(perf_counter() - start)
-    return tuple(times)
+    return tuple(times), process_time() - begun
 
 
 def round_trips(progress: Callable[[str], None]) -> list[Moved]:
