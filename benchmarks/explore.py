@@ -53,7 +53,7 @@ KEYS = 7
 
 @dataclass(frozen=True)
 class Moved:
-    """A move: median seconds of its parts in the order of `PARTS`, median and largest seconds of the whole, median of its CPU."""
+    """A move: median seconds of its parts as in `PARTS`, median and largest seconds of the whole, median seconds of CPU."""
 
     move: str
     parts: tuple[float, ...]
