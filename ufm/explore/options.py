@@ -158,13 +158,15 @@ def charge(head: Head, *, budget: bool, decays: tuple[float, float], budgets: tu
     return NormBudget(*budgets) if budget else WeightDecay(*decays)
 
 
-def charged(charge: Charge) -> tuple[str, ...]:
+def charged(regularizer: Charge) -> tuple[str, ...]:
     """Names of the numbers of a regulariser: LW and LH, EW and EH, LW alone, or none.
 
     Parameters
     ----------
-    charge : WeightDecay, NormBudget, ClassifierDecay or NoDecay
+    regularizer : WeightDecay, NormBudget, ClassifierDecay or NoDecay
     """
-    if isinstance(charge, NormBudget):
+    if isinstance(regularizer, NormBudget):
         return "EW", "EH"
-    return () if isinstance(charge, NoDecay) else ("LW",) if isinstance(charge, ClassifierDecay) else ("LW", "LH")
+    if isinstance(regularizer, NoDecay):
+        return ()
+    return ("LW",) if isinstance(regularizer, ClassifierDecay) else ("LW", "LH")

@@ -102,6 +102,8 @@ def _(charges, heads, losses, main, mo, of_head, of_loss, options, settings):
 @app.cell
 def _(View, mo, sections, settings):
     view = View(settings)
+    if waiting := sections.waiting(view):
+        mo.output.replace(mo.Html(waiting))
     mo.Html(sections.optimum(view))
     return (view,)
 

@@ -6,15 +6,19 @@ from html import escape
 
 import numpy as np
 
+from ufm.explore.budgets import CLOSE
 from ufm.explore.pictures import cosine_curve, gram_matrix, phase_diagram, scale
 from ufm.explore.view import View, attempt
-from ufm.solvers.estimate import about
+from ufm.problem import NormBudget
+from ufm.solvers.estimate import about, seconds_for
 
 LEAD = (
     "Certified optima of unconstrained-feature models with K<sub>A</sub> majority and K<sub>B</sub> minority classes, "
     "R = n<sub>A</sub> / n<sub>B</sub>. Every number says how it is known: <em>float</em> and <em>rigorous</em> are proved "
     "bounds (in float64 with all rounding errors, or in ball arithmetic), <em>numeric</em> is computed at the optimum found."
 )
+NOTICED = 1.0
+"""Seconds from which on a solution is announced."""
 METRICS = ("cos_majority", "cos_minority", "cos_cross", "norm_ratio", "self_duality")
 
 
@@ -31,6 +35,19 @@ def refused(sentence: str) -> str:
     sentence : str
     """
     return f'<p class="refused" role="status">{escape(sentence)}</p>'
+
+
+def waiting(view: View) -> str:
+    """What is shown while a solution is computed that takes more than `NOTICED` seconds; empty for all others.
+
+    Parameters
+    ----------
+    view : View
+    """
+    seconds, _ = attempt(lambda: seconds_for(view.settings.problem))
+    if seconds is None or seconds < NOTICED:
+        return ""
+    return f'<div class="ufm"><p role="status">Solving, which takes about {about(seconds)}.</p></div>'
 
 
 def optimum(view: View) -> str:
@@ -114,15 +131,15 @@ def curve_panel(view: View) -> str:
             f"between {limit.lower:.17g} and {limit.upper:.17g}{note}).</p>"
         )
     cosine = view.report.metrics["cos_minority"]
-    made = (
-        "from closed forms"
-        if view.settings.closed
-        else f"each solved on its own, in {found.seconds:.1f} s for this decay or budget"
-    )
+    made = f"each solved on its own, in {found.seconds:.1f} s for this decay or budget"
+    if view.settings.closed:
+        made = "from closed forms" + (
+            f", budgets met to {CLOSE:.0e}" if isinstance(view.settings.regularizer, NormBudget) else ""
+        )
     return (
         f"<h2>Minority cosine against R</h2>{cosine_curve(found, view.settings.at, cosine)}{told}"
-        f'<p class="soft">{len(found.ratio)} optima {made}; largest relative gap {found.gap:.0e} (float). Dot: this view. '
-        "Dashed: threshold.</p>"
+        f'<p class="soft">{len(found.ratio)} {_kind(view)} {made}; largest relative gap {found.gap:.0e} (float). '
+        "Dot: this view. Dashed: threshold.</p>"
     )
 
 
@@ -142,7 +159,7 @@ def phase_panel(view: View) -> str:
     between = ", colours interpolated in the budget" if found.below and view.settings.closed else ""
     return (
         f'<h2>Phase diagram</h2><div class="diagram">{phase_diagram(found, view.settings.at, view.settings.strength)}</div>'
-        f'{scale()}<p class="soft">Minority cosine over R and {found.label} of certified optima, largest relative gap '
+        f'{scale()}<p class="soft">Minority cosine over R and {found.label} of {_kind(view)}, largest relative gap '
         f"{found.gap:.0e} (float){between}. {edge}{grey}Dot: this view.</p>"
     )
 
@@ -195,6 +212,11 @@ def reproduced(view: View, *, asked: bool, files: str) -> str:
         '<h2>Take it along</h2><p class="soft">The figure, and the certificate, which '
         f"<code>ufm recheck certificate.json</code> proves again (rigorous).</p><div>{files}</div></div>"
     )
+
+
+def _kind(view: View) -> str:
+    """What the solutions of a view are."""
+    return "certified optima" if view.fluent else "best found solutions"
 
 
 def _number(value: float | None) -> str:

@@ -88,6 +88,12 @@ def test_what_waits_has_a_button():
     assert "Phase diagram" in after
 
 
+def test_solutions_of_seconds_are_announced():
+    # Multistart takes 1.5e-4 K^3 seconds (ufm.solvers.estimate), 9.6 for K = 40.
+    assert "about 10 s" in sections.waiting(View(Settings(head="explicit:2", majority=20, minority=20)))
+    assert [sections.waiting(VIEWS[name]) for name in ("decay", "layernorm", "refused")] == ["", "", ""]
+
+
 def test_axes_and_marks_are_where_they_belong():
     axis = Axis(1.0, 1000.0, 0.0, 300.0)
     assert [axis.place(v) for v in (0.1, 1.0, 10.0, 1000.0, 1e9)] == pytest.approx([0.0, 0.0, 100.0, 300.0, 300.0])
