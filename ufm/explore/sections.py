@@ -131,6 +131,7 @@ def curve_panel(view: View) -> str:
             f"between {limit.lower:.17g} and {limit.upper:.17g}{note}).</p>"
         )
     cosine = view.report.metrics["cos_minority"]
+    blank = " No line: there is no cosine, as where minority classifiers are zero." if np.isnan(found.cosine).any() else ""
     made = f"each solved on its own, in {found.seconds:.1f} s for this decay or budget"
     if view.settings.closed:
         made = "from closed forms" + (
@@ -139,7 +140,7 @@ def curve_panel(view: View) -> str:
     return (
         f"<h2>Minority cosine against R</h2>{cosine_curve(found, view.settings.at, cosine)}{told}"
         f'<p class="soft">{len(found.ratio)} {_kind(view)} {made}; largest relative gap {found.gap:.0e} (float). '
-        "Dot: this view. Dashed: threshold.</p>"
+        f"Dot: this view. Dashed: threshold.{blank}</p>"
     )
 
 
