@@ -21,7 +21,7 @@ ROUNDS = 7
 VISIT = 0.4
 """Seconds that a visit to a row lasts at least."""
 LONG = 3.0
-"""Seconds of a call above which a row has three rounds."""
+"""Seconds of the slower call above which a row has three rounds."""
 
 
 def rows() -> dict[str, Callable[[], Any]]:
@@ -184,7 +184,7 @@ def main() -> int:
         for turn in range(ROUNDS):
             for place, checkout in ((0, here), (1, there))[:: 1 if turn % 2 else -1]:
                 least[place] = min(least[place], checkout.ask(name))
-            if turn >= 2 and min(least) > LONG:
+            if turn >= 2 and max(least) > LONG:
                 break
         ours, theirs = least
         print(f"{name:45} {1e3 * ours:10.3f} ms {1e3 * theirs:10.3f} ms {ours / theirs:6.2f}", flush=True)
