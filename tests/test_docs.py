@@ -12,6 +12,10 @@ import pytest
 import figures
 import proofs_check
 import ufm
+from proofs_check.registry import all_theorems
+from proofs_check.site.markup import typeset
+from proofs_check.site.stated import Told, page
+from tests import built_site
 from tests.pages import mismatch, run_page
 
 MODULES = sorted(
@@ -171,3 +175,59 @@ def test_cited_propositions_exist():
                 numbers = re.findall(number, cited)
                 missing += [f"{path.name}: {n}" for n in numbers if n.replace(".", "-") not in anchors]
     assert not missing
+
+
+BOOK = all_theorems()
+NOTHING = Told((), (), (), ())
+
+
+@pytest.mark.parametrize("name", BOOK)
+def test_every_theorem_has_a_page_of_all_its_parts(name):
+    """Of the site; `python -m tests.built_site` says the same of pages that were built."""
+    assert not built_site.lacking(page(BOOK[name], NOTHING), BOOK[name])
+
+
+def test_a_page_that_lacks_a_part_is_noticed():
+    theorem = BOOK["F1"]
+    good = page(theorem, NOTHING)
+    assert built_site.lacking("", theorem) == [
+        "identifier and title", "statement with a formula", "hypotheses", "source with its locator", "BibTeX key",
+        "strength of the proof", "what is left to argument", "limits, controls and twins", "how to check it",
+    ]  # fmt: skip
+    wordy = re.sub(r"<math.*?</math>", "x", good)
+    assert built_site.lacking(wordy, theorem) == ["statement with a formula", "hypotheses"]
+    for part, text in (
+        ("source with its locator", "(locator unknown)"),
+        ("hypotheses", f"<li>{typeset(theorem.hypotheses[1].text)}</li>"),
+        ("how to check it", "python -m proofs_check F1"),
+    ):
+        assert good.count(text) == 1
+        assert built_site.lacking(good.replace(text, ""), theorem) == [part]
+    bare = type("Bare", (theorem,), {"hypotheses": (), "__doc__": "Words only."})
+    assert built_site.lacking(page(bare, NOTHING), bare) == ["statement with a formula", "hypotheses"]
+
+
+def test_pages_of_theorems_name_what_only_the_theorem_knows():
+    """Steps, limits, wrong versions and twins in the order of the page."""
+    told = Told.of(BOOK["H3"])
+    assert all(told)
+    assert all(sure for _, sure in told.steps)
+    made = page(BOOK["H3"], told)
+    places = [made.index(typeset(text)) for text in (told.steps[0][0], told.limits[0], told.controls[0], told.twins[0])]
+    assert places == sorted(places)
+    assert "Over continuous ranges" in made
+    assert "not confirmed" not in made
+    assert "not confirmed" in page(BOOK["H3"], told._replace(steps=(("a step", False),)))
+
+
+def test_broken_links_of_a_built_site_are_noticed(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.html").write_text('<a href="inner/b.html#there">b</a> <a href="https://c.d">c</a>', encoding="utf-8")
+    (tmp_path / "inner" / "b.html").write_text('<h1 id="there">b</h1><a href="../a.html">a</a>', encoding="utf-8")
+    assert built_site.broken(tmp_path) == []
+    (tmp_path / "c.html").write_text(
+        '<a href="b.html">b</a><a href="inner/b.html#here">b</a><a href="#x">c</a>', encoding="utf-8"
+    )
+    assert built_site.broken(tmp_path) == ["c.html: b.html", "c.html: inner/b.html#here", "c.html: #x"]
+    wrong = built_site.main(tmp_path)
+    assert all(f"theorem {name}: no hypotheses" in wrong for name in BOOK)
