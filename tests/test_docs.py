@@ -231,3 +231,35 @@ def test_broken_links_of_a_built_site_are_noticed(tmp_path):
     assert built_site.broken(tmp_path) == ["c.html: b.html", "c.html: inner/b.html#here", "c.html: #x"]
     wrong = built_site.main(tmp_path)
     assert all(f"theorem {name}: no hypotheses" in wrong for name in BOOK)
+
+
+def words_of(page):
+    """The text of a page in one line."""
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+def test_counts_of_settings_are_those_of_the_comparison():
+    """Findings and the tutorial sum up docs/deq-against-explicit.md, which `ufm compare` wrote."""
+    said = r": the DEQ is better in (\d+) of (\d+) settings, the explicit network in (\d+), undecided in (\d+)\."
+    sums = {}
+    for name in ("test accuracy (all classes)", "NC1 (less variability)", "training objective above the certified bound"):
+        found = re.findall(re.escape(name) + said, words_of("docs/deq-against-explicit.md"))
+        assert len(found) == 2  # mixture and digits
+        sums[name[:4]] = [sum(map(int, column)) for column in zip(*found, strict=True)]
+    (deq, settings, explicit, undecided), (_, _, less, _), (_, _, lower, _) = sums.values()
+    assert lower == settings
+    text = f"test accuracy is undecided in {undecided}"
+    assert f"lower training objective in all {lower} settings, and {text}." in words_of("docs/tutorials/deq.md")
+    findings = words_of("docs/findings.md")
+    assert f"{settings} settings): the explicit network has the lower training objective in all {lower}" in findings
+    assert (
+        f"less variability (NC1) in {less}; {text}, better for the DEQ in {deq} and for the explicit network in {explicit}."
+        in findings
+    )
+
+
+def test_counts_of_networks_are_those_of_the_table():
+    first = (ROOT / "docs" / "predictions.md").read_text(encoding="utf-8").partition("## Features of a fixed norm")[0]
+    networks = len(re.findall(r"^\| (?:explicit|deq) \|", first, flags=re.MULTILINE))
+    assert f"in all {networks} networks" in words_of("docs/predictions.md")
+    assert f"How near {networks} networks come" in words_of("docs/tutorials/network.md")
