@@ -359,7 +359,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "loose",
             "Status of the best solution found where the features are too narrow: the lower bound then belongs to a "
             "relaxation that may be loose.",
-            "dim < K - 1, or dim < K for squared error; one more for layernorm",
+            "dim < K - 1, or dim < K for mse and bce; one more for layernorm",
             "",
             LOGITS,
         ),
