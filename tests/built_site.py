@@ -69,14 +69,18 @@ def lacking(html: str, theorem: type[Theorem]) -> list[str]:
 def main(folder: Path) -> list[str]:
     """Everything that is wrong with a built site."""
     wrong = [f"broken link in {line}" for line in broken(folder)]
+    index = folder / "searchindex.js"
+    searched = index.read_text(encoding="utf-8") if index.is_file() else ""
     for name, theorem in all_theorems().items():
         page = folder / "theorems" / f"{name}.html"
         said = page.read_text(encoding="utf-8") if page.is_file() else ""
         wrong += [f"theorem {name}: no {part}" for part in lacking(said, theorem)]
+        if f'"theorems/{name}"' not in searched:
+            wrong.append(f"theorem {name}: not found by the search")
     return wrong
 
 
 if __name__ == "__main__":
     lines = main(Path(sys.argv[1]))
-    print("\n".join(lines) or "all links of the site lead somewhere, and every theorem has its page")
+    print("\n".join(lines) or "all links of the site lead somewhere, and every theorem has its page, which the search finds")
     sys.exit(bool(lines))

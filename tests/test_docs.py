@@ -231,6 +231,7 @@ def test_broken_links_of_a_built_site_are_noticed(tmp_path):
     assert built_site.broken(tmp_path) == ["c.html: b.html", "c.html: inner/b.html#here", "c.html: #x"]
     wrong = built_site.main(tmp_path)
     assert all(f"theorem {name}: no hypotheses" in wrong for name in BOOK)
+    assert all(f"theorem {name}: not found by the search" in wrong for name in BOOK)
 
 
 def words_of(page):

@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from proofs_check.boxes.table import claims_of
 from proofs_check.registry import Proof, Theorem, all_theorems
-from proofs_check.site.markup import plain, typeset
+from proofs_check.site.markup import typeset
 from proofs_check.site.stated import Told, page
 
 logger = logging.getLogger(__name__)
@@ -108,17 +108,19 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         for key, other in (("prev", before), ("next", after)):
             if other is not None:
                 context[key] = {"link": f"{other.id}.html", "title": f"{other.id}: {escape(other.title)}"}
-        indexed(app, name, context["title"], " ".join((plain(theorem.statement()), str(theorem.source))))
+        indexed(app, name, context["title"], body)
         yield name, context, "page.html"
 
 
-def indexed(app: Sphinx, name: str, title: str, words: str) -> None:
-    """Let the search of the site find a page."""
-    document = new_document(name)
-    document += nodes.section("", nodes.title("", title), nodes.paragraph("", words), ids=["statement"])
+def indexed(app: Sphinx, name: str, title: str, body: str) -> None:
+    """Let the search of the site find a page. Its index keeps pages of the environment only, which is stored before this."""
     indexer = getattr(app.builder, "indexer", None)
     if indexer is not None:
+        document = new_document(name)
+        document += [nodes.title("", title), nodes.raw("", re.sub(r"<math.*?</math>", "", body), format="html")]
         indexer.feed(name, f"{name}.html", title, document)
+        app.env.titles[name] = nodes.title("", title)
+        app.env.all_docs[name] = 0
 
 
 def theorems_as_links(app: Sphinx, docname: str, source: list[str]) -> None:
