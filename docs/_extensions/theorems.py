@@ -98,7 +98,8 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         for step, sure in told.steps:
             if not sure:
                 logger.warning("%s: computer algebra does not confirm the step %r", theorem.id, step)
-        theory = f"Propositions {', '.join(dict.fromkeys(used[theorem.id]))}" if used[theorem.id] else ""
+        numbers = list(dict.fromkeys(used[theorem.id]))
+        theory = f"Proposition{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
         up = app.builder.get_relative_uri(name, FOLDER)
         body = f'<p class="path"><a href="{up}">Theorems</a> › {theorem.id}</p>{page(theorem, told, theory)}'
         for formula in re.findall(r"<math.*?</math>", body):
