@@ -115,6 +115,26 @@ def test_installation_is_that_of_the_clean_check(page):
         assert re.search(re.escape(command).replace("out/docs", r"\S+") + r"\s*$", clean, flags=re.MULTILINE), command
 
 
+def unsaid(text):
+    """Extras that the Python blocks of a page need, and that the page does not tell how to install."""
+    needs = {"sklearn": "digits", "distributed": "dask", "pandas": "table", "pyarrow": "table"}
+    code = "".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    imported = re.findall(r"^ *(?:import|from) (\w+)", code, flags=re.MULTILINE)
+    return sorted({needs[name] for name in imported if name in needs and f'".[{needs[name]}]"' not in text})
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_pages_name_the_extras_that_their_blocks_need(page):
+    assert unsaid((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_an_extra_that_a_page_does_not_name_is_noticed():
+    block = "```python\nfrom sklearn.datasets import load_digits\nimport numpy\n```\n"
+    assert unsaid(block) == ["digits"]
+    assert unsaid('pip install -e ".[table]"\n' + block) == ["digits"]
+    assert unsaid('pip install -e ".[digits]"\n' + block) == []
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
