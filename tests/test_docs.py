@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 import figures
 import proofs_check
@@ -16,7 +17,7 @@ from proofs_check.registry import all_theorems
 from proofs_check.site.markup import typeset
 from proofs_check.site.stated import Told, page
 from tests import built_site
-from tests.pages import mismatch, run_page
+from tests.pages import APPS, mismatch, run_page
 
 MODULES = sorted(
     info.name
@@ -142,6 +143,50 @@ def test_links_lead_to_files(page):
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:|#", link)]
     missing = [link for link in links if not ((ROOT / page).parent / link.partition("#")[0]).is_file()]
     assert not missing
+
+
+def option_names(command):
+    """Options of a command and of the commands in it."""
+    found = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return found.union(*(option_names(inner) for inner in getattr(command, "commands", {}).values()))
+
+
+OPTIONS = set().union(*(option_names(typer.main.get_command(app)) for app in APPS.values()))
+FOREIGN = {"--keep-going"} | {"--files", "--tests", "--keep"}
+"""Options of Sphinx, and of `python -m tests.mutation`."""
+
+
+def importable(name):
+    """Whether a dotted name is a module, or something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def absent(text):
+    """Files, dotted names and options that a page names outside of its blocks and that do not exist."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    ours = "ufm|proofs_check|figures|benchmarks|tests"
+    files = re.findall(rf"(?<![\w/])((?:{ours}|docs|\.ci)/[\w./-]*[\w/])", text)
+    found = [name for name in files if not (ROOT / name).exists()]
+    found += [name for name in re.findall(rf"`((?:{ours})(?:\.\w+)+)", text) if not importable(name)]
+    return found + [name for name in re.findall(r"(?<![\w-])(--[a-z][\w-]*)", text) if name not in OPTIONS | FOREIGN]
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_pages_name_files_names_and_options_that_exist(page):
+    assert absent((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_what_a_page_names_and_does_not_exist_is_noticed():
+    assert (
+        absent("`ufm/cli/solve.py`, `ufm.solve`, `ufm.analysis.advice`, `ufm solve --counts`, docs/book.md, `docs/theory/`")
+        == []
+    )
+    wrong = "`ufm/cli/none.py`, `ufm.none`, `ufm.analysis.advice.none`, `ufm solve --none`, docs/none.md"
+    assert absent(wrong) == ["ufm/cli/none.py", "docs/none.md", "ufm.none", "ufm.analysis.advice.none", "--none"]
 
 
 def test_the_reference_has_every_public_name():
