@@ -1,4 +1,6 @@
-"""A page for each theorem of the book, made from its registry while the site is built; the checks themselves are not run."""
+"""A page for each theorem of the book, made from its registry while the site is built. Instances are not checked: steps of proofs
+are decided by computer algebra, and limits, wrong versions and twins are asked for their names, which takes some 20 seconds.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ class Overview(SphinxDirective):
         proofs = [theorem.proof() for theorem in book]
         numbers = ", ".join(f"{proofs.count(p)} {p.value} ({p.meaning})" for p in Proof)
         boxes = sum(bool(claims_of(theorem.id)) for theorem in book)
-        text = f"{len(book)} theorems. Proofs: {numbers}. {boxes} are certified over continuous ranges."
+        text = f"{len(book)} theorems. Proofs: {numbers}. {boxes} have a box: continuous ranges over which they are certified."
         return [nodes.paragraph("", text), nodes.raw("", table, format="html")]
 
 
