@@ -1,5 +1,7 @@
-"""A page for each theorem of the book, made from its registry while the site is built. Instances are not checked: steps of proofs
-are decided by computer algebra, and limits, wrong versions and twins are asked for their names, which takes some 20 seconds.
+"""A page for each theorem of the book, made from its registry while the site is built.
+
+Instances are not checked: steps of proofs are decided by computer algebra, and limits, wrong versions and twins are asked for
+their names, which takes some 20 seconds.
 """
 
 from __future__ import annotations
