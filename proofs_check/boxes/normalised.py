@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import ceil, cos, exp, inf, log, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from proofs_check.box import Box, Curve, Range, Route, precision
+from proofs_check.box import Box, Claim, Curve, Range, Route, precision
 from proofs_check.boxes.newton import enclosed, jacobian, polished
 from proofs_check.enclosure import Enclosure, Finding, Outcome, decided, equal, less
 from ufm._balls import outward
@@ -397,6 +397,37 @@ def off_border(rule: Equations, sizes: tuple[int, int], factor: float) -> Findin
         return equal(what, Enclosure(*outward(value)), Enclosure(decay, decay), tolerance=1e-9, level="rigorous")
 
 
+def pairs_of(scale: str) -> tuple[tuple[int, int], ...]:
+    """Numbers of classes (K_A, K_B) that the mesh covers at a scale."""
+    return ((3, 7), (4, 6), (5, 5)) if scale == "full" else ((5, 5),)
+
+
+def fixed_norm_claim(scale: str = "default") -> Claim:
+    """What X3 says over its box.
+
+    Parameters
+    ----------
+    scale : str, "quick", "default" or "full"
+
+    Returns
+    -------
+    Claim
+    """
+    return Claim(
+        r"Features of a fixed norm: at every ratio of the box the minority has collapsed exactly for $\lambda / r^2 \ge "
+        r"\lambda_0(R)$, for all decays around $\lambda_0(R)$ at which $\beta$ lies in $[0.981, 1.02]$; $\lambda_0$ falls "
+        r"strictly with $R$, so that this is $R \ge R_0(\lambda)$. Farther from the border nothing is claimed here.",
+        (
+            Range("R", "all of $[40, 300]$"), Range(r"\beta", "all of $[0.981, 1.02]$"),
+            Range("(K_A, K_B)", ", ".join(map(str, pairs_of(scale)))),
+        ),
+        Route.NEWTON,
+        r"On every cell in $(\log R, \log \beta)$ interval Newton encloses the solution of the equations of Proposition 12.9 "
+        r"and the derivative of the decay, which is positive; a polynomial with a remainder encloses $\lambda_0$.",
+        "separated for smaller decays", "collapsed for larger decays",
+    )  # fmt: skip
+
+
 def fixed_norm(scale: str = "default", rule: Equations | None = None) -> Box:
     """X3.
 
@@ -409,8 +440,7 @@ def fixed_norm(scale: str = "default", rule: Equations | None = None) -> Box:
     -------
     Box
     """
-    pairs = ((3, 7), (4, 6), (5, 5)) if scale == "full" else ((5, 5),)
-    used = rule or equations
+    pairs, used = pairs_of(scale), rule or equations
     crossed = (
         *(thresholds(used, pairs[-1], decay) for decay in (0.003, 0.006, 0.01)),
         *(off_border(used, sizes, factor) for sizes in ((5, 5), (3, 7)) for factor in (0.98, 1.02)),
@@ -431,17 +461,7 @@ def fixed_norm(scale: str = "default", rule: Equations | None = None) -> Box:
     name = f"decay over the squared norm, K_A = {pairs[-1][0]}, K_B = {pairs[-1][1]}"
     heights = (min((y for _, y in points), default=1e-3) / 2, max((y for _, y in points), default=1.0) * 2)
     return Box(
-        r"Features of a fixed norm: at every ratio of the box the minority has collapsed exactly for $\lambda / r^2 \ge "
-        r"\lambda_0(R)$, for all decays around $\lambda_0(R)$ at which $\beta$ lies in $[0.981, 1.02]$; $\lambda_0$ falls "
-        r"strictly with $R$, so that this is $R \ge R_0(\lambda)$. Farther from the border nothing is claimed here.",
-        (
-            Range("R", "all of $[40, 300]$"), Range(r"\beta", "all of $[0.981, 1.02]$"),
-            Range("(K_A, K_B)", ", ".join(map(str, pairs))),
-        ),
-        Route.NEWTON,
-        r"On every cell in $(\log R, \log \beta)$ interval Newton encloses the solution of the equations of Proposition 12.9 "
-        r"and the derivative of the decay, which is positive; a polynomial with a remainder encloses $\lambda_0$.",
-        "separated for smaller decays", "collapsed for larger decays",
-        max(s.band for s in strips), findings, controls, sum(s.cells for s in strips),
-        Curve("ratio R", name, points, RATIOS, heights, "collapsed above the line", "separated below it"),
+        **vars(fixed_norm_claim(scale)), band=max(s.band for s in strips), findings=findings, controls=controls,
+        cells=sum(s.cells for s in strips),
+        curve=Curve("ratio R", name, points, RATIOS, heights, "collapsed above the line", "separated below it"),
     )  # fmt: skip
