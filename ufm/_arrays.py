@@ -15,6 +15,28 @@ LEVELS = ("float", "rigorous")
 """Levels of bounds: float64 arithmetic with its rounding subtracted, or ball arithmetic."""
 
 
+def svd(matrix: Floats) -> tuple[Floats, Floats, Floats]:
+    """Full singular value decomposition of a finite (m, n) matrix.
+
+    LAPACK's divide and conquer (gesdd) does not converge on some of them, such as the product of two 40 x 40 factors that a
+    search met; for those the slower QR iteration (gesvd) is taken.
+
+    Parameters
+    ----------
+    matrix : (m, n) float64
+
+    Returns
+    -------
+    left, singular, right : (m, m), (min(m, n),) and (n, n) float64
+    """
+    try:
+        return np.linalg.svd(matrix)
+    except np.linalg.LinAlgError:
+        from scipy.linalg import svd as by_driver
+
+        return by_driver(matrix, lapack_driver="gesvd")
+
+
 def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Return a whole number between two limits as an int.
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, svd
 from ufm.spectral.blocks import BlockMatrix
 from ufm.spectral.loss import BoundLoss
 from ufm.spectral.penalties import Penalty
@@ -284,7 +284,7 @@ class LogitProgram:
         Factors
             Singular values of the size of rounding errors are left out; bounds are those of the factors returned.
         """
-        u, sigma, vt = np.linalg.svd(point.core) if thin is None else thin
+        u, sigma, vt = svd(point.core) if thin is None else thin
         # Singular values of the size of rounding errors do not count towards the rank.
         keep = sigma > 4e-16 * len(sigma) * float(sigma.max(initial=0.0))
         root = np.sqrt(sigma[keep])

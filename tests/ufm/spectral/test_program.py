@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import ufm
 from tests.conftest import cross_entropy
 from ufm.spectral import BlockMatrix, NuclearBall, Point
+from ufm.spectral.penalties.schatten import shrink
 
 
 def random_point(program, seed, size=1.0):
@@ -109,3 +110,10 @@ def test_projection_onto_the_nuclear_ball_is_optimal(values, radius, seed):
     assert copies @ kept <= radius * (1 + 1e-9)
     assert np.allclose(kept, np.maximum(sigma - steps * multiplier, 0.0), atol=1e-9)
     assert multiplier == 0 or copies @ kept == pytest.approx(radius, rel=1e-9)
+
+
+def test_a_power_penalty_shrinks_where_the_second_derivative_vanishes_at_one():
+    """``1 - weight p (1 - p) s^{p-2}`` is 0 at s = 1 for p = 2/3 and weight 4.5, and this value goes to 0."""
+    found = shrink(np.array([0.0, 10.0]), np.full(2, 4.5), 2 / 3)
+    assert found[0] == 0.0
+    assert found[1] + 4.5 * 2 / 3 * found[1] ** (-1 / 3) == pytest.approx(10.0, rel=1e-13)

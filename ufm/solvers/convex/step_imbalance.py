@@ -49,6 +49,7 @@ class StepSolutions:
     cos_majority, cos_minority, cos_cross : cosines between classifiers; NaN where a group has one class or a vector vanishes
     norm_ratio : majority over minority classifier norm
     multiplier : mu (given with decay, found under budgets)
+    nuclear_norm : of the logits, their columns scaled as in the penalty (under budgets: unscaled)
     """
 
     value: Floats
@@ -61,6 +62,7 @@ class StepSolutions:
     cos_cross: Floats
     norm_ratio: Floats
     multiplier: Floats
+    nuclear_norm: Floats
 
     @property
     def gap(self) -> Floats:
@@ -248,7 +250,7 @@ def _block(a: Floats, b: Floats, na: Floats, nb: Floats, given: Floats, budget: 
     norm, rest = _norm(sides, columns)
     if budget:
         shrink = np.minimum(1.0, given * (1.0 - 16 * UNIT) / np.where(norm > 0, norm, 1.0))
-        x, w, rest = [v * shrink for v in x], [v * shrink for v in w], rest * shrink
+        x, w, norm, rest = [v * shrink for v in x], [v * shrink for v in w], norm * shrink, rest * shrink
     weights = [side.classes * side.share for side in sides]
     loss = sum(m * side.loss(v, u) for m, side, v, u in zip(weights, sides, x, w, strict=True))
     value = loss if budget else loss + given * norm
@@ -267,7 +269,7 @@ def _block(a: Floats, b: Floats, na: Floats, nb: Floats, given: Floats, budget: 
     if budget:
         lower = lower - given * length
     cosines = _cosines(a, b, nu, scale[0] * x[0], scale[1] * x[1], rest)
-    return np.asarray(value), np.maximum(lower, 0.0), upper, x[0], x[1], *cosines, mu
+    return np.asarray(value), np.maximum(lower, 0.0), upper, x[0], x[1], *cosines, mu, norm
 
 
 def _norm(sides: Sides, columns: Columns) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ufm._arrays import Floats
+from ufm._arrays import Floats, svd
 from ufm.spectral.program import LogitProgram, Point
 
 VANISHING = 1e-6
@@ -56,7 +56,7 @@ class Descent:
         """Value and gradient at a point (scaled onto the boundary of a ball from outside)."""
         self.evaluations += 1
         program, penalty, g = self.program, self.penalty, self.program.groups
-        u, sigma, vt = np.linalg.svd(point.core)
+        u, sigma, vt = svd(point.core)
         noisy = sigma[-1] <= NOISE * sigma[0]
         if noisy:
             # Rounding errors in place of zeros must not be charged: a power of them would be a large price with a steep slope.
@@ -120,7 +120,7 @@ class Descent:
 
     def trimmed(self, point: Point) -> Point:
         """The point without vanishing singular values and contrasts, its rank cut to the width."""
-        u, sigma, vt = np.linalg.svd(point.core)
+        u, sigma, vt = svd(point.core)
         largest = max(float(sigma.max()), float(point.contrast.max()), 1e-300)
         keep = sigma > VANISHING * largest
         room = self.width - int(self.program.contrast_counts @ (point.contrast > VANISHING * largest))
@@ -137,7 +137,7 @@ class Descent:
         step = 1.0 / max(2.0 * program.curvature(at), program.least_curvature(at, point))
         scaled = np.maximum(program.contrast_counts, 1.0)
         contrast = np.where(program.contrast_counts > 0, point.contrast - step * at.gradient.contrast / scaled, 0.0)
-        u, sigma, vt = np.linalg.svd(point.core - step * at.gradient.core)
+        u, sigma, vt = svd(point.core - step * at.gradient.core)
         both = np.concatenate([np.maximum(contrast, 0.0), sigma])
         kept, _ = self.penalty.prox(both, self.copies, np.full(2 * g, step))
         return Point(kept[:g], (u * kept[g:]) @ vt, point.bias)
@@ -148,7 +148,7 @@ class Descent:
 
         g = self.program.groups
         live = np.flatnonzero(start.contrast)
-        u, sigma, vt = np.linalg.svd(start.core)
+        u, sigma, vt = svd(start.core)
         rank = int(np.count_nonzero(sigma > 0.1 * VANISHING * max(float(sigma.max()), 1e-300)))
         root = np.sqrt(sigma[:rank])
         parts = [start.contrast[live], (u[:, :rank] * root).ravel(), (root[:, None] * vt[:rank]).ravel()]

@@ -16,6 +16,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from ufm._arrays import svd
 from ufm.certify.duality import dual_bound
 from ufm.certify.low_rank import balanced_bound
 from ufm.certify.primal_dual import Bounds, bounds
@@ -179,7 +180,7 @@ class _Collection:
 
 def _clean(program: LogitProgram, point: Point) -> Factors:
     """Factors of a point without the singular values that descent counts as vanishing."""
-    u, sigma, vt = np.linalg.svd(point.core)
+    u, sigma, vt = svd(point.core)
     largest = max(float(sigma.max()), float(point.contrast.max()), 1e-300)
     keep = sigma > VANISHING * largest
     contrast = np.where(point.contrast > VANISHING * largest, point.contrast, 0.0)

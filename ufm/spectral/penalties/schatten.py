@@ -138,7 +138,7 @@ def shrink(singular: Floats, weight: Floats, power: float) -> Floats:
     pull = np.asarray(weight, dtype=np.float64) * power
     turn = (pull * (1.0 - power)) ** (1.0 / (2.0 - power))
     alive = turn + pull * np.maximum(turn, 1e-300) ** (power - 1.0) < singular
-    s = np.where(alive, singular, 1.0)
+    s, pull = np.where(alive, singular, 1.0), np.where(alive, pull, 0.0)
     for _ in range(60):
         curved = pull * s ** (power - 2.0)
         move = (s - singular + curved * s) / (1.0 + curved * (power - 1.0))
