@@ -144,7 +144,7 @@ def routes(quick: bool, progress: Callable[[str], None]) -> list[Row]:
         progress(problem)
         rows.append(isolated(problem, "factored 1e-9", "factored 1e-9"))
         if problem in MANY_SIZES[:2]:
-            rows.append(unstructured(problem, 10.0 if quick else 120.0))
+            rows.append(unstructured(problem, 10.0 if quick else 60.0))
     return rows
 
 

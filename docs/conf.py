@@ -13,7 +13,7 @@ author = "The ufm developers"
 project_copyright = "The ufm developers"
 release = version = ufm.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc", "mathml"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc", "mathml", "theorems"]
 exclude_patterns = ["_extensions"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 root_doc = "index"

@@ -66,8 +66,8 @@ class Curve(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Box:
-    """A statement over continuous ranges, and everything that certifies it.
+class Claim:
+    """A statement over continuous ranges, and how it is decided.
 
     Attributes
     ----------
@@ -75,12 +75,7 @@ class Box:
     ranges : tuple of Range
     route : Route
     argument : str, what decides it, words with LaTeX between dollars
-    below, above : str, the regions that are certified on both sides of the border
-    band : float, upper bound of the relative measure of what is undecided; 0 for closed forms
-    cells : int, cells of the mesh; 0 for closed forms
-    findings : tuple of Finding, all must hold
-    controls : tuple of Finding, wrong formulas put to the same check: all must be violated
-    curve : Curve or None
+    below, above : str, the regions on both sides of the border
     """
 
     statement: str
@@ -89,6 +84,21 @@ class Box:
     argument: str
     below: str
     above: str
+
+
+@dataclass(frozen=True)
+class Box(Claim):
+    """A claim over continuous ranges, and everything that certifies it.
+
+    Attributes
+    ----------
+    band : float, upper bound of the relative measure of what is undecided; 0 for closed forms
+    cells : int, cells of the mesh; 0 for closed forms
+    findings : tuple of Finding, all must hold
+    controls : tuple of Finding, wrong formulas put to the same check: all must be violated
+    curve : Curve or None
+    """
+
     band: float
     findings: tuple[Finding, ...]
     controls: tuple[Finding, ...]

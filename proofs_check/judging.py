@@ -86,7 +86,7 @@ def _guarded(findings: Iterator[Finding], what: str, level: str) -> Iterator[Fin
         yield Finding(f"{what}: {error}", Outcome.INCONCLUSIVE, float("inf"), level)
 
 
-def _confirmed(truth: Any) -> bool:
+def confirmed(truth: Any) -> bool:
     """A truth value of computer algebra as a plain one; a relation that it cannot decide confirms nothing."""
     try:
         return bool(truth)
@@ -194,7 +194,7 @@ def judge(
                     count += 1
                 claimed = list(certificates)
                 at("symbolic steps")
-                parts["steps"].extend((str(name), _confirmed(truth)) for name, truth in claim.steps())
+                parts["steps"].extend((str(name), confirmed(truth)) for name, truth in claim.steps())
                 at("box")
                 parts["boxes"].extend(claim.box(scale))
                 at("controls and twins")

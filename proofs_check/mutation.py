@@ -23,12 +23,13 @@ import ufm
 from proofs_check.boxes.table import BOXES, Entry
 from proofs_check.enclosure import Finding, Outcome
 from proofs_check.equivalents import EQUIVALENT
-from proofs_check.mutants import Mutant, mutants_of
+from proofs_check.mutants import mutants_of
 from proofs_check.theorem import Theorem
 from proofs_check.timing import OutOfTimeError, limited
+from ufm.errors import RunError
 
 LIMIT = 60.0
-"""Seconds after which the check of a mutant is given up; it counts as not rejected."""
+"""Seconds on a processor after which the check of a mutant is given up; it counts as not rejected."""
 FATES = ("violated", "undecided", "raises", "survives", "too slow", "equivalent")
 
 
@@ -146,10 +147,10 @@ class _Bench:
         self.home = import_module(theorem.__module__)
         self.order = list(theorem().grid())
 
-    def claim(self, module: ModuleType, mutant: Mutant) -> tuple[Theorem, ModuleType]:
-        """The theorem with the mutant in its place, and the module around it."""
-        changed = {mutant.function.partition(".")[0]}
-        made = _loaded(module, mutant.tree(), self.engine, changed)
+    def claim(self, module: ModuleType, path: str, tree: ast.Module) -> tuple[Theorem, ModuleType]:
+        """The theorem with a tree of one of its modules in place, and the module around it."""
+        changed = {path.partition(".")[0]}
+        made = _loaded(module, tree, self.engine, changed)
         if module is not self.home:
             copy = _loaded(self.home, ast.parse(_source(self.home)), self.engine, set())
             for name in changed:
@@ -157,11 +158,11 @@ class _Bench:
             made = copy
         return getattr(made, self.theorem.__name__)(), made
 
-    def fate(self, module: ModuleType, mutant: Mutant) -> str:
+    def fate(self, module: ModuleType, path: str, tree: ast.Module) -> str:
         """What the check says at the first instance that notices; instances that noticed before come first."""
         try:
-            with limited(LIMIT):
-                claim, made = self.claim(module, mutant)
+            with limited(LIMIT, processor=True):
+                claim, made = self.claim(module, path, tree)
                 for place, instance in enumerate(self.order):
                     # The copy's own class of instances, where the mutant may be a property of it.
                     own = getattr(made, type(instance).__name__, None)
@@ -190,13 +191,20 @@ def mutate(theorem: type[Theorem], level: str = "rigorous", progress: Callable[[
     -------
     list of Fate
         Empty if the theorem declares no formulas.
+
+    Raises
+    ------
+    RunError
+        The check does not hold for the formulas as they are.
     """
     bench, found = _Bench(theorem, level), []
     for module, path in targets(theorem):
         made = mutants_of(_source(module), path)
+        progress(f"{theorem.id} {path}, unchanged")
+        _unnoticed(f"the check of {theorem.id}", bench.fate(module, path, ast.parse(_source(module))))
         for number, mutant in enumerate(made, 1):
             progress(f"{theorem.id} {path} {number}/{len(made)}")
-            fate = bench.fate(module, mutant)
+            fate = bench.fate(module, path, mutant.tree())
             reason = EQUIVALENT.get((theorem.id, mutant.name), "") if fate in ("survives", "too slow") else ""
             found.append(Fate(theorem.id, mutant.name, mutant.sort, mutant.line, "equivalent" if reason else fate, reason))
     return found + of_box(theorem.id, progress)
@@ -214,6 +222,11 @@ def of_box(identifier: str, progress: Callable[[str], None] = lambda _: None) ->
     -------
     list of Fate
         Empty if the theorem has no box.
+
+    Raises
+    ------
+    RunError
+        The box is not certified with the formulas as they are.
     """
     entry, found = BOXES.get(identifier), []
     if entry is None:
@@ -221,19 +234,27 @@ def of_box(identifier: str, progress: Callable[[str], None] = lambda _: None) ->
     module = import_module(f"proofs_check.boxes.{entry.module}")
     for path in entry.formulas:
         made = mutants_of(_source(module), path)
+        progress(f"{identifier} box {path}, unchanged")
+        _unnoticed(f"the box of {identifier}", _of_box(entry, module, path, ast.parse(_source(module))))
         for number, mutant in enumerate(made, 1):
             progress(f"{identifier} box {path} {number}/{len(made)}")
-            fate = _of_box(entry, module, mutant)
+            fate = _of_box(entry, module, path, mutant.tree())
             reason = EQUIVALENT.get((identifier, mutant.name), "") if fate in ("survives", "too slow") else ""
             found.append(Fate(identifier, mutant.name, mutant.sort, mutant.line, "equivalent" if reason else fate, reason))
     return found
 
 
-def _of_box(entry: Entry, module: ModuleType, mutant: Mutant) -> str:
-    """What the box says with a mutant in place of its formula."""
+def _unnoticed(what: str, fate: str) -> None:
+    """Refuse to score a check that notices the formula as it is: it would reject every mutant."""
+    if fate != "survives":
+        raise RunError(f"{what} does not hold for the formula as it is ({fate}); run it without --mutate first")
+
+
+def _of_box(entry: Entry, module: ModuleType, path: str, tree: ast.Module) -> str:
+    """What the box says with a tree of its module in place."""
     try:
-        with limited(LIMIT):
-            copy = _loaded(module, mutant.tree(), _Remembering(), {mutant.function, "mesh"})
+        with limited(LIMIT, processor=True):
+            copy = _loaded(module, tree, _Remembering(), {path, "mesh"})
             box = entry.evaluate("quick", copy)
             return _noticed((box.measured, *box.findings)) or "survives"
     except OutOfTimeError:

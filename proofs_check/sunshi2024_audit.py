@@ -181,7 +181,7 @@ class ExtraLayer(NamedTuple):
 
 
 class FrobeniusBudgetOnALayer(Theorem):
-    r"""An extra explicit layer with a Frobenius budget: on balanced classes the simplex ETF is *not* optimal.
+    r"""An extra explicit layer $V$ with $\lVert V \rVert_F^2 \le K E_W$: on balanced classes the simplex ETF is *not* optimal.
 
     With $\lVert W \rVert_F^2, \lVert V \rVert_F^2 \le K E_W$ and $\lVert H \rVert_F^2 \le K E_H$ logits of singular values
     s are attainable iff $\sum_i s_i^{2/3} \le (K E_W)^{2/3} (K E_H)^{1/3}$ (Horn and Hoelder), so codes with fewer singular

@@ -57,7 +57,7 @@ class Proof(Enum):
         """One sentence for readers."""
         return {
             "complete": "the steps together imply the claim for general parameters",
-            "in part": "some steps are decided by computer algebra; the rest is argument, named on the page of the theorem",
+            "in part": "some steps are decided by computer algebra; what is left to argument is named",
             "none": "there are no symbolic steps: the claim is checked at the points of its grid",
         }[self.value]
 

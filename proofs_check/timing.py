@@ -28,7 +28,7 @@ def check_seconds(seconds: float, option: str) -> None:
 
 
 @contextmanager
-def limited(seconds: float | None) -> Generator[None, None, None]:
+def limited(seconds: float | None, *, processor: bool = False) -> Generator[None, None, None]:
     """In the block, `OutOfTimeError` is raised once the time is over.
 
     Systems without interval timers (Windows) and threads other than the main one have no limit. A call into compiled code is
@@ -37,6 +37,9 @@ def limited(seconds: float | None) -> Generator[None, None, None]:
     Parameters
     ----------
     seconds : float or None, None for no limit
+    processor : bool
+        Whether the time is that of this process on a processor, which other work on the machine does not change, instead of
+        that of a clock.
 
     Raises
     ------
@@ -50,10 +53,11 @@ def limited(seconds: float | None) -> Generator[None, None, None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise OutOfTimeError
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    name, timer = (signal.SIGPROF, signal.ITIMER_PROF) if processor else (signal.SIGALRM, signal.ITIMER_REAL)
+    before = signal.signal(name, stop)
+    signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(name, before)

@@ -47,7 +47,7 @@ TARGETS = {
             f"{CERTIFY}/test_{name}.py"
             for name in ("parts", "bounds_against_naive", "forged", "rounding", "norms", "optimum", "tables", "table_documents")
         )
-        + tuple(f"{CERTIFY}/test_{name}.py" for name in ("normalised", "cosine")),
+        + tuple(f"{CERTIFY}/test_{name}.py" for name in ("normalised", "cosine", "table_normalised")),
     ),
     "certify": Target(
         # Patterns match across folders, so that "*.py" would mean those below, too.
@@ -65,6 +65,7 @@ TARGETS = {
                     "tables",
                     "table_witness",
                     "normalised",
+                    "table_normalised",
                 ),
             )
         ),
@@ -72,6 +73,7 @@ TARGETS = {
             *(f"{CERTIFY}/test_{name}.py" for name in ("forged", "optimum", "witness", "duality", "scalars", "float_bounds")),
             *(f"{CERTIFY}/test_{name}.py" for name in ("table_rounding", "table_witness", "tables", "table_documents")),
             *(f"{CERTIFY}/test_{name}.py" for name in ("normalised_rounding", "normalised", "cosine")),
+            *(f"{CERTIFY}/test_{name}.py" for name in ("table_normalised_rounding", "table_normalised")),
             # Seconds each: too slow to run for every mutant.
             *(
                 f"--deselect={CERTIFY}/test_float_bounds.py::test_{name}"
@@ -97,7 +99,8 @@ TARGETS = {
         ),
     ),
     "collapse": Target(
-        ("ufm/analysis/group_collapse.py", "ufm/analysis/enclosures.py"), ("tests/ufm/analysis/test_collapse.py",)
+        tuple(f"ufm/analysis/{name}.py" for name in ("group_collapse", "collapsed", "enclosures")),
+        tuple(f"tests/ufm/analysis/test_{name}.py" for name in ("collapse", "collapsed", "size_ranges")),
     ),
     "theorems": Target(
         (

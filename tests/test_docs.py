@@ -8,11 +8,16 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 import figures
 import proofs_check
 import ufm
-from tests.pages import mismatch, run_page
+from proofs_check.registry import all_theorems
+from proofs_check.site.markup import typeset
+from proofs_check.site.stated import Told, page
+from tests import built_site
+from tests.pages import APPS, mismatch, run_page
 
 MODULES = sorted(
     info.name
@@ -111,6 +116,26 @@ def test_installation_is_that_of_the_clean_check(page):
         assert re.search(re.escape(command).replace("out/docs", r"\S+") + r"\s*$", clean, flags=re.MULTILINE), command
 
 
+def unsaid(text):
+    """Extras that the Python blocks of a page need, and that the page does not tell how to install."""
+    needs = {"sklearn": "digits", "distributed": "dask", "pandas": "table", "pyarrow": "table"}
+    code = "".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    imported = re.findall(r"^ *(?:import|from) (\w+)", code, flags=re.MULTILINE)
+    return sorted({needs[name] for name in imported if name in needs and f'".[{needs[name]}]"' not in text})
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_pages_name_the_extras_that_their_blocks_need(page):
+    assert unsaid((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_an_extra_that_a_page_does_not_name_is_noticed():
+    block = "```python\nfrom sklearn.datasets import load_digits\nimport numpy\n```\n"
+    assert unsaid(block) == ["digits"]
+    assert unsaid('pip install -e ".[table]"\n' + block) == ["digits"]
+    assert unsaid('pip install -e ".[digits]"\n' + block) == []
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -118,6 +143,50 @@ def test_links_lead_to_files(page):
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:|#", link)]
     missing = [link for link in links if not ((ROOT / page).parent / link.partition("#")[0]).is_file()]
     assert not missing
+
+
+def option_names(command):
+    """Options of a command and of the commands in it."""
+    found = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return found.union(*(option_names(inner) for inner in getattr(command, "commands", {}).values()))
+
+
+OPTIONS = set().union(*(option_names(typer.main.get_command(app)) for app in APPS.values()))
+FOREIGN = {"--keep-going"} | {"--files", "--tests", "--keep"}
+"""Options of Sphinx, and of `python -m tests.mutation`."""
+
+
+def importable(name):
+    """Whether a dotted name is a module, or something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def absent(text):
+    """Files, dotted names and options that a page names outside of its blocks and that do not exist."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    ours = "ufm|proofs_check|figures|benchmarks|tests"
+    files = re.findall(rf"(?<![\w/])((?:{ours}|docs|\.ci)/[\w./-]*[\w/])", text)
+    found = [name for name in files if not (ROOT / name).exists()]
+    found += [name for name in re.findall(rf"`((?:{ours})(?:\.\w+)+)", text) if not importable(name)]
+    return found + [name for name in re.findall(r"(?<![\w-])(--[a-z][\w-]*)", text) if name not in OPTIONS | FOREIGN]
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_pages_name_files_names_and_options_that_exist(page):
+    assert absent((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_what_a_page_names_and_does_not_exist_is_noticed():
+    assert (
+        absent("`ufm/cli/solve.py`, `ufm.solve`, `ufm.analysis.advice`, `ufm solve --counts`, docs/book.md, `docs/theory/`")
+        == []
+    )
+    wrong = "`ufm/cli/none.py`, `ufm.none`, `ufm.analysis.advice.none`, `ufm solve --none`, docs/none.md"
+    assert absent(wrong) == ["ufm/cli/none.py", "docs/none.md", "ufm.none", "ufm.analysis.advice.none", "--none"]
 
 
 def test_the_reference_has_every_public_name():
@@ -171,3 +240,92 @@ def test_cited_propositions_exist():
                 numbers = re.findall(number, cited)
                 missing += [f"{path.name}: {n}" for n in numbers if n.replace(".", "-") not in anchors]
     assert not missing
+
+
+BOOK = all_theorems()
+NOTHING = Told((), (), (), ())
+
+
+@pytest.mark.parametrize("name", BOOK)
+def test_every_theorem_has_a_page_of_all_its_parts(name):
+    """Of the site; `python -m tests.built_site` says the same of pages that were built."""
+    assert not built_site.lacking(page(BOOK[name], NOTHING), BOOK[name])
+
+
+def test_a_page_that_lacks_a_part_is_noticed():
+    theorem = BOOK["F1"]
+    good = page(theorem, NOTHING)
+    assert built_site.lacking("", theorem) == [
+        "identifier and title", "statement with a formula", "hypotheses", "source with its locator", "BibTeX key",
+        "strength of the proof", "what is left to argument", "limits, controls and twins", "how to check it",
+    ]  # fmt: skip
+    wordy = re.sub(r"<math.*?</math>", "x", good)
+    assert built_site.lacking(wordy, theorem) == ["statement with a formula", "hypotheses"]
+    for part, text in (
+        ("source with its locator", "(locator unknown)"),
+        ("hypotheses", f"<li>{typeset(theorem.hypotheses[1].text)}</li>"),
+        ("how to check it", "python -m proofs_check F1"),
+    ):
+        assert good.count(text) == 1
+        assert built_site.lacking(good.replace(text, ""), theorem) == [part]
+    bare = type("Bare", (theorem,), {"hypotheses": (), "__doc__": "Words only."})
+    assert built_site.lacking(page(bare, NOTHING), bare) == ["statement with a formula", "hypotheses"]
+
+
+def test_pages_of_theorems_name_what_only_the_theorem_knows():
+    """Steps, limits, wrong versions and twins in the order of the page."""
+    told = Told.of(BOOK["H3"])
+    assert all(told)
+    assert all(sure for _, sure in told.steps)
+    made = page(BOOK["H3"], told)
+    places = [made.index(typeset(text)) for text in (told.steps[0][0], told.limits[0], told.controls[0], told.twins[0])]
+    assert places == sorted(places)
+    assert "Over continuous ranges" in made
+    assert "not confirmed" not in made
+    assert "not confirmed" in page(BOOK["H3"], told._replace(steps=(("a step", False),)))
+
+
+def test_broken_links_of_a_built_site_are_noticed(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.html").write_text('<a href="inner/b.html#there">b</a> <a href="https://c.d">c</a>', encoding="utf-8")
+    (tmp_path / "inner" / "b.html").write_text('<h1 id="there">b</h1><a href="../a.html">a</a>', encoding="utf-8")
+    assert built_site.broken(tmp_path) == []
+    (tmp_path / "c.html").write_text(
+        '<a href="b.html">b</a><a href="inner/b.html#here">b</a><a href="#x">c</a>', encoding="utf-8"
+    )
+    assert built_site.broken(tmp_path) == ["c.html: b.html", "c.html: inner/b.html#here", "c.html: #x"]
+    wrong = built_site.main(tmp_path)
+    assert all(f"theorem {name}: no hypotheses" in wrong for name in BOOK)
+    assert all(f"theorem {name}: not found by the search" in wrong for name in BOOK)
+
+
+def words_of(page):
+    """The text of a page in one line."""
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+def test_counts_of_settings_are_those_of_the_comparison():
+    """Findings and the tutorial sum up docs/deq-against-explicit.md, which `ufm compare` wrote."""
+    said = r": the DEQ is better in (\d+) of (\d+) settings, the explicit network in (\d+), undecided in (\d+)\."
+    sums = {}
+    for name in ("test accuracy (all classes)", "NC1 (less variability)", "training objective above the certified bound"):
+        found = re.findall(re.escape(name) + said, words_of("docs/deq-against-explicit.md"))
+        assert len(found) == 2  # mixture and digits
+        sums[name[:4]] = [sum(map(int, column)) for column in zip(*found, strict=True)]
+    (deq, settings, explicit, undecided), (_, _, less, _), (_, _, lower, _) = sums.values()
+    assert lower == settings
+    text = f"test accuracy is undecided in {undecided}"
+    assert f"lower training objective in all {lower} settings, and {text}." in words_of("docs/tutorials/deq.md")
+    findings = words_of("docs/findings.md")
+    assert f"{settings} settings): the explicit network has the lower training objective in all {lower}" in findings
+    assert (
+        f"less variability (NC1) in {less}; {text}, better for the DEQ in {deq} and for the explicit network in {explicit}."
+        in findings
+    )
+
+
+def test_counts_of_networks_are_those_of_the_table():
+    first = (ROOT / "docs" / "predictions.md").read_text(encoding="utf-8").partition("## Features of a fixed norm")[0]
+    networks = len(re.findall(r"^\| (?:explicit|deq) \|", first, flags=re.MULTILINE))
+    assert f"in all {networks} networks" in words_of("docs/predictions.md")
+    assert f"How near {networks} networks come" in words_of("docs/tutorials/network.md")

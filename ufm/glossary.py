@@ -359,7 +359,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "loose",
             "Status of the best solution found where the features are too narrow: the lower bound then belongs to a "
             "relaxation that may be loose.",
-            "dim < K - 1, or dim < K for squared error; one more for layernorm",
+            "dim < K - 1, or dim < K for mse and bce; one more for layernorm",
             "",
             LOGITS,
         ),
@@ -373,7 +373,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "contrastive: two groups (a root in two scalars), descent (on class vectors), orthogonal frame (closed form).",
             "",
             "auto, separable, symmetric, factored, proximal, multistart, gradient, convex, table",
-            "README.md, section What is solved",
+            "docs/solvers.md, section What each one is for",
             (
                 "route",
                 "auto",
@@ -1055,7 +1055,7 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "",
             "explicit[:L], deq:rho=R, deq:decay=LA,contraction=G, deq:frobenius=E, relu, etf[:norm=X,average], "
             "layernorm[:norm=R], cosine:scale=S",
-            "README.md, section What is solved",
+            "docs/models.md, section Heads",
             ("explicit", "deq", "relu", "etf", "layernorm"),
         ),
         Term(

@@ -6,36 +6,20 @@ import re
 from typing import Any
 
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+from proofs_check.site.markup import formula
 
 logger = logging.getLogger(__name__)
 
 ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>\s*$', flags=re.MULTILINE)
-MARKS = {r"\lVert": "‖", r"\rVert": "‖", r"\Vert": "‖", r"\lvert": "|", r"\rvert": "|", r"\{": "{", r"\}": "}", r"\|": "‖"}
-"""Brackets that keep their name after ``\\big`` and ``\\Big``."""
-SIZED = re.compile(r'<mo minsize="([\d.]+em)" maxsize="[\d.]+em">')
-"""Brackets of a stated size: browsers keep to it only with a font for mathematics, and to a size of letters always."""
-BARS = re.compile(r"<mo>(&#x02016;|&#x0007C;|‖|\||&#x027E8;|&#x027E9;)</mo>")
-"""Brackets without ``\\left`` and ``\\right``: an index at one of them would let the two grow to different heights."""
-THIN = '<mspace width="0.17em"/>'
-"""Space between the name of a function and letters beside it."""
-OPERATORS = re.compile(r"<mi>(:|&#x02AB0;)</mi>")
-"""Relations that are set as letters, without space around them."""
-FUNCTIONS = re.compile(r"<m([io])>(log|exp|cos|tan|softmax|dim)</m\1>(?=(<m[ins]))?")
 LINK = re.compile(r"\]\([\w./-]+\.md(#(?:prop|def)-[\w-]+)\)")
 
 
 def mathml(latex: str, node: nodes.Node, display: str) -> str:
     """MathML of a formula; a command that is not known becomes a warning, and with it an error of the build."""
-    made = convert(" ".join(latex.split()), display=display)
-    for name, sign in MARKS.items():
-        made = made.replace(f">{name}<", f">{sign}<")
-    made = SIZED.sub(r'<mo stretchy="false" style="font-size: \1">', made)
-    made = BARS.sub(r'<mo stretchy="false">\1</mo>', made)
-    made = OPERATORS.sub(r"<mo>\1</mo>", made)
-    made = FUNCTIONS.sub(lambda found: f"{THIN}<mi>{found[2]}</mi>{THIN if found[3] else ''}", made)
+    made = formula(latex, display)
     if "\\" in made:
         logger.warning("formula with an unknown command: %s", latex, location=node)
     return made

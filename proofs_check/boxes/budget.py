@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import ceil, exp, isfinite, log
 from typing import Any, NamedTuple
 
-from proofs_check.box import Box, Curve, Range, Route, precision
+from proofs_check.box import Box, Claim, Curve, Range, Route, precision
 from proofs_check.boxes.newton import enclosed, polished
 from proofs_check.enclosure import Enclosure, Finding, Outcome, decided, equal, less
 from ufm._balls import outward
@@ -397,6 +397,27 @@ def _exchanged(majority: int, minority: int, theta: Any, t: Any) -> tuple[Any, A
     return system(minority, majority, theta, t)
 
 
+def explicit_claim(scale: str = "default") -> Claim:
+    """What F5 says over its box.
+
+    Parameters
+    ----------
+    scale : str, "quick", "default" or "full"
+
+    Returns
+    -------
+    Claim
+    """
+    return Claim(
+        "The minority has collapsed exactly for $R \\ge R_0(K_A, K_B, c)$: at every ratio and budget of the box outside of "
+        "the band the verdict is certified, and there is one border only.",
+        shared(pairs_of(scale), scale), Route.MESH,
+        "The minority has collapsed iff $K c \\le C^*(R)$. A polynomial with a remainder in ball arithmetic encloses $C^*$ at "
+        "all ratios of each cell, its derivative is positive there, and outside of the cells $C^*$ is monotone (proved).",
+        "separated where $K c > C^*(R)$, so below $R_0$", "collapsed where $K c \\le C^*(R)$, so from $R_0$ on",
+    )  # fmt: skip
+
+
 def explicit(scale: str = "default", equations: System | None = None) -> Box:
     """F5: the explicit head.
 
@@ -414,13 +435,8 @@ def explicit(scale: str = "default", equations: System | None = None) -> Box:
     checks = [compared(used, pairs, ratio) for ratio in (1.5, 40.0, 900.0)]
     controls = tuple(compared(wrong, ((5, 4),), 40.0) for wrong in (doubled, _exchanged))
     return Box(
-        "The minority has collapsed exactly for $R \\ge R_0(K_A, K_B, c)$: at every ratio and budget of the box outside of "
-        "the band the verdict is certified, and there is one border only.",
-        shared(pairs, scale), Route.MESH,
-        "The minority has collapsed iff $K c \\le C^*(R)$. A polynomial with a remainder in ball arithmetic encloses $C^*$ at "
-        "all ratios of each cell, its derivative is positive there, and outside of the cells $C^*$ is monotone (proved).",
-        "separated where $K c > C^*(R)$, so below $R_0$", "collapsed where $K c \\le C^*(R)$, so from $R_0$ on",
-        found.band, (*found.findings, *checks), controls, found.cells, border(5, 5),
+        **vars(explicit_claim(scale)), band=found.band, findings=(*found.findings, *checks), controls=controls,
+        cells=found.cells, curve=border(5, 5),
     )  # fmt: skip
 
 
@@ -462,6 +478,50 @@ def thresholds(factor: Callable[[Any], Any]) -> Finding:
     return worst(found) if found else decided("thresholds of the DEQ", "yes", "undecided", margin=0.0, level="rigorous")
 
 
+def few_pairs(scale: str) -> tuple[tuple[int, int], ...]:
+    """Numbers of classes that the mesh of D3 covers: fewer than that of F5, whose cells it shares.
+
+    Parameters
+    ----------
+    scale : str, "quick", "default" or "full"
+
+    Returns
+    -------
+    tuple of (K_A, K_B)
+    """
+    if scale == "full":
+        return pairs_of(scale)
+    return FEW if scale == "quick" else tuple((a, b) for a in (1, 3, 5, 7, 10) for b in (2, 5, 10))
+
+
+def equilibrium_claim(scale: str = "default") -> Claim:
+    """What D3 says over its box.
+
+    Parameters
+    ----------
+    scale : str, "quick", "default" or "full"
+
+    Returns
+    -------
+    Claim
+    """
+    values = "all with $K_A = 1, \\ldots, 10$ and $K_B = 2, \\ldots, 10$"
+    if scale != "full":
+        values = ", ".join(map(str, few_pairs(scale)))
+    return Claim(
+        "The linear DEQ's minority has collapsed exactly for $R \\ge R_0(K_A, K_B, c/(1-\\rho))$, at every ratio, budget and "
+        "contraction of the box outside of the band.",
+        (
+            Range("R", "all of $[1, 1000]$"), Range("c", "all of $[0.5, 6]$"), Range("\\rho", "all of $[0, 0.5]$"),
+            Range("(K_A, K_B)", values),
+        ),
+        Route.MESH,
+        "As in F5 with the radius $K c/(1 - \\rho)$, up to $12 K$: the border in $c$ is $(1 - \\rho)\\, C^*(R)/K$, so the "
+        "relative width of the band is the same for every $\\rho$.",
+        "separated where $K c/(1-\\rho) > C^*(R)$", "collapsed where $K c/(1-\\rho) \\le C^*(R)$",
+    )  # fmt: skip
+
+
 def equilibrium(scale: str = "default") -> Box:
     """D3: the linear DEQ with a spectral budget.
 
@@ -475,28 +535,13 @@ def equilibrium(scale: str = "default") -> Box:
     """
     from flint import arb
 
-    pairs = FEW if scale == "quick" else tuple((a, b) for a in (1, 3, 5, 7, 10) for b in (2, 5, 10))
-    pairs = pairs if scale != "full" else pairs_of(scale)
-    found = summed(system, pairs, STRONGEST)
+    found = summed(system, few_pairs(scale), STRONGEST)
     with precision(BITS):
         whole = arb(STRONGEST / 2, STRONGEST / 2)
         rise = 1 / (1 - whole) ** 2  # the derivative of the gain over all rho of the box
         low = outward(rise)[0]
     rises = less("the gain rises with rho over the box", Enclosure(0.0, 0.0), Enclosure(low, low), level="rigorous")
-    values = "all with $K_A = 1, \\ldots, 10$ and $K_B = 2, \\ldots, 10$"
-    if scale != "full":
-        values = ", ".join(map(str, pairs))
     return Box(
-        "The linear DEQ's minority has collapsed exactly for $R \\ge R_0(K_A, K_B, c/(1-\\rho))$, at every ratio, budget and "
-        "contraction of the box outside of the band.",
-        (
-            Range("R", "all of $[1, 1000]$"), Range("c", "all of $[0.5, 6]$"), Range("\\rho", "all of $[0, 0.5]$"),
-            Range("(K_A, K_B)", values),
-        ),
-        Route.MESH,
-        "As in F5 with the radius $K c/(1 - \\rho)$, up to $12 K$: the border in $c$ is $(1 - \\rho)\\, C^*(R)/K$, so the "
-        "relative width of the band is the same for every $\\rho$.",
-        "separated where $K c/(1-\\rho) > C^*(R)$", "collapsed where $K c/(1-\\rho) \\le C^*(R)$",
-        found.band, (*found.findings, rises, thresholds(gain)), (thresholds(_forgetful), thresholds(_shrinking)), found.cells,
-        border(5, 5),
+        **vars(equilibrium_claim(scale)), band=found.band, findings=(*found.findings, rises, thresholds(gain)),
+        controls=(thresholds(_forgetful), thresholds(_shrinking)), cells=found.cells, curve=border(5, 5),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from proofs_check.box import Box, Curve, Range, Route, signed, vanishes
+from proofs_check.box import Box, Claim, Curve, Range, Route, signed, vanishes
 from proofs_check.enclosure import Outcome
 
 POINTS = 41
@@ -77,6 +77,10 @@ class ClosedForm:
         p = self.symbols()
         return self.margin(SimpleNamespace(**(vars(p) | {self.variable: threshold(p)})))
 
+    def claim(self) -> Claim:
+        """What is claimed, over which ranges."""
+        return Claim(self.statement, tuple(self.names.values()), Route.CLOSED, self.argument, *self.regions)
+
     def evaluate(self) -> Box:
         """The box with everything that certifies it."""
         import sympy as sp
@@ -93,9 +97,8 @@ class ClosedForm:
         controls = [vanishes(what, self.at(formula)) for what, formula in self.wrong.items()]
         open_share = 0.0 if all(f.outcome is Outcome.HOLDS for f in findings) else 1.0
         return Box(
-            self.statement, tuple(self.names.values()), Route.CLOSED, self.argument, *self.regions, open_share,
-            tuple(findings), tuple(controls), curve=self.curve(),
-        )  # fmt: skip
+            **vars(self.claim()), band=open_share, findings=tuple(findings), controls=tuple(controls), curve=self.curve()
+        )
 
     def curve(self) -> Curve:
         """The threshold in the section that is shown."""

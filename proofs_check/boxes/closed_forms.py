@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from proofs_check.box import Box, Range
+from proofs_check.box import Range
 from proofs_check.boxes.closed import ClosedForm, Picture
 
 POSITIVE = {
@@ -78,7 +78,7 @@ def group_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     )
 
 
-def groups() -> Box:
+def groups() -> ClosedForm:
     """H3."""
     return ClosedForm(
         r"Under decay per sample a minority of $K_B \ge 2$ equal classes has collapsed exactly for $R \ge R_0 = "
@@ -92,7 +92,7 @@ def groups() -> Box:
         Picture("mu", ("decay", "ratio R"), (2e-4, 1e-2), (1.0, 1000.0), {"n": 100.0, "ka": 5.0, "kb": 5.0}),
         "The label pulls every column along the contrast at the same rate, whatever the other logits are; the penalty resists "
         "at a fixed rate; the program is convex. So the sign of the margin decides, and it rises with R.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # X1: remedies.
@@ -125,7 +125,7 @@ def remedy_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     )
 
 
-def remedies() -> Box:
+def remedies() -> ClosedForm:
     """X1."""
     names = {
         "mu": Range(r"\mu_{\mathrm{eff}}", "all positive numbers"),
@@ -149,7 +149,7 @@ def remedies() -> Box:
             {"weight": 1.0, "temperature": 1.0, "n": 100.0, "total": 600.0},
         ),
         "As for H3: the rest of the partition function, and with it every offset, drops out of the slope at zero contrast.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # X8: several labels.
@@ -194,7 +194,7 @@ def label_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     )
 
 
-def labels() -> Box:
+def labels() -> ClosedForm:
     """X8."""
     names = {
         "mu": POSITIVE["mu"],
@@ -215,7 +215,7 @@ def labels() -> Box:
         ("no smaller decay makes everything zero", "all larger decays do"),
         Picture("pairs", ("samples for each pair", "decay"), (0.1, 100.0), (1e-3, 1.0), {"single": 20.0, "k2": 3.0}),
         r"The scalar program of X8 is convex; zero is optimal iff the slopes at zero have a dual norm of at most the price.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # X12: two tasks.
@@ -247,7 +247,7 @@ def task_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     )
 
 
-def tasks() -> Box:
+def tasks() -> ClosedForm:
     """X12."""
     names = {"q": Range("q", "all positive numbers"), "strength": Range("l", "all positive numbers")}
     return ClosedForm(
@@ -258,7 +258,7 @@ def tasks() -> Box:
         ("one head at all smaller counts and on the line", "two heads at all larger counts"),
         Picture("strength", ("strength l", "differing samples q"), (0.3, 10.0), (0.1, 300.0), {}),
         "Each direction of the two tasks has a convex program of one scalar; it stays at zero iff price is at least pull.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # X13: ordinal regression.
@@ -303,7 +303,7 @@ def ordinal_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     yield "the square of N mu less the margin is that of the dual norm, times N", (p.mu * total - margin) ** 2 - dual * total**2
 
 
-def ordinal() -> Box:
+def ordinal() -> ClosedForm:
     """X13."""
     numbers = {f"n{q}": Range(f"n_{q}", "all positive numbers") for q in (1, 2, 3)}
     names = {
@@ -326,7 +326,7 @@ def ordinal() -> Box:
         ),
         "The losses are convex in the latent numbers and the penalty is a norm: zero is optimal iff the dual norm of the "
         "slopes at zero is at most the price.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # E1: non-negative features.
@@ -362,7 +362,7 @@ def death_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     yield "the program is convex", sp.diff(program, a, 2) - n / total * mass * (1 - mass)
 
 
-def deaths() -> Box:
+def deaths() -> ClosedForm:
     """E1."""
     names = POSITIVE | {"kb": Range("K_B", r"all positive numbers with $K_A + K_B > 1$")}
     return ClosedForm(
@@ -377,7 +377,7 @@ def deaths() -> Box:
         Picture("mu", ("decay", "ratio R"), (2e-4, 1e-2), (1.0, 1000.0), {"n": 100.0, "ka": 5.0, "kb": 5.0}),
         "The program splits into one convex scalar program for each class (E1); a class is dead iff the slope at zero is not "
         "negative.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # B2: squared error through M = j + 1 >= 2 layers.
@@ -411,7 +411,7 @@ def jump_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     yield "the largest $h$, and with it the margin", jump_strength(p) - sp.powsimp(h.subs(x, top), force=True) - margin
 
 
-def jumps() -> Box:
+def jumps() -> ClosedForm:
     """B2."""
     names = {
         "total": Range("N", "all positive numbers"),
@@ -436,7 +436,7 @@ def jumps() -> Box:
         Picture("decays", ("product of the decays", "samples N"), (1e-12, 1e-3), (1.0, 1e5), {"n": 100.0, "j": 1.0}),
         r"The class has one scalar $x \ge 0$; something is better than zero iff $\beta = b/n_k$ is below the largest "
         r"$h(x)$, and $h$ rises up to $x^M = M - 1$ and falls beyond.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # Z2: balanced classes.
@@ -476,7 +476,7 @@ def balanced_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     yield "and its entropy is the value", sp.expand_log(sp.simplify(sp.expand_log(gap, force=True)), force=True)
 
 
-def balanced() -> Box:
+def balanced() -> ClosedForm:
     """Z2."""
     names = {"mu": POSITIVE["mu"], "n": Range("n", "all positive numbers"), "k": Range("K", "all numbers from 2 on")}
     return ClosedForm(
@@ -487,7 +487,7 @@ def balanced() -> Box:
         ("a simplex ETF of the stated height at all smaller decays", "everything zero from there on"),
         Picture("n", ("samples for each class", "decay"), (1.0, 1e4), (1e-4, 1.0), {"k": 10.0}),
         r"Dual point and value coincide identically below the line; at $Z = 0$ the slopes have the norm $1/(K \sqrt n)$.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip
 
 
 # D4: never the ETF at finite budgets.
@@ -518,7 +518,7 @@ def etf_identities(p: Any, margin: Any) -> Iterator[tuple[str, Any]]:
     yield "R times it for the majority, less the minority's: the margin", p.ratio * each - each - margin
 
 
-def never() -> Box:
+def never() -> ClosedForm:
     """D4."""
     names = {
         "ratio": POSITIVE["ratio"],
@@ -533,4 +533,4 @@ def never() -> Box:
         ("the minority asks for a larger multiplier", "the majority asks for a larger multiplier"),
         Picture("k1", ("classes K, less one", "ratio R"), (3.0, 100.0), (0.1, 10.0), {}),
         "At a S both contrasts are positive, so that stationarity asks both groups for one multiplier of the nuclear norm.",
-    ).evaluate()  # fmt: skip
+    )  # fmt: skip

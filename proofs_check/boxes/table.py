@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
 
-from proofs_check.box import Box
+from proofs_check.box import Box, Claim
 
 
 class Entry(NamedTuple):
@@ -14,7 +14,9 @@ class Entry(NamedTuple):
 
     Attributes
     ----------
-    module, function : str, called with nothing, or with the scale of the run if it is a mesh
+    module, function : str
+        Called with the scale of the run it returns the box of a mesh, and the function of this name with "_claim" at its end
+        what is claimed. Called with nothing it returns a closed form.
     formulas : tuple of str, functions of the module that `proofs_check.mutation` perturbs
     mesh : bool
     """
@@ -28,7 +30,12 @@ class Entry(NamedTuple):
         """The box, from the module or from a copy of it."""
         found = module or import_module(f"proofs_check.boxes.{self.module}")
         function = getattr(found, self.function)
-        return function(scale) if self.mesh else function()
+        return function(scale) if self.mesh else function().evaluate()
+
+    def claim(self, scale: str) -> Claim:
+        """What the box claims, without certifying it."""
+        found = import_module(f"proofs_check.boxes.{self.module}")
+        return getattr(found, f"{self.function}_claim")(scale) if self.mesh else getattr(found, self.function)().claim()
 
 
 def _closed(function: str, *formulas: str) -> Entry:
@@ -66,3 +73,19 @@ def box_of(identifier: str, scale: str = "default") -> tuple[Box, ...]:
         Empty where there is none.
     """
     return (BOXES[identifier].evaluate(scale),) if identifier in BOXES else ()
+
+
+def claims_of(identifier: str, scale: str = "default") -> tuple[Claim, ...]:
+    """What the boxes of a theorem claim, without certifying it.
+
+    Parameters
+    ----------
+    identifier : str
+    scale : str, "quick", "default" or "full"
+
+    Returns
+    -------
+    tuple of Claim
+        Empty where there is no box.
+    """
+    return (BOXES[identifier].claim(scale),) if identifier in BOXES else ()

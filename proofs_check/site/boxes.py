@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from math import ceil, floor, log10
 
-from proofs_check.box import Box, Curve
+from proofs_check.box import Box, Claim, Curve
 from proofs_check.enclosure import Finding, Outcome
 from proofs_check.site.frame import badge, number
 from proofs_check.site.markup import plain, typeset
@@ -88,24 +88,45 @@ def section(boxes: tuple[Box, ...]) -> str:
     return "<h2>Over continuous ranges</h2>" + "".join(map(_one, boxes))
 
 
-def _one(box: Box) -> str:
-    ranges = "".join(f"<tr><th scope=row>{typeset(f'${r.symbol}$')}</th><td>{typeset(r.values)}</td></tr>" for r in box.ranges)
-    outcome = Outcome.HOLDS if box.certified else Outcome.INCONCLUSIVE
-    band = "none" if box.band == 0 else f"{box.band:.1e}"
-    cells = f"{box.cells} cells" if box.cells else "no mesh: all values at once"
+def claimed(claim: Claim, *more: tuple[str, str], cells: str = "") -> str:
+    """Statement, facts, ranges and argument of what is claimed over continuous ranges.
+
+    Parameters
+    ----------
+    claim : Claim
+    more : (str, str), further facts: name and HTML
+    cells : str, of the mesh, in words
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    ranges = "".join(
+        f"<tr><th scope=row>{typeset(f'${r.symbol}$')}</th><td>{typeset(r.values)}</td></tr>" for r in claim.ranges
+    )
     facts = (
-        ("Certified", badge(outcome)),
-        ("Decided by", f"{escape(box.route.value)}: {escape(box.route.meaning)}; {cells}"),
-        ("On one side", typeset(box.below)),
-        ("On the other", typeset(box.above)),
-        ("Undecided band, relative", band),
+        ("Decided by", f"{escape(claim.route.value)}: {escape(claim.route.meaning)}{cells}"),
+        ("On one side", typeset(claim.below)),
+        ("On the other", typeset(claim.above)),
+        *more,
     )
     rows = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts)
     return (
-        f'<div class="statement"><p>{typeset(box.statement)}</p></div><dl>{rows}</dl>'
+        f'<div class="statement"><p>{typeset(claim.statement)}</p></div><dl>{rows}</dl>'
         f'<div class="scroll" role="region" aria-label="Ranges of the box" tabindex="0"><table><thead><tr><th scope="col">'
         f'parameter</th><th scope="col">values</th></tr></thead><tbody>{ranges}</tbody></table></div>'
-        f"<p>{typeset(box.argument)}</p>{regions(box.curve) if box.curve else ''}"
+        f"<p>{typeset(claim.argument)}</p>"
+    )
+
+
+def _one(box: Box) -> str:
+    outcome = Outcome.HOLDS if box.certified else Outcome.INCONCLUSIVE
+    band = "none" if box.band == 0 else f"{box.band:.1e}"
+    cells = f"; {box.cells} cells" if box.cells else "; no mesh: all values at once"
+    facts = ("Undecided band, relative", band), ("Certified", badge(outcome))
+    return (
+        f"{claimed(box, *facts, cells=cells)}{regions(box.curve) if box.curve else ''}"
         f"<details><summary>What certifies it, and wrong formulas that it rejects</summary>"
         f"{_told((box.measured, *box.findings))}<h3>Wrong formulas, rejected</h3>{_told(box.controls)}</details>"
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from proofs_check.bibliography import PAPERS
 from proofs_check.judging import Verdict
 from proofs_check.site.boxes import section
 from proofs_check.site.frame import badge, comparisons, document, number, readable
-from proofs_check.site.markup import paragraphs, plain, typeset
+from proofs_check.site.markup import plain, typeset
 from proofs_check.site.plot import margins
-from proofs_check.theorem import Proof, Theorem
+from proofs_check.site.stated import CONTROLS, LIMITS, TWINS, facts, proof, statement
 
 FEW = 6
 """Distinct values that a list shows; more are shown as a range."""
@@ -45,50 +44,6 @@ def covered(instances: list[Any]) -> list[tuple[str, str]]:
             rest = f" and {len(distinct) - FEW} more" if len(distinct) > FEW else ""
             found.append((field, "; ".join(distinct[:FEW]) + rest))
     return found
-
-
-def _facts(verdict: Verdict) -> str:
-    """The list under the title."""
-    theorem, source = verdict.theorem, verdict.theorem.source
-    paper = PAPERS.get(source.key)
-    name = escape(source.full)
-    cited = f'<a href="{escape(paper.url)}">{name}</a>' if paper is not None and paper.url else name
-    rows = [
-        ("Verdict", f"{badge(verdict.outcome)} at level <strong>{escape(verdict.level)}</strong>"),
-        ("Kind", f"{theorem.kind.value}: {theorem.kind.meaning}"),
-        ("Proof", f"{theorem.proof().value}: {theorem.proof().meaning}"),
-        ("Source", f"{cited}: {escape(source.subject)} ({escape(source.locator)})"),
-    ]
-    if paper is not None:
-        bib = escape(paper.bibtex(source.key))
-        rows.append(("BibTeX", f"<details><summary>{escape(source.key)}</summary><pre tabindex=0>{bib}</pre></details>"))
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows) + "</dl>"
-
-
-def _proof(verdict: Verdict) -> str:
-    """Steps, what they leave open, and the words of the docstring."""
-    theorem = verdict.theorem
-    made = []
-    if verdict.steps:
-        items = "".join(
-            f'<li class="{"holds" if ok else "violated"}">{typeset(name)} '
-            f'<span class="soft">{"confirmed" if ok else "not confirmed"}</span></li>'
-            for name, ok in verdict.steps
-        )
-        made.append(f"<p>Steps that computer algebra decides for general parameters:</p><ol class=steps>{items}</ol>")
-    else:
-        made.append("<p>There are no symbolic steps. The claim is checked at the instances below.</p>")
-    if theorem.proof() is Proof.PART:
-        made.append(f'<p class="open"><strong>Left to argument:</strong> {typeset(theorem.open_steps)}.</p>')
-    made.append(paragraphs(theorem.paragraphs()[1:]))
-    return "".join(made)
-
-
-def _hypotheses(theorem: type[Theorem]) -> str:
-    if not theorem.hypotheses:
-        return ""
-    items = "".join(f"<li>{typeset(hypothesis.text)}</li>" for hypothesis in theorem.hypotheses)
-    return f"<h3>Hypotheses, checked at every instance</h3><ul>{items}</ul>"
 
 
 def _certificates(verdict: Verdict) -> str:
@@ -127,6 +82,7 @@ def page(verdict: Verdict, instances: list[Any], before: str | None, after: str 
     str
     """
     theorem = verdict.theorem
+    judged = f"{badge(verdict.outcome)} at level <strong>{escape(verdict.level)}</strong>"
     ranges = "".join(f'<tr><th scope="row">{escape(a)}</th><td>{escape(b)}</td></tr>' for a, b in covered(instances))
     table = (
         f'<div class="scroll" role="region" aria-label="Values of the instances" tabindex="0"><table><thead><tr><th '
@@ -144,11 +100,10 @@ def page(verdict: Verdict, instances: list[Any], before: str | None, after: str 
     )
     body = (
         f'<p class="path"><a href="index.html">Overview</a> › {escape(theorem.id)}</p>'
-        f"<h1><span class=id>{escape(theorem.id)}</span> {escape(theorem.title)}</h1>{_facts(verdict)}"
-        f'<h2>Statement</h2><div class="statement"><p>{typeset(theorem.statement())}</p></div>{_hypotheses(theorem)}'
+        f"<h1><span class=id>{escape(theorem.id)}</span> {escape(theorem.title)}</h1>"
+        f"{facts(theorem, ('Verdict', judged))}{statement(theorem)}"
         + (f'<h2>What kept it from holding</h2><ul class="trouble">{trouble}</ul>' if trouble else "")
-        + f"<h2>Proof: {theorem.proof().value}</h2>{_proof(verdict)}"
-        f"{section(verdict.boxes)}"
+        + f"{proof(theorem, verdict.steps)}{section(verdict.boxes)}"
         f"<h2>Where it was checked</h2><p>{verdict.instances or len(instances)} instances, {len(verdict.findings)} "
         f"comparisons, "
         f"{verdict.seconds:.1f} s{kept}. Run it again: "
@@ -156,13 +111,9 @@ def page(verdict: Verdict, instances: list[Any], before: str | None, after: str 
         f"{margins(verdict.findings)}<p class=soft>{escape(theorem.slack)}</p>"
         f"<details><summary>All {len(verdict.findings)} comparisons</summary>"
         f"{comparisons(verdict.findings, 'Comparisons with certified computations')}</details>"
-        "<h2>Limits</h2><p>What happens where a hypothesis fails; each line is a statement of its own, checked like "
-        "the claim.</p>"
-        f"{comparisons(verdict.outside, 'Outside of the hypotheses')}"
-        "<h2>Wrong versions, rejected</h2><p>The same check on deliberately wrong claims: each must come out violated.</p>"
-        f"{comparisons(verdict.controls, 'Negative controls')}"
-        "<h2>Twins</h2><p>Changes of the instance that must not move the answer.</p>"
-        f"{comparisons(verdict.twins, 'Twins')}{_certificates(verdict)}"
+        f"{LIMITS}{comparisons(verdict.outside, 'Outside of the hypotheses')}"
+        f"{CONTROLS}{comparisons(verdict.controls, 'Negative controls')}"
+        f"{TWINS}{comparisons(verdict.twins, 'Twins')}{_certificates(verdict)}"
         f'<nav class="neighbours" aria-label="Neighbouring theorems">{neighbours}</nav>'
     )
     return document(f"{theorem.id}: {plain(theorem.title)}", body, "")

@@ -17,29 +17,62 @@ LONG = 34
 BREAKS = re.compile(r" (?=(?:=|\\le|\\ge|<|>|\\iff|\+|-) )")
 PARTS = re.compile(r"\$([^$]+)\$|``([^`]+)``|`([^`]+)`|\*([^*\s][^*]*)\*")
 WORDS = re.compile(r"\\(?:left|right)\s*(?:\\[a-z{}|]+|.)|\\[a-z]+|[()\[\]{}]")
-FUNCTIONS = re.compile(r"<mi>(log|exp|cos|sin|max|min)</mi>(?=(<m[inr]))?")
+MARKS = {r"\lVert": "‖", r"\rVert": "‖", r"\Vert": "‖", r"\lvert": "|", r"\rvert": "|", r"\{": "{", r"\}": "}", r"\|": "‖"}
+"""Brackets that keep their name after ``\\big`` and ``\\Big``."""
+SIZED = re.compile(r'<mo minsize="([\d.]+em)" maxsize="[\d.]+em">')
+"""Brackets of a stated size: browsers keep to it only with a font for mathematics, and to a size of letters always."""
+BARS = re.compile(r"<mo>(&#x02016;|&#x0007C;|‖|\||&#x027E8;|&#x027E9;)</mo>")
+"""Brackets without ``\\left`` and ``\\right``: an index at one of them would let the two grow to different heights."""
+RELATIONS = re.compile(r"<mi>(:|&#x02AB0;)</mi>")
+"""Relations that are set as letters, without space around them."""
+THIN = '<mspace width="0.17em"/>'
+"""Space between the name of a function and letters beside it."""
+NAMES = "log|exp|cos|sin|tan|softmax|dim"
+FUNCTIONS = re.compile(
+    rf"(?P<raised><(?P<tag>msu[bp])><mi>(?:{NAMES})</mi><m[in]>[^<]*</m[in]></(?P=tag)>)"
+    rf"|(?<!<msub>)(?<!<msup>)<m([io])>(?P<name>{NAMES})</m\3>(?P<beside>(?=<m[ins]))?"
+)
+"""Names of functions, with or without an index or a power."""
+PRIMES = re.compile(r"<msup><msubsup>(.*?)<mi>&#x02032;</mi></msubsup><mi>&#x02032;</mi></msup>")
+"""Two primes at a letter with an index."""
+
+
+def _spaced(found: re.Match[str]) -> str:
+    """The name of a function, which stands off from letters beside it."""
+    if found["raised"]:
+        return f"{THIN}{found['raised']}{THIN}"
+    return f"{THIN}<mi>{found['name']}</mi>{THIN if found['beside'] is not None else ''}"
 
 
 @cache
-def formula(latex: str) -> str:
-    """A formula as MathML.
+def formula(latex: str, display: str = "inline") -> str:
+    r"""A formula as MathML.
 
     Parameters
     ----------
     latex : str, without dollars
+    display : str, "inline" or "block"
 
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> "<msup><mi>sin</mi><mn>2</mn></msup>" in formula(r"\sin^2 t")
+    True
     """
     from latex2mathml.converter import convert
 
     text = " ".join(latex.split())
-    # Names of functions stand off from letters beside them.
-    made = FUNCTIONS.sub(
-        lambda found: f'<mspace width="0.17em"/><mi>{found[1]}</mi>' + ('<mspace width="0.17em"/>' if found[2] else ""),
-        convert(text),
-    )
+    made = convert(text, display=display)
+    for name, sign in MARKS.items():
+        made = made.replace(f">{name}<", f">{sign}<")
+    made = SIZED.sub(r'<mo stretchy="false" style="font-size: \1">', made)
+    made = BARS.sub(r'<mo stretchy="false">\1</mo>', made)
+    made = RELATIONS.sub(r"<mo>\1</mo>", made)
+    made = PRIMES.sub(r"<msubsup>\1<mi>&#x02033;</mi></msubsup>", made)
+    made = FUNCTIONS.sub(_spaced, made)
     # A part of a longer formula that begins with a sign adds or subtracts; without this the sign would look like its own.
     return made.replace("<mo>", '<mo form="infix">', 1) if text.startswith(("+ ", "- ")) else made
 

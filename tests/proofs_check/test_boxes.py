@@ -15,7 +15,7 @@ import ufm
 from proofs_check import report
 from proofs_check.box import Box, Curve, Route, precision, signed, vanishes
 from proofs_check.boxes import budget, newton, normalised
-from proofs_check.boxes.table import BOXES, box_of
+from proofs_check.boxes.table import BOXES, box_of, claims_of
 from proofs_check.cache import judged_box, plain_box
 from proofs_check.enclosure import Enclosure, Outcome, less
 from proofs_check.judging import judge, summed_up
@@ -65,6 +65,16 @@ def test_every_box_can_be_shown_and_written_down(name, evaluated):
     again = judged_box(json.loads(json.dumps(plain_box(box))))
     assert again.trouble == []
     assert report.box(again) == report.box(box)
+
+
+@each
+def test_what_a_box_claims_is_known_without_certifying_it(name, evaluated):
+    for claim, box in ((claims_of(name, "quick")[0], evaluated[name]), (claims_of(name)[0], None)):
+        said = vars(claim)
+        assert {"statement", "ranges", "route", "argument", "below", "above"} == set(said)
+        assert all(said.values())
+        assert box is None or said == {field: getattr(box, field) for field in said}
+    assert claims_of("F1") == ()
 
 
 def test_a_box_that_is_not_certified_keeps_its_theorem_from_holding(evaluated):

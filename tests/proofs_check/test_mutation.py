@@ -14,6 +14,7 @@ from proofs_check.mutants import mutants_of
 from proofs_check.mutation import FATES, Fate, Score, mutate, targets
 from proofs_check.registry import all_theorems
 from proofs_check.selection import select
+from ufm.errors import RunError
 
 BOOK = all_theorems()
 FORMULA = '''
@@ -101,6 +102,15 @@ def test_a_check_that_looks_away_does_not_reject(monkeypatch):
     fates = mutate(BOOK["X9"], "float")
     assert {f.fate for f in fates} <= {"survives", "raises"}
     assert Score.of(fates, 0.0).share < 0.5
+
+
+def test_a_check_that_rejects_everything_is_not_scored(monkeypatch):
+    """A check that fails on the formula as it is would reject every mutant, and prove nothing."""
+    monkeypatch.setattr(mutation, "_noticed", lambda findings: "violated")
+    with pytest.raises(RunError, match="the check of X9 does not hold for the formula as it is"):
+        mutate(BOOK["X9"], "float")
+    with pytest.raises(RunError, match="the box of X1 does not hold"):
+        mutation.of_box("X1")
 
 
 def test_survivors_that_are_explained_exist():

@@ -145,6 +145,19 @@ def test_limits_are_no_errors_and_end_with_their_block():
         pass
 
 
+def test_a_limit_on_processor_time_does_not_count_waiting():
+    with limited(0.05, processor=True):
+        time.sleep(0.2)
+
+    def works():
+        with limited(0.05, processor=True):
+            while True:
+                sum(range(100))
+
+    with pytest.raises(OutOfTimeError):
+        works()
+
+
 def test_a_weaker_level_than_required_does_not_hold():
     weak = Finding("x", Outcome.HOLDS, 1e-9, "float")
     toy = type("T", (Toy,), {"parts": {"check": [weak]}, "required": "rigorous", "__doc__": "toy"})

@@ -269,7 +269,7 @@ def dual_values(
     error = 8 * UNIT * size + shift[:, None]
     wide = 1.0 + gamma(2 * program.groups + 2 * PARAMETERS)
     summed = gamma(program.groups + 8)
-    own, within = slopes[-1], np.diag(slopes[:-1])
+    own, within = slopes[-1], slopes[:-1].diagonal()
     if program.loss.shift_invariant:
         own_error = (program.logit_counts[:-1] * (error + summed * size)).sum(axis=0)
     else:
@@ -286,23 +286,23 @@ def dual_values(
     else:
         block = within * program.contrast_counts + own
         block_error = (
-            program.contrast_counts * np.diag(error)
+            program.contrast_counts * error.diagonal()
             + own_error
             + 4 * UNIT * (program.contrast_counts * np.abs(within) + np.abs(own))
         )
     spread = own - within
     scale = temperature[:, None] * column
     core = root[:, None] * slopes[:-1] * root
-    np.fill_diagonal(core, block)
+    core.flat[:: program.groups + 1] = block
     core_error = root[:, None] * error * root
-    np.fill_diagonal(core_error, block_error)
+    core_error.flat[:: program.groups + 1] = block_error
     core_error *= scale
     rounding = 1.0 + (4.0 * program.groups + 32.0) * UNIT
     sigma = np.linalg.svd(scale * core, compute_uv=False)
     # Each singular value moves by no more than the norm of the error, and is computed to units of the largest one.
     moves = sqrt(float(core_error.ravel() @ core_error.ravel())) + program.groups * ROOT_TINY
     sigma = sigma + (rounding - 1.0) * sigma[0] + moves
-    spread_error = own_error + np.diag(error) + 2 * UNIT * (np.abs(own) + np.abs(within))
+    spread_error = own_error + error.diagonal() + 2 * UNIT * (np.abs(own) + np.abs(within))
     contrasts = np.where(program.contrast_counts > 0, (np.abs(spread) + spread_error) * temperature * column, 0.0)
     return np.concatenate([contrasts, sigma]) * wide, np.concatenate([program.contrast_counts, np.ones(len(sigma))])
 

@@ -64,7 +64,8 @@ def outcome(application: typer.Typer, name: str, arguments: Sequence[str] | None
         The exit code, see `ufm.cli`.
     """
     try:
-        code = application(args=None if arguments is None else list(arguments), standalone_mode=False, prog_name=name)
+        shown = name if name == "ufm" else f"python -m {name}"  # the first word of the usage: what one types
+        code = application(args=None if arguments is None else list(arguments), standalone_mode=False, prog_name=shown)
         if sys.stdout is not None:
             sys.stdout.flush()
     except InputError as error:

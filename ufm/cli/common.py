@@ -56,7 +56,8 @@ def _print_version(context: typer.Context, asked: bool) -> None:
     if asked:
         from ufm import __version__
 
-        typer.echo(f"{context.find_root().info_name} {__version__}")
+        name = (context.find_root().info_name or "ufm").removeprefix("python -m ")
+        typer.echo(f"{name} {__version__}")
         raise typer.Exit
 
 

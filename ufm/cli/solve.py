@@ -70,13 +70,23 @@ def solve_command(
         typer.Option(
             metavar="LOSS",
             autocompletion=choices(
-                "ce", "ce:weights=", "ce:adjustment=", "ce:temperatures=", "ce:smoothing=", "bce", "pal", "multitask:2,2", "mse"
+                "ce",
+                "ce:weights=",
+                "ce:adjustment=",
+                "ce:temperatures=",
+                "ce:smoothing=",
+                "bce",
+                "focal:gamma=",
+                "pal",
+                "multitask:2,2",
+                "mse",
             ),
             help="Mean loss over samples: mse (half the squared error) or ce (cross-entropy in nats), which takes options: "
             "ce:weights=A (class weights n_k^-A), adjustment=T (offsets T log(n_k/N)), temperatures=G ((n_k/n_max)^G), "
             "smoothing=E (labels, 0 <= E < 1). Instead of A, T, G also one value per distinct size, as in 1/0.5. "
-            "bce is one logistic loss for each class, summed. For tables also pal (cross-entropy summed over a sample's "
-            "labels) and multitask:K1,K2,... (a softmax for each block of rows, summed).",
+            "bce is one logistic loss for each class, summed. focal:gamma=G is not convex: best found, with bounds. For tables "
+            "also pal (cross-entropy summed over a sample's labels) and multitask:K1,K2,... (a softmax for each block of rows, "
+            "summed).",
         ),
     ] = "ce",
     head: HeadOption = "explicit",

@@ -58,9 +58,11 @@ def threshold_command(
         str,
         typer.Option(
             metavar="LOSS",
-            autocompletion=choices("ce", "ce:weights=", "ce:adjustment=", "ce:temperatures=", "ce:smoothing=", "bce", "mse"),
+            autocompletion=choices(
+                "ce", "ce:weights=", "ce:adjustment=", "ce:temperatures=", "ce:smoothing=", "bce", "focal:gamma=", "mse"
+            ),
             help="Mean loss over samples: ce with the options of ufm solve (weights=A, adjustment=T, temperatures=G, "
-            "smoothing=E), bce or mse.",
+            "smoothing=E), bce or mse; or focal:gamma=G, which is not convex: best found, level numeric.",
         ),
     ] = "ce",
     solve_for: Annotated[

@@ -76,7 +76,7 @@ class Status(Ending):
     )
     LOOSE = (
         "loose",
-        "best found, optimality not claimed: dim < K - 1 (< K for squared error, one more for layernorm), so the certified "
+        "best found, optimality not claimed: dim < K - 1 (< K for mse and bce; one more for layernorm), so the certified "
         "lower bound belongs to a relaxation that may be loose; raise dim for a certified optimum",
     )
 

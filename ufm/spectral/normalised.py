@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ufm._arrays import Floats
+from ufm._rounding import square_left
 from ufm.errors import InputError
 from ufm.spectral.penalties import Nuclear, NuclearBall, Penalty
 from ufm.spectral.program import Factors, LogitProgram
@@ -162,7 +163,7 @@ def cosine_factors(program: LogitProgram, factors: Factors, scale: float) -> tup
     """
     m, size = program.multiplicity, np.abs(factors.contrast)
     some = size > 0
-    room = (scale**2 - (factors.left**2).sum(axis=1)) * m / np.maximum(m - 1.0, 1.0)
+    room = square_left(scale, factors.left) * m / np.maximum(m - 1.0, 1.0)
     square = np.where(some, np.clip(room, SHARE * size, size / SHARE), 0.0)
     heights = np.sqrt(square)
     return heights, np.where(some, factors.contrast / np.where(some, heights, 1.0), 0.0)

@@ -16,7 +16,8 @@ from tests.conftest import split
 from tests.ufm.independent import StepProgram
 from ufm._balls import working_precision
 from ufm.analysis.enclosures import classifier_cosines, enclose_logits
-from ufm.analysis.group_collapse import smallest_contrast, verdict_between
+from ufm.analysis.group_collapse import Collapse, GroupCollapse, smallest_contrast, verdict_between
+from ufm.analysis.size_ranges import RangeCollapse
 from ufm.certify.optimum import Optimum
 from ufm.solvers import Gradient, Multistart
 from ufm.spectral.blocks import BlockMatrix
@@ -131,6 +132,38 @@ def test_at_most_two_other_groups_are_named():
             for g in found.groups[:2]
         )
     )
+
+
+def test_reports_as_plain_values():
+    groups = tuple(GroupCollapse(90 - k, 2, "yes", 0.0, inf if k else 0.25) for k in range(8))
+    part = RangeCollapse("few", 5, 19, 3, 0.25, None, 0.5, "no", 0.5, inf)
+    found = Collapse("no", 0.5, 1.5, 1e-3, "they differ", groups=groups, ranges=(part,))
+    first = {"size": 90, "classes": 2, "verdict": "yes", "lower": 0.0, "upper": 0.25}
+    assert groups[0].to_dict() == first
+    assert found.to_dict() == {
+        "verdict": "no",
+        "lower": 0.5,
+        "upper": 1.5,
+        "tolerance": 1e-3,
+        "reason": "they differ",
+        "level": "rigorous",
+        "groups": [first, *({**first, "size": 90 - k, "upper": None} for k in range(1, 8))],
+        "ranges": [part.to_dict()],
+    }
+    assert Collapse("undecided", 0.0, inf, 1e-6, "").to_dict()["upper"] is None
+    assert part.to_dict()["upper"] is None
+
+
+def test_a_printed_report_names_eight_sizes():
+    groups = tuple(GroupCollapse(90 - k, 2, "yes" if k else "no", 0.0, 0.0) for k in range(9))
+    for count, end in ((1, "}"), (8, ", 83: 'yes'}"), (9, ", 83: 'yes', ...}")):
+        shown = repr(Collapse("no", 0.5, inf, 1e-6, "", groups=groups[:count]))
+        assert shown.startswith(
+            "Collapse('no', contrast in [0.5, inf], tolerance=1e-06, level='rigorous', verdicts by size {90: 'no'"
+        )
+        assert shown.endswith(f"{end})")
+        assert shown.count("yes") == min(count, 8) - 1
+    assert ", 89: 'yes'" in shown
 
 
 def test_verdicts_are_neither_true_nor_false():

@@ -71,6 +71,8 @@ def test_a_tail_nearly_collapses_as_decay_grows():
 def test_own_ranges_and_defaults():
     step = ufm.solve(ufm.Problem("800*5,100*5", regularizer=DECAY))
     assert ufm.collapse(step).ranges == ()
+    three = ufm.collapse(ufm.solve(ufm.Problem("300,50,10", regularizer=DECAY))).ranges
+    assert [(part.name, part.classes) for part in three] == [("many", 1), ("medium", 1), ("few", 1)]
     (small, large) = ufm.collapse(step, groups="small=-101,large=100+").ranges
     assert (small.name, small.classes, small.verdict) == ("small", 5, "yes")
     assert (large.name, large.classes, large.verdict) == ("large", 5, "no")

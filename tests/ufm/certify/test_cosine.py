@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 
 import ufm
 from tests.ufm.certify import documents, naive, naive_cosine
+from tests.ufm.certify.adversary import attack
 from tests.ufm.certify.test_bounds_against_naive import end
 from ufm import Cosine, NoDecay, Problem
+from ufm._rounding import square_left
 from ufm.certify.normalised import cosine_bounds
 from ufm.certify.verify import prove, working_precision
 from ufm.spectral.normalised import cosine_norms
@@ -196,3 +199,30 @@ def test_factors_that_are_too_long_are_scaled_into_the_norms():
     shorter = solution.factors._replace(contrast=0.9 * solution.factors.contrast)
     found, _ = cosine_bounds(problem.program(), shorter, solution.program.scale**2, solution.program.rows)
     assert found.upper > solution.upper * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("close", [1e-3, 1e-9, 2.0**-52])
+def test_what_rows_leave_of_the_scale_is_right_however_much_cancels(close):
+    rng = np.random.default_rng(5)
+    scale = 0.8239742678406705
+    rows = rng.standard_normal((4, 3))
+    rows *= scale * (1.0 - close * np.array([1.0, 2.0, -1.0, 0.0])[:, None]) / np.linalg.norm(rows, axis=1, keepdims=True)
+    exact = [Fraction(scale) ** 2 - sum(Fraction(v) ** 2 for v in row) for row in rows]
+    assert [Fraction(v) for v in square_left(scale, rows)] == [Fraction(float(v)) for v in exact]
+    plain = scale**2 - (rows**2).sum(axis=1)
+    assert close > 1e-6 or any(abs(float(v / e) - 1) > 1e-9 for v, e in zip(map(Fraction, plain), exact, strict=True))
+
+
+@pytest.mark.parametrize("long", [1e151, np.inf, np.nan])
+def test_rows_beyond_float64_leave_no_room(long):
+    with np.errstate(over="ignore"):
+        found = square_left(1.0, np.array([[0.5, 0.5], [long, 0.5]]))
+    assert found[0] == 0.5
+    assert not found[1] >= 0
+
+
+def test_classifiers_that_use_up_the_scale_in_what_groups_share():
+    """The rows of three classes leave 5e-5 of the squared scale for contrasts: plain sums lost twelve digits of it."""
+    labels, wrong = attack(1, 1760)
+    assert labels == ["Cosine", "ce", "optimal"]
+    assert not wrong

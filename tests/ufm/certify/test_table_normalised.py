@@ -188,7 +188,7 @@ FORGED = [
     ("ce", put("problem", "regularizer", "lambda_W", "1e30"), "no problem has"),
     ("ce", put("problem", "regularizer", {"kind": "no_decay"}), "does not go with weights"),
     ("ce", put("problem", "regularizer", {"kind": "norm_budget", "E_W": "1", "E_H": "1"}), "does not go with weights"),
-    ("pal", put("problem", "regularizer", "lambda_b", "-1"), "bias decay"),
+    ("pal", put("problem", "regularizer", "lambda_b", "-1"), "bias decay '-1', which"),
     ("ce", put("problem", "regularizer", "lambda_b", "0"), "do not balance a free bias"),
     ("ce", put("dual", "slopes", 0, 0, "12345678901234567890"), "do not sum to zero"),
     ("bce", put("dual", "slopes", 0, 0, str(-(10**40))), "outside"),

@@ -51,10 +51,29 @@ def test_every_term_is_one_or_two_sentences_and_its_source_exists(term):
     assert term.meaning[0].isupper() or term.meaning[0].isdigit()
     assert term.meaning.endswith(".")
     assert explained(term.name) is term
-    for file in re.findall(r"(?:ufm|docs)/[\w/.-]+|README\.md", term.source):
-        assert (ROOT / file).exists(), file
+    assert missing(term.source) == []
     for name in term.also:
         assert explained(name).name
+
+
+def missing(source):
+    """Files of this project that a source names and that do not exist, and sections of them that are not there."""
+    found = []
+    for file, section in re.findall(r"((?:[\w.-]+/)+[\w.-]*|\w+\.md)(?:, section ([^;]+))?", source):
+        path = ROOT / file
+        if not path.exists():
+            found.append(file)
+        elif section and not re.search(rf"^#+ {re.escape(section)}$", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            found.append(f"{file}, section {section}")
+    return found
+
+
+def test_sources_that_do_not_exist_are_noticed():
+    assert missing("docs/solvers.md, section What each one is for; ufm/metrics; Zhu et al., arXiv 2105.02375, 2021") == []
+    wrong = "README.md, section What each one is for"
+    assert missing(f"docs/none.md; NONE.md; {wrong}") == ["docs/none.md", "NONE.md", wrong]
+    named = [term.name for term in TERMS if "section" in term.source]
+    assert {"method", "head"} <= {*named}
 
 
 def test_no_name_is_explained_twice():

@@ -126,9 +126,9 @@ def test_without_a_command_there_is_help(words, capsys):
 
 
 def test_modules_are_called_as_commands():
-    for module in ("ufm", "proofs_check", "figures"):
+    for module, typed in (("ufm", "ufm"), ("proofs_check", "python -m proofs_check"), ("figures", "python -m figures")):
         done = subprocess.run([sys.executable, "-m", module, "-h"], capture_output=True, text=True, timeout=60, check=True)
-        assert done.stdout.startswith(f"Usage: {module} ")
+        assert done.stdout.startswith(f"Usage: {typed} ")
 
 
 def completed(words, number):

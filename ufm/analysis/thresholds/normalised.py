@@ -232,6 +232,24 @@ class CollapsedOptimum:
         -------
         {-1, 0, 1}
         """
+        box = self.enclosed(ratio, start)
+        if box is None:
+            return 0
+        return 1 if box[1] > 1 else -1 if box[1] < 1 else 0
+
+    def enclosed(self, ratio: float, start: Floats) -> list[Any] | None:
+        """Balls around alpha, beta and theta at the ratio R, an exact number, with everything positive that must be.
+
+        Parameters
+        ----------
+        ratio : float, R > 1
+        start : (3,) float64, (alpha, beta, theta) at a ratio near it
+
+        Returns
+        -------
+        list of three flint.arb, or None
+            None where no root could be enclosed.
+        """
         from flint import arb, arb_mat, arb_series
 
         with working_precision():
@@ -258,10 +276,8 @@ class CollapsedOptimum:
                 inverse = _middle(slopes(middle).inv())
                 box = krawczyk_box(middle, inverse, values, slopes)
             except (ZeroDivisionError, ValueError):  # Newton's steps have left where the equations are defined
-                return 0
-            if box is None or not all(v > 0 for v in values(box)[3:]):
-                return 0
-            return 1 if box[1] > 1 else -1 if box[1] < 1 else 0
+                return None
+            return box if box is not None and all(v > 0 for v in values(box)[3:]) else None
 
 
 def krawczyk_box(

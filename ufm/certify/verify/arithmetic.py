@@ -21,6 +21,7 @@ MAX_EXPONENT = 2200
 """Largest binary exponent of factors: float64 reaches 2**-1074, and a shared exponent lies 53 below the smallest number's."""
 MAX_DIGITS = 1200
 """Most digits of a whole number: probabilities have at most 900 bits, some 1200 more where they balance a free bias."""
+WHOLE = re.compile(f"-?[0-9]{{1,{MAX_DIGITS}}}")
 MAX_RATIONAL = 400
 """Most digits of a numerator or denominator: a float64 above 1e-300 has at most 324."""
 RATIONAL = re.compile("-?D(/D|(\\.D)?([eE][-+]?[0-9]{1,3})?)".replace("D", f"[0-9]{{1,{MAX_RATIONAL}}}"))
@@ -68,7 +69,7 @@ def integer(value: Any) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
         return value
-    if not isinstance(value, str) or not re.fullmatch(f"-?[0-9]{{1,{MAX_DIGITS}}}", value):
+    if not isinstance(value, str) or not WHOLE.fullmatch(value):
         raise InputError(f"certificate has {shown(value)} where a whole number belongs; save it again")
     return int(value)
 
@@ -83,7 +84,7 @@ def rational(value: Any) -> Fraction:
     """
     if value in ("0", "1"):
         return Fraction(int(value))
-    if not isinstance(value, str) or not re.fullmatch(RATIONAL, value):
+    if not isinstance(value, str) or not RATIONAL.fullmatch(value):
         raise InputError(f"certificate has {shown(value)} where a rational number belongs; save it again")
     return Fraction(value)
 

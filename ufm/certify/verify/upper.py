@@ -122,34 +122,32 @@ class _Logits:
     product: list[list[Any]]
     unit: arb
     contrast: list[arb]
-    bias: list[arb] | None
+    bias: list[arb]
     inside: arb
     m: list[int]
 
     def own(self, h: int) -> arb:
-        value = self.inside * (arb(self.product[h][h]) * self.unit + self.contrast[h] * (self.m[h] - 1) / self.m[h])
-        return value if self.bias is None else value + self.bias[h]
+        shared = arb(self.product[h][h]) * self.unit + self.contrast[h] * (self.m[h] - 1) / self.m[h]
+        return self.inside * shared + self.bias[h]
 
     def other(self, g: int, h: int) -> arb:
         value = arb(self.product[g][h]) * self.unit
         if g == h:
             value -= self.contrast[h] / self.m[h]
-        value *= self.inside
-        return value if self.bias is None else value + self.bias[g]
+        return self.inside * value + self.bias[g]
 
     def margin(self, g: int, h: int) -> arb:
         """Logit of another class of group g minus that of the class itself; exact differences before balls."""
         if g == h:
             return -self.inside * self.contrast[h]
         value = arb(self.product[g][h] - self.product[h][h]) * self.unit - self.contrast[h] * (self.m[h] - 1) / self.m[h]
-        value *= self.inside
-        return value if self.bias is None else value + self.bias[g] - self.bias[h]
+        return self.inside * value + self.bias[g] - self.bias[h]
 
 
 def _columns(problem: ExactProblem, product: list[list[Any]], unit: arb, x: list[arb]) -> list[tuple[arb, int]]:
     """Scaled norms of the columns of the logits, one of each group, with the number of its classes."""
     m, groups = problem.m, len(problem.m)
-    logits = _Logits(product, unit, x, None, arb(1), m)
+    logits = _Logits(product, unit, x, [ZERO] * groups, arb(1), m)
     lengths = []
     for h in range(groups):
         square = squared(logits.own(h))

@@ -116,8 +116,7 @@ def curvatures(now: Iterate, rank: int, step: float) -> tuple[Floats, Floats]:
     size = sigma[:, None] + sigma
     size[rank:, rank:] = np.inf
     symmetric, antisymmetric = np.abs(gamma[:, None] - gamma) / size, (gamma[:, None] + gamma) / size
-    np.fill_diagonal(symmetric, 0.0)
-    np.fill_diagonal(antisymmetric, 0.0)
+    symmetric.flat[:: len(sigma) + 1] = antisymmetric.flat[:: len(sigma) + 1] = 0.0
     return symmetric, antisymmetric
 
 
@@ -209,10 +208,13 @@ def _shared_heights(multiplicity: Floats, share: Floats, radius: float) -> Float
     if target / classes > 500.0:
         return uniform
     level = np.log(float(multiplicity @ share) / classes) - np.log1p(np.expm1(target / classes) / classes)
-    heights = uniform
+    logarithms, heights, total = np.log(share), uniform, target
     for _ in range(4):
-        odds = np.exp(np.minimum(np.log(share) - level, 600.0)) * classes
+        odds = np.exp(np.minimum(logarithms - level, 600.0)) * classes
         heights = np.log1p(np.maximum(odds - classes, 0.0))
+        total = float(multiplicity @ heights)
+        if abs(total - target) < 0.01 * target:
+            break
         slope = float(multiplicity @ np.where(odds > classes, odds / (odds - classes + 1.0), 0.0))
-        level += (float(multiplicity @ heights) - target) / max(slope, 1e-300)
-    return heights if 0.5 * target < float(multiplicity @ heights) < 2.0 * target else uniform
+        level += (total - target) / max(slope, 1e-300)
+    return heights if 0.5 * target < total < 2.0 * target else uniform

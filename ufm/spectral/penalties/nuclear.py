@@ -74,15 +74,14 @@ class NuclearBall(Ball):
         """Projection: ``s_i = max(sigma_i - step_i m, 0)`` with the multiplier m that meets the radius."""
         if float(copies @ singular) <= self.radius:
             return singular.copy(), 0.0
-        weight = copies * step
-        active = copies > 0
         # Dropping the values below the threshold can only raise the multiplier, so the loop never has to restore one.
+        active = copies
         while True:
-            multiplier = (float(copies[active] @ singular[active]) - self.radius) / float(weight[active].sum())
-            kept = singular - step * multiplier
-            still = active & (kept > 0)
-            if still.sum() == active.sum() or not still.any():
-                return np.maximum(kept, 0.0), multiplier
+            multiplier = (float(active @ singular) - self.radius) / float(active @ step)
+            kept = np.maximum(singular - step * multiplier, 0.0)
+            still = np.where(kept, active, 0.0)
+            if (still == active).all() or not still.any():
+                return kept, multiplier
             active = still
 
     def support(self, norms: Floats, copies: Floats) -> float:
