@@ -45,7 +45,7 @@ def square_left(whole: float, parts: Floats) -> Floats:
 
     Examples
     --------
-    >>> square_left(1.0, np.array([[1.0 - 2.0**-53]]))[0] == 2.0**-52 - 2.0**-106
+    >>> float(square_left(1.0, np.array([[1.0 - 2.0**-53]]))[0]) == 2.0**-52 - 2.0**-106
     True
     """
     terms = np.column_stack([np.full(len(parts), whole), parts])
