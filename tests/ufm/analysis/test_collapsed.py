@@ -71,12 +71,11 @@ def test_step_imbalance_under_a_budget():
 
 
 def test_a_billionth_from_a_boundary_nothing_is_decided():
-    def at(shift):
-        return collapsed_step(3, 2, 100, 25, mu=5 / 350 * (1 + shift)), collapsed_step(
-            3, 2, 100, 25, radius=radius * (1 + shift)
-        )
+    step, mu, radius = (3, 2, 100, 25), 5 / 350, critical_budget(3, 2, 4.0)
 
-    radius = critical_budget(3, 2, 4.0)
+    def at(shift):
+        return collapsed_step(*step, mu=mu * (1 + shift)), collapsed_step(*step, radius=radius * (1 + shift))
+
     assert {at(shift) for shift in (-0.99e-9, -1e-12, 0.0, 1e-12, 0.99e-9)} == {("undecided", "undecided")}
     assert (at(-1.01e-9), at(1.01e-9)) == (("none", "minority"), ("minority", "none"))
 
