@@ -63,14 +63,14 @@ def collapsed(p: Remedy) -> str:
     return "yes" if p.margin >= 1 else "no"
 
 
-def verdict(p: Remedy, level: str, power: float = 0.5, **wrong: float) -> ufm.GroupCollapse:
+def verdict(p: Remedy, level: str, power: float = 0.5, **wrong: float) -> ufm.analysis.GroupCollapse:
     """The certified verdict on the group, at ``margin`` times its critical decay (that of other options: ``wrong``)."""
     counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
     assert loss.pull is not None
     return at_decay(p, p.margin * critical(counts, replace(loss.pull, **wrong), p.size, p.rho, power), level)
 
 
-def at_decay(p: Remedy, mu: float, level: str) -> ufm.GroupCollapse:
+def at_decay(p: Remedy, mu: float, level: str) -> ufm.analysis.GroupCollapse:
     """The certified verdict on the group at a decay."""
     counts, loss = ufm.ClassCounts.parse(p.counts), parse_loss(p.loss)
     problem = ufm.Problem(counts, regularizer=ufm.WeightDecay(mu, mu, p.bias), loss=loss, head=ufm.LinearDEQ(p.rho))
@@ -78,7 +78,7 @@ def at_decay(p: Remedy, mu: float, level: str) -> ufm.GroupCollapse:
     return next(group for group in found.groups if group.size == p.size)
 
 
-def judged(what: str, expected: str, found: ufm.GroupCollapse, level: str) -> Finding:
+def judged(what: str, expected: str, found: ufm.analysis.GroupCollapse, level: str) -> Finding:
     """The verdict on a group against the expected one."""
     margin = found.lower if found.verdict == "no" else 1e-6 - found.upper
     return decided(what, expected, found.verdict, margin=margin, level=level)

@@ -190,11 +190,11 @@ def test_what_a_page_names_and_does_not_exist_is_noticed():
 
 
 def test_the_reference_has_every_public_name():
-    """Each name of `ufm.__all__` stands on one page of docs/reference."""
+    """Each name of `ufm.__all__` that is no module stands on one page of docs/reference."""
     text = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "reference").glob("*.md")))
     named = re.findall(r"^\.\. auto(?:function|class|exception|module):: ufm\.(\w+)$", text, flags=re.MULTILINE)
     assert len(named) == len(set(named))
-    assert set(ufm.__all__) <= set(named)
+    assert {name for name in ufm.__all__ if not inspect.ismodule(getattr(ufm, name))} <= set(named)
     for name in named:
         assert getattr(ufm, name).__doc__
 

@@ -8,10 +8,11 @@ import typer
 
 from ufm.cli.common import Json, app, examples, print_json, table
 from ufm.errors import InputError
-from ufm.glossary import GLOSSARY, explained, names
 
 
 def _offered(incomplete: str) -> list[str]:
+    from ufm.glossary import names
+
     return [name for name in names() if name.startswith(incomplete)]
 
 
@@ -31,6 +32,8 @@ def explain_command(
 
     One or two sentences with formula, range and source. The same glossary is in docs/glossary.md.
     """
+    from ufm.glossary import GLOSSARY, explained
+
     if term is not None and term:
         if not " ".join(term).strip():
             raise InputError("TERM is empty; choose one of those that 'ufm explain' lists")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ufm.analysis.thresholds.ratio import QUANTITIES
 from ufm.cli.common import (
     Budget,
     ConventionOption,
@@ -28,6 +27,12 @@ from ufm.errors import InputError, brief
 if TYPE_CHECKING:
     from ufm.analysis import Threshold
     from ufm.problem.heads import Head
+
+
+def _quantities(incomplete: str) -> list[str]:
+    from ufm.analysis.thresholds.ratio import QUANTITIES
+
+    return choices(*QUANTITIES)(incomplete)
 
 
 @app.command(
@@ -69,7 +74,7 @@ def threshold_command(
         str,
         typer.Option(
             metavar="QUANTITY",
-            autocompletion=choices(*QUANTITIES),
+            autocompletion=_quantities,
             help="What is asked for: ratio, decay (sqrt(LW LH); leave --decay out), minority-count, or rho (spectral budget "
             "of an equilibrium). All but the first need --ratio.",
         ),
@@ -92,6 +97,7 @@ def threshold_command(
     --budget.
     """
     import ufm
+    from ufm.analysis.thresholds.ratio import QUANTITIES
     from ufm.problem.text import parse_head, parse_loss
 
     architecture = parse_head(head)
