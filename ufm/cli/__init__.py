@@ -7,6 +7,7 @@ terminated.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -38,7 +39,9 @@ def guarded(application: typer.Typer | str, name: str) -> NoReturn:
     while_loading(name)
     if isinstance(application, str):
         module, _, attribute = application.partition(":")
+        gc.disable()  # while modules load there is no garbage to look for
         application = getattr(import_module(module), attribute)
+        gc.enable()
     assert not isinstance(application, str)
     for stream in (sys.stdout, sys.stderr):
         # Names of files may have bytes that are not valid text; printing them must not fail.

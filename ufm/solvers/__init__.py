@@ -1,26 +1,8 @@
-"""Algorithms: each takes a problem and returns a `Solution` with its certificate."""
+"""Algorithms: each takes a problem and returns a `Solution` with its certificate.
 
-from ufm.solvers.automatic import METHODS, solver
-from ufm.solvers.base import Solver
-from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric, Table
-from ufm.solvers.dynamics import Gradient
-from ufm.solvers.nonconvex import Multistart
-from ufm.solvers.separable import Separable
-from ufm.solvers.solution import Solution, Stats, Status
+What the room offers stands in ``__init__.pyi``; modules are loaded at the first use of a name.
+"""
 
-__all__ = [
-    "METHODS",
-    "Convex",
-    "Factored",
-    "Gradient",
-    "Multistart",
-    "Proximal",
-    "Separable",
-    "Solution",
-    "Solver",
-    "Stats",
-    "Status",
-    "Symmetric",
-    "Table",
-    "solver",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
+from importlib import import_module
 from typing import Any
 
 from ufm._arrays import check_level
@@ -13,25 +14,22 @@ from ufm.certify.primal_dual import within
 from ufm.errors import InputError
 from ufm.problem.problem import Problem
 from ufm.solvers.base import Solver, refusal
-from ufm.solvers.convex import Convex, Factored, Proximal, Symmetric, Table
-from ufm.solvers.dynamics import Gradient
-from ufm.solvers.nonconvex import Multistart
-from ufm.solvers.separable import Separable
 from ufm.solvers.solution import Solution, Status, check_options, outward
 from ufm.spectral.penalties import Penalty
 
 PROVED = 1e-6
 """Default tolerance at level "rigorous": relative gap above which a solution does not count as solved."""
-METHODS: dict[str, type[Solver]] = {
-    "separable": Separable,
-    "symmetric": Symmetric,
-    "factored": Factored,
-    "proximal": Proximal,
-    "multistart": Multistart,
-    "gradient": Gradient,
-    "convex": Convex,
-    "table": Table,
+METHODS = {
+    "separable": "Separable",
+    "symmetric": "Symmetric",
+    "factored": "Factored",
+    "proximal": "Proximal",
+    "multistart": "Multistart",
+    "gradient": "Gradient",
+    "convex": "Convex",
+    "table": "Table",
 }
+"""Names of methods, and of their classes in `ufm.solvers`, which are loaded when they are needed."""
 AUTOMATIC = ("separable", "symmetric", "factored", "proximal", "multistart", "table")
 """Methods that ``auto`` tries, fastest first; the last for convex penalties is `proximal`, for others `multistart`."""
 
@@ -44,10 +42,9 @@ def solver(name: str) -> Solver:
     InputError
         There is no such method.
     """
-    try:
-        return METHODS[name]()
-    except KeyError:
-        raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}") from None
+    if name not in METHODS:
+        raise InputError(f"method is {name!r}; choose one of {', '.join(('auto', *METHODS))}")
+    return getattr(import_module("ufm.solvers"), METHODS[name])()
 
 
 def solve(
@@ -152,7 +149,7 @@ def _automatic(problem: Problem, tolerance: float | None, say: Callable[[str], N
     for name in AUTOMATIC:
         if name == "proximal" and not problem.tabular and _second_order(problem.program().penalty):
             continue  # `symmetric` and `factored` are second-order methods for these penalties
-        candidate = METHODS[name]()
+        candidate = solver(name)
         reason = refusal(candidate, problem)
         if reason is not None:
             refusals.append((name, reason))

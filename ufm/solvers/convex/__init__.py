@@ -1,9 +1,8 @@
-"""Solvers of convex programs."""
+"""Solvers of convex programs.
 
-from ufm.solvers.convex.conic import Convex
-from ufm.solvers.convex.factored import Factored
-from ufm.solvers.convex.proximal import Proximal
-from ufm.solvers.convex.symmetric import Symmetric
-from ufm.solvers.convex.table import Table
+What the room offers stands in ``__init__.pyi``; modules are loaded at the first use of a name.
+"""
 
-__all__ = ["Convex", "Factored", "Proximal", "Symmetric", "Table"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

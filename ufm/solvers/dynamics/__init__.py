@@ -1,5 +1,8 @@
-"""Gradient methods on the samples' own parameters, as networks are trained."""
+"""Gradient methods on the samples' own parameters, as networks are trained.
 
-from ufm.solvers.dynamics.gradient import Gradient
+What the room offers stands in ``__init__.pyi``; modules are loaded at the first use of a name.
+"""
 
-__all__ = ["Gradient"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

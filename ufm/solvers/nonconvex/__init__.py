@@ -1,5 +1,8 @@
-"""Solvers for programs that are not convex: a search, with a lower bound on the global optimum."""
+"""Solvers for programs that are not convex: a search, with a lower bound on the global optimum.
 
-from ufm.solvers.nonconvex.multistart import Multistart
+What the room offers stands in ``__init__.pyi``; modules are loaded at the first use of a name.
+"""
 
-__all__ = ["Multistart"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
