@@ -47,7 +47,7 @@ class TrainedNetworks(Plot):
             spec = Spec("train", Grid(fixed, (model, ratio, type(seed)(("seed",), seed.values[:2]))), spec.title)
         models, ratios, seeds = spec.grid.axes
         columns = (*PANELS, "theory_cos_minority")
-        found = swept(spec, report, *columns)
+        found = swept(self, spec, report, *columns)
         shape = len(models), len(ratios), len(seeds)
         table = {c: found[c].reshape(shape) for c in columns}
         runs = {str(m[0]): {c: table[c][k].T for c in PANELS} for k, m in enumerate(models.values)}

@@ -56,7 +56,7 @@ class Remedies(Plot):
     def data(self, *, quick: bool, report: Report) -> dict[str, Curve]:
         spec = Spec.load("remedies")
         spec = spec.thinned(12) if quick else spec
-        columns = swept(spec, report, "ratio", "group")
+        columns = swept(self, spec, report, "ratio", "group")
         losses = [str(step[0]) for step in spec.grid.axes[0].values]
         found = {}
         for kind, (_, _, unit) in REMEDIES.items():
