@@ -72,8 +72,9 @@ class Accuracy(Plot):
             measure: {str(m[0]): found[measure].reshape(shape)[:, :, :, k] for k, m in enumerate(models.values)}
             for measure in MEASURES
         }
-        pairs = [(int(a), int(b)) for ((a, b),) in classes.values]  # type: ignore[misc, arg-type]
-        return Accuracies([str(v[0]) for v in names.values], pairs, np.array([float(v[0]) for v in ratios.values]), values)
+        pairs = [(int(a), int(b)) for ((a, b),) in classes.values]  # type: ignore[misc, arg-type, str-unpack]
+        ratio = np.array([float(v[0]) for v in ratios.values])  # type: ignore[arg-type]
+        return Accuracies([str(v[0]) for v in names.values], pairs, ratio, values)
 
     def draw(self, data: Accuracies) -> Figure:
         fig, axes = panels(len(data.data), len(MEASURES), width=PAGE, height=1.8, sharex=True, sharey="row")

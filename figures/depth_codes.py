@@ -110,7 +110,7 @@ class DepthCodes(Plot):
 
     def draw(self, data: Depths) -> Figure:
         fig = Figure(figsize=(PAGE, 2.9), layout="constrained")
-        parts = fig.subfigures(1, 3, width_ratios=[1.0, 1.0, 1.05])
+        parts = list(np.ravel(fig.subfigures(1, 3, width_ratios=[1.0, 1.0, 1.05])))  # type: ignore[call-overload]
         axes = [part.subplots() for part in parts]
         _draw_pairs(axes[0], data)
         _draw_codes(axes[1], data)

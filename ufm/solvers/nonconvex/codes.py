@@ -75,10 +75,12 @@ def joined(*codes: Floats) -> Floats:
     >>> joined(blocks(2, 2), polygon(4)).shape
     (6, 6)
     """
-    from scipy.linalg import block_diag
-
-    alone = len(codes) == 1
-    return block_diag(*(code / min(least_margin(code), np.inf if alone else float(np.diag(code).min())) for code in codes))
+    sizes = [len(code) for code in codes]
+    found = np.zeros((sum(sizes), sum(sizes)))
+    for stop, size, code in zip(np.cumsum(sizes), sizes, codes, strict=True):
+        margin = least_margin(code) if len(codes) == 1 else min(least_margin(code), float(np.diag(code).min()))
+        found[stop - size : stop, stop - size : stop] = code / margin
+    return found
 
 
 def names(n_classes: int) -> Iterator[tuple[str, Floats]]:
