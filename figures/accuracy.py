@@ -165,7 +165,8 @@ def _latex(data: Accuracies, note: str) -> str:
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{Test accuracy, mean and standard deviation over {_seeds(data)} seeds; bold: better beyond the spread. "
+        rf"\caption{{Test accuracy of small networks on {' and '.join(NAMES[name] for name in data.data)}, not on the data of "
+        rf"the DEQ paper; mean and standard deviation over {_seeds(data)} seeds, bold: better beyond the spread. "
         rf"{note.replace('%', chr(92) + '%')}}}",
         rf"\begin{{tabular}}{{ll{'rr' * len(MEASURES)}}}",
         r"\toprule",
