@@ -65,7 +65,8 @@ class Remedies(Plot):
             strength = np.array([float(losses[k].partition("=")[2]) / unit for k in rows])
             sides = np.array([_confirmed(losses[k], columns["ratio"][k], columns["group"][k]) for k in rows])
             last = max(strength, default=1.0)
-            fine, majority = _line(kind, unit, last, 12 if quick else 120 if unit == 1.0 else 40)
+            steps = (12, 120) if unit == 1.0 else (4, 40)  # the focal loss takes longer
+            fine, majority = _line(kind, unit, last, steps[not quick])
             found[kind] = Curve(fine, majority, strength, np.array([columns["ratio"][k] for k in rows]), sides)
         return found
 
