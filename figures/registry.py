@@ -87,7 +87,7 @@ class Plot(ABC):
     def tabulated(self, data: Any, *, quick: bool) -> str:
         """The table, or ""; a quick one says so above its first line and within the document."""
         found = self.table(data)
-        return f"% {QUICK}\n\\textcolor{{red}}{{{QUICK}}}\\par\n{found}" if found and quick else found
+        return f"% {QUICK}\n\\textbf{{{QUICK}}}\\par\n{found}" if found and quick else found
 
 
 def all_figures() -> dict[str, type[Plot]]:
