@@ -55,7 +55,7 @@ class TrainedNetworks(Plot):
         return Networks(ratio_values, runs, table["theory_cos_minority"][0, :, 0])
 
     def draw(self, data: Networks) -> Figure:
-        fig, axes = panels(1, len(PANELS), height=1.9)
+        fig, axes = panels(1, len(PANELS), height=2.2)
         for axis, (column, name) in zip(axes[0], PANELS.items(), strict=True):
             for model, columns in data.runs.items():
                 label = "DEQ" if model == "deq" else model
