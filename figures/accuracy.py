@@ -19,7 +19,7 @@ from ufm.training.summary import Paired, paired
 MODELS = {"deq": "DEQ", "explicit": "explicit"}
 MEASURES = {"accuracy": "test accuracy", "minority": "minority test accuracy"}
 NAMES = {"digits": "digits (real)", "mixture": "Gaussian mixture (synthetic)"}
-QUICK = {"epochs": 3, "width": 12, "largest": 20}
+SMALL = {"epochs": 3, "width": 12, "largest": 20}
 GAP = 0.8
 """Distance between the groups of settings with the same numbers of classes, in settings."""
 
@@ -64,7 +64,7 @@ class Accuracy(Plot):
             data, classes, ratio, model, seed = spec.grid.axes
             ratio = type(ratio)(("ratio",), ((2,), (5,), (20,)))
             axes = data, classes, ratio, model, type(seed)(("seed",), seed.values[:2])
-            spec = Spec("train", Grid(spec.grid.fixed | QUICK, axes), spec.title)
+            spec = Spec("train", Grid(spec.grid.fixed | SMALL, axes), spec.title)
         names, classes, ratios, models, _ = spec.grid.axes
         found = swept(self, spec, report, *MEASURES)
         shape = tuple(len(axis) for axis in spec.grid.axes)
