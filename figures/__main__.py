@@ -136,7 +136,7 @@ def _data(plot: type[Plot], folder: Path, quick: bool, fresh: bool, workers: int
     unfinished = workspace(path, key)
     clear(path, None if fresh else unfinished)
     start, worked = perf_counter(), _processor()
-    data = plot(unfinished=unfinished, workers=workers).data(quick=quick, report=report)
+    data = plot(unfinished=unfinished, workers=workers).computed(quick=quick, report=report)
     stored = Stored(data, key, perf_counter() - start, _processor() - worked)
     keep(path, stored)
     clear(path)
@@ -174,7 +174,7 @@ def _check(
             raise InputError(f"{str(path)!r} holds no stored data of the figure {plot.name}; draw it first, without --check")
     for plot, stored in zip(chosen, recalled, strict=True):
         assert stored is not None
-        found = difference(stored.data, plot(workers=workers).data(quick=quick, report=reporter(plot)), plot.times)
+        found = difference(stored.data, plot(workers=workers).computed(quick=quick, report=reporter(plot)), plot.times)
         agrees = found.value <= plot.tolerance
         where = f" at {found.where}" if found.value > 0 else ""
         word = "agrees" if agrees else "differs"

@@ -76,6 +76,14 @@ class Plot(ABC):
             raise InputError(f"folder {name} cannot be made: {error.strerror or error}; give another --out") from None
         yield self.unfinished
 
+    def computed(self, *, quick: bool, report: Report) -> Any:
+        """The data, computed with one BLAS thread: small matrices wait for more, and sums depend on their number."""
+        import scipy.linalg  # noqa: F401  (its threads must exist before they can be limited)
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(limits=1):
+            return self.data(quick=quick, report=report)
+
     def drawn(self, data: Any, *, quick: bool) -> Figure:
         """Draw it in the project's style; a quick one carries a mark."""
         with style():

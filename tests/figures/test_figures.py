@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import figures.sweeps
 import ufm
@@ -359,6 +360,16 @@ def test_the_command_uses_what_an_interrupted_run_of_the_same_code_has(tmp_path,
         assert stored is not None
         marks.append(stored.data.cosine.ravel()[7] == 0.125)
     assert marks == [True, False, False]  # the same code; other code; --fresh
+
+
+def test_data_are_computed_with_one_blas_thread():
+    class Threads(ALL["idea"]):
+        def data(self, *, quick, report):
+            return max(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+
+    with threadpool_limits(2):
+        assert Threads().data(quick=True, report=lambda what: None) == 2
+        assert Threads().computed(quick=True, report=lambda what: None) == 1
 
 
 def test_only_folders_of_unfinished_runs_are_removed(tmp_path):
