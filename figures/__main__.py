@@ -46,9 +46,14 @@ def run(
         bool,
         typer.Option("--check", help="Compute stored data again and compare; draw nothing. Exit code 1 where they differ."),
     ] = False,
-    workers: Annotated[
-        int, typer.Option(metavar="N", help="Processes for sweeps and training runs; the data do not depend on it.")
-    ] = 2,
+    asked: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes for sweeps and training runs, 2 if not given, 1 with --quick; the data do not depend on it.",
+        ),
+    ] = None,
     version: Version = False,
 ) -> None:
     """Draw the figures of the project.
@@ -62,6 +67,7 @@ def run(
         raise InputError(f"--format is {kind!r}; choose one of {', '.join((*FORMATS, 'all'))}")
     if check and fresh:
         raise InputError("--check computes the data again and stores nothing; leave out --fresh")
+    workers = (1 if quick else 2) if asked is None else asked
     check_workers(workers)
     chosen, console, folder = select(names or []), uncut(), Path(out)
     if show:
