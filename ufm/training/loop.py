@@ -96,7 +96,7 @@ def train(
     description : dict of JSON values or None
         Stored in the checkpoint with a description of all arguments above; a checkpoint in which either differs is refused.
     last_only : bool
-        Measure after the last epoch alone, so that the history has that row only; training is the same and takes about two
+        Measure after the last epoch alone, so that the history has that row only; training is the same and takes a half to two
         thirds of the time. There are no checkpoints then, so that it does not go with a folder.
     report : callable, called with each row of the history, a dict of float
 
