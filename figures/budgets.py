@@ -38,7 +38,7 @@ class Budgets(Plot):
     def data(self, *, quick: bool, report: Report) -> list[Curve]:
         spec = Spec.load("budgets")
         spec = spec.thinned(9) if quick else spec
-        found = swept(spec, report, "ratio", "cos_minority")
+        found = swept(self, spec, report, "ratio", "cos_minority")
         budgets = [value[0] for value in spec.grid.axes[0].values]
         curves = []
         for number, pair in enumerate(budgets):

@@ -23,7 +23,7 @@ class DecayPhase(Plot):
         spec = Spec.load("decay")
         ratio = np.geomspace(1.0, 1e3, 300)
         boundary = ratio, np.sqrt(100.0) / (500.0 * ratio + 500.0)
-        return phase_data(spec.thinned(30) if quick else spec, report, boundary)
+        return phase_data(self, spec.thinned(30) if quick else spec, report, boundary)
 
     def draw(self, data: Phase) -> Figure:
         return draw_phase(data, ylabel=r"$\lambda_W = \lambda_H$", log=True, label=r"exact threshold $N\mu = \sqrt{n_B}$")

@@ -24,7 +24,7 @@ class EquilibriumPhase(Plot):
         rho = np.linspace(0.0, 0.6, 60)
         budget = ufm.NormBudget(1.0, 5.0)
         limits = [ufm.threshold(classes=(5, 5), regularizer=budget, head=ufm.LinearDEQ(float(r))).value for r in rho]
-        return phase_data(spec.thinned(30) if quick else spec, report, (np.array(limits), rho))
+        return phase_data(self, spec.thinned(30) if quick else spec, report, (np.array(limits), rho))
 
     def draw(self, data: Phase) -> Figure:
         return draw_phase(data, ylabel=r"$\rho$, bound on $\|A\|_2$", log=False, label=r"exact threshold $R_0(c/(1-\rho))$")

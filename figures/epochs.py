@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures.registry import Plot, Report
+from figures.sweeps import trained
 from ufm._arrays import Floats
 from ufm.plot import band, letter, panels, reference
-from ufm.training import Settings, train
+from ufm.training import Settings
 
 MODELS = {"deq": "DEQ", "explicit": "explicit"}
 COLUMNS = {"accuracy": "test accuracy", "nc1": "NC1", "nc2": "NC2 of W", "nc3": "NC3"}
@@ -36,32 +37,25 @@ class Epochs(Plot):
     title = "accuracy, NC1, NC2 and NC3 against epochs, DEQ beside explicit, balanced and imbalanced (digits)"
 
     def data(self, *, quick: bool, report: Report) -> list[Curves]:
-        found = []
         small: dict[str, Any] = {"largest": 40, "epochs": 12, "width": 24} if quick else {}
-        for ratio in (1.0, 10.0):
-            base = Settings(data="digits", classes=(3, 7), ratio=ratio, **small)
-            runs: dict[str, dict[str, list[Floats]]] = {m: {c: [] for c in COLUMNS} for m in MODELS}
-            theory = {}
-            for model in MODELS:
-                for seed in range(2 if quick else 5):
-                    settings = Settings(data="digits", classes=(3, 7), ratio=ratio, model=model, random_state=seed, **small)
-                    data = settings.dataset()
-                    report(f"{settings}")
-                    trained = train(
-                        data,
-                        settings.network(data.x.shape[1]),
-                        optimizer=settings.make_optimizer(),
-                        epochs=settings.epochs,
-                        batch=settings.batch,
-                        random_state=seed,
-                    )
-                    assert trained.prediction is not None
-                    known = {column: trained.prediction.metrics.get(column) for column in COLUMNS}
-                    theory = {column: level for column, level in known.items() if level is not None}
-                    for column in COLUMNS:
-                        runs[model][column].append(trained.history[column])
-            stacked = {m: {c: np.array(v) for c, v in columns.items()} for m, columns in runs.items()}
-            found.append(Curves(str(base.counts), base.counts.ratio, stacked, theory))
+        seeds, ratios = range(2 if quick else 5), (1.0, 10.0)
+        asked = [
+            Settings(data="digits", classes=(3, 7), ratio=ratio, model=model, random_state=seed, **small)
+            for ratio in ratios
+            for model in MODELS
+            for seed in seeds
+        ]
+        runs = dict(zip(asked, trained(self, asked, report), strict=True))
+        found = []
+        for ratio in ratios:
+            mine = [settings for settings in asked if settings.ratio == ratio]
+            curves = {
+                model: {c: np.array([runs[s].history[c] for s in mine if s.model == model]) for c in COLUMNS}
+                for model in MODELS
+            }
+            known = {column: runs[mine[0]].theory.get(column) for column in COLUMNS}
+            theory = {column: level for column, level in known.items() if level is not None}
+            found.append(Curves(str(mine[0].counts), mine[0].counts.ratio, curves, theory))
         return found
 
     def draw(self, data: list[Curves]) -> Figure:

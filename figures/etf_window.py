@@ -74,6 +74,8 @@ class EtfWindow(Plot):
         window, values = axes[:, 0]
         for k, (low, high) in zip(data.classes, data.edges, strict=True):
             window.plot([low, high], [k, k], "o-", color=COLORS["deq"], markersize=3.5, linewidth=2.0)
+            if np.isnan(low):
+                window.text(np.sqrt(data.decay[0] * data.decay[-1]), k, "none found", ha="center", va="center", fontsize=6)
         window.set_ylabel("number of classes $K$")
         window.set_ylim(min(data.classes) - 1, max(data.classes) + 1)
         window.set_title("where the ETF loses")
@@ -82,7 +84,7 @@ class EtfWindow(Plot):
         values.plot(data.found[:, 0], 100.0 * data.found[:, 1], "o", color=COLORS["deq"], markersize=3, label="best found")
         values.axhline(0.0, color="black", linewidth=0.8, linestyle=(0, (4, 2)), label="simplex ETF")
         values.set_xscale("log")
-        values.set_xlim(data.decay[0], data.decay[-1])
+        values.set_xlim(data.decay[0] / 1.1, data.decay[-1] * 1.1)
         values.set_xlabel(r"decay on $A$")
         values.set_ylabel("above the ETF (%)")
         values.set_title(f"codes, $K = {data.classes[-1]}$")

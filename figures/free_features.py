@@ -65,7 +65,7 @@ class FreeFeatures(Plot):
         for case in data:
             color = COLORS[case.kind]
             for number, path in enumerate(case.paths):
-                label = f"R = {case.ratio:.3g}, {case.label}" if number == 0 else None
+                label = f"$R = {case.ratio:.3g}$, {case.label}" if number == 0 else None
                 steps = np.maximum(path.iteration, 1)
                 above.plot(steps, np.maximum(path.loss - case.optimum, 1e-15), color=color, label=label, linewidth=0.8)
                 cosine.plot(steps, path.metrics["cos_minority"], color=color, linewidth=0.8)

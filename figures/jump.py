@@ -21,6 +21,10 @@ HEADS: dict[str, tuple[Head, str, str]] = {
     "decayed": (ufm.DecayedDEQ(0.05, 0.5), r"DEQ, decay 0.05 on $A$, $\|A\|_2 \leq 0.5$", "deq"),
 }
 """Head, label, and kind of colour."""
+LAST = 13.0
+"""Largest ratio, beyond both thresholds."""
+NOISE = 1e-12
+"""Differences of objectives (nats) that count as none."""
 
 
 class Branch(NamedTuple):
@@ -43,7 +47,7 @@ class Jump(Plot):
     """Largest difference of logits between two minority classes at the optimum against R: ten classes, five of them majority,
     100 samples per minority class, decay 0.0025 on weights and features. Explicit head: the optimum of a convex program.
     DEQ with decay on its map: best found, for the program is not convex. Dotted: the threshold of each; before its own, the
-    DEQ passes through states in which some minority classes have collapsed.
+    DEQ passes through states that treat its minority classes differently, such as pairs.
     """
 
     name = "jump"
@@ -55,14 +59,18 @@ class Jump(Plot):
         for name, (head, _, _) in HEADS.items():
             report(f"threshold of the head {head}")
             limit = ufm.threshold(classes=(MAJORITY, MINORITY), minority_count=COUNT, regularizer=regularizer, head=head)
-            steps = 3 if quick else 16
-            ratio = np.sort(np.append(np.linspace(1.0, 1.4 * limit.value, steps), limit.value * np.array([0.97, 0.995, 1.005])))
+            steps = 3 if quick else 27
+            ratio = np.sort(np.append(np.linspace(1.0, LAST, steps), limit.value * np.array([0.97, 0.995, 1.005])))
             tracker = Tracker(Family(MAJORITY, MINORITY, COUNT, regularizer, head), 0)
-            contrast = []
-            for r in ratio:
-                report(f"{head} at R = {r:.3g}")
-                contrast.append(_contrast(tracker, float(r)))
-            found[name] = Branch(ratio, np.array(contrast), limit.value, limit.lower, limit.upper, limit.transition)
+            best = np.full(len(ratio), np.inf)
+            contrast = np.zeros(len(ratio))
+            # Solutions of neighbouring ratios are among the starts, so that both directions matter.
+            for place in (*range(len(ratio)), *reversed(range(len(ratio)))):
+                report(f"{head} at R = {ratio[place]:.3g}")
+                excess, apart = _best(tracker, float(ratio[place]))
+                if excess < best[place] - NOISE:
+                    best[place], contrast[place] = excess, apart if excess < 0.0 else 0.0
+            found[name] = Branch(ratio, contrast, limit.value, limit.lower, limit.upper, limit.transition)
         return found
 
     def draw(self, data: dict[str, Branch]) -> Figure:
@@ -71,21 +79,25 @@ class Jump(Plot):
         for name, branch in data.items():
             _, label, kind = HEADS[name]
             axis.axvline(branch.threshold, color=COLORS[kind], linestyle=":", linewidth=0.9)
-            axis.plot(branch.ratio, branch.contrast, ".-", color=COLORS[kind], markersize=4, linewidth=0.6, label=label)
+            line = "-" if branch.kind == "continuous" else "none"
+            axis.plot(
+                branch.ratio, branch.contrast, ".", linestyle=line, color=COLORS[kind], markersize=4, linewidth=0.6, label=label
+            )
         axis.set_ylim(-0.2, None)
-        axis.set_xlim(1.0, None)
+        axis.set_xlim(0.7, LAST + 0.3)
         axis.set_xlabel("imbalance ratio $R$")
         axis.set_ylabel("minority contrast (nats)")
         fig.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return fig
 
 
-def _contrast(tracker: Tracker, ratio: float) -> float:
-    """Minority contrast of the best solution at a ratio; 0 where the collapsed one is best."""
+def _best(tracker: Tracker, ratio: float) -> tuple[float, float]:
+    """Value of the best solution in which minority classes differ less that of the best collapsed one, and its contrast."""
     family = tracker.family
-    if tracker.excess(ratio, True) >= 0.0:
-        return 0.0
+    excess = tracker.excess(ratio, True)
+    if not tracker.pools["separated"]:
+        return np.inf, 0.0
     program = family.program(ratio).split()
     logits = program.spread(tracker.pools["separated"][0])
     inner = logits[family.majority : -1, family.majority :]
-    return float(np.ptp(inner, axis=0).max())
+    return excess, float(np.ptp(inner, axis=0).max())

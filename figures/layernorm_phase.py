@@ -44,7 +44,7 @@ class LayerNormPhase(Plot):
         report("thresholds of features of a fixed norm")
         curve = np.array([_fixed(float(decay)) for decay in decays])
         known = np.isfinite(curve)
-        fixed = phase_data(spec, report, (curve[known], decays[known]))
+        fixed = phase_data(self, spec, report, (curve[known], decays[known]))
         solved = [
             solve_steps(majority=5, minority=5, n_majority=COUNT * fixed.x, n_minority=float(COUNT), mu=float(decay))
             for decay in fixed.y

@@ -35,7 +35,7 @@ class LongTail(Plot):
     def data(self, *, quick: bool, report: Report) -> Tail:
         spec = Spec.load("long_tail")
         spec = spec.thinned(7) if quick else spec
-        found = swept(spec, report, "norm_ratio")
+        found = swept(self, spec, report, "norm_ratio")
         decays = [float(v[0]) for v in spec.grid.axes[0].values]  # type: ignore[arg-type]
         ratio = np.array([float(v[0]) for v in spec.grid.axes[1].values])  # type: ignore[arg-type]
         table = found["norm_ratio"].reshape(len(decays), len(ratio))
@@ -49,7 +49,9 @@ class LongTail(Plot):
         fig, axes = panels(1, 1, width=COLUMN, height=2.6)
         axis = axes[0, 0]
         for (decay, values), kind in zip(data.found.items(), ("deq", "explicit", "third"), strict=False):
-            axis.plot(data.ratio, values, ".-", color=COLORS[kind], markersize=3, label=rf"$\lambda$ = {decay:g}")
+            axis.plot(
+                data.ratio, values, ".-", color=COLORS[kind], markersize=3, label=rf"$\lambda = 10^{{{np.log10(decay):.0f}}}$"
+            )
         axis.plot(data.ratio, data.limit, color="black", linestyle=(0, (4, 2)), linewidth=0.8, label="SELI")
         axis.set_xscale("log")
         axis.set_yscale("log")

@@ -47,7 +47,7 @@ class TrainedNetworks(Plot):
             spec = Spec("train", Grid(fixed, (model, ratio, type(seed)(("seed",), seed.values[:2]))), spec.title)
         models, ratios, seeds = spec.grid.axes
         columns = (*PANELS, "theory_cos_minority")
-        found = swept(spec, report, *columns)
+        found = swept(self, spec, report, *columns)
         shape = len(models), len(ratios), len(seeds)
         table = {c: found[c].reshape(shape) for c in columns}
         runs = {str(m[0]): {c: table[c][k].T for c in PANELS} for k, m in enumerate(models.values)}
@@ -55,7 +55,7 @@ class TrainedNetworks(Plot):
         return Networks(ratio_values, runs, table["theory_cos_minority"][0, :, 0])
 
     def draw(self, data: Networks) -> Figure:
-        fig, axes = panels(1, len(PANELS), height=1.9)
+        fig, axes = panels(1, len(PANELS), height=2.2)
         for axis, (column, name) in zip(axes[0], PANELS.items(), strict=True):
             for model, columns in data.runs.items():
                 label = "DEQ" if model == "deq" else model

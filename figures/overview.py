@@ -9,6 +9,7 @@ from inspect import getdoc
 from pathlib import Path
 
 from figures.registry import Plot
+from figures.storage import key_of, place, recall
 from ufm._files import write_text
 
 SHOWN = ("svg", "png")
@@ -31,7 +32,7 @@ code { background: #f3f3f3 }
 
 
 def write_overview(folder: Path, plots: Iterable[type[Plot]], quick: bool) -> Path:
-    """Write ``index.html``: every figure that the folder has, with its caption and links to its files.
+    """Write ``index.html``: every figure that the folder has, with its caption, what its data say, and links to its files.
 
     Parameters
     ----------
@@ -63,12 +64,16 @@ def _entry(folder: Path, plot: type[Plot], kinds: list[str], quick: bool) -> str
     shown = next((kind for kind in SHOWN if kind in kinds), None)
     image = f'<img src="{plot.name}.{shown}" alt="{escape(plot.title)}">' if shown else ""
     files = [f"{plot.name}.{kind}" for kind in kinds]
-    data = f"{plot.name}{'.quick' if quick else ''}.npz"
-    files += [data] if (folder / data).exists() else []
+    data = place(folder, plot, quick=quick)
+    files += [path.name for path in (folder / f"{plot.name}.tex", data) if path.exists()]
+    stored = recall(data)
+    # Data of other code may have another form.
+    note = plot().note(stored.data) if stored is not None and stored.key == key_of(plot, quick=quick) else ""
+    said = f"<p>{escape(note, quote=False)}</p>\n" if note else ""
     links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
     return (
         f'<figure id="{plot.name}">\n<h2>{escape(plot.title)}</h2>\n{image}\n'
-        f"<figcaption><p>{_caption(plot)}</p>\n<p>{links}</p></figcaption>\n</figure>"
+        f"<figcaption><p>{_caption(plot)}</p>\n{said}<p>{links}</p></figcaption>\n</figure>"
     )
 
 

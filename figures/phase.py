@@ -24,7 +24,7 @@ class BudgetPhase(Plot):
         spec = Spec.load("phase")
         ratio = np.geomspace(1.0 + 1e-6, 1e4, 300)
         boundary = ratio, np.array([critical_budget(5, 5, float(r)) / 10.0 for r in ratio])
-        return phase_data(spec.thinned(30) if quick else spec, report, boundary)
+        return phase_data(self, spec.thinned(30) if quick else spec, report, boundary)
 
     def draw(self, data: Phase) -> Figure:
         return draw_phase(data, ylabel=r"$c = \sqrt{E_W E_H}$", log=False, label="exact threshold")

@@ -56,7 +56,7 @@ class Remedies(Plot):
     def data(self, *, quick: bool, report: Report) -> dict[str, Curve]:
         spec = Spec.load("remedies")
         spec = spec.thinned(12) if quick else spec
-        columns = swept(spec, report, "ratio", "group")
+        columns = swept(self, spec, report, "ratio", "group")
         losses = [str(step[0]) for step in spec.grid.axes[0].values]
         found = {}
         for kind, (_, _, unit) in REMEDIES.items():
@@ -65,7 +65,8 @@ class Remedies(Plot):
             strength = np.array([float(losses[k].partition("=")[2]) / unit for k in rows])
             sides = np.array([_confirmed(losses[k], columns["ratio"][k], columns["group"][k]) for k in rows])
             last = max(strength, default=1.0)
-            fine, majority = _line(kind, unit, last, 12 if quick else 120 if unit == 1.0 else 40)
+            steps = (12, 120) if unit == 1.0 else (4, 40)  # the focal loss takes longer
+            fine, majority = _line(kind, unit, last, steps[not quick])
             found[kind] = Curve(fine, majority, strength, np.array([columns["ratio"][k] for k in rows]), sides)
         return found
 

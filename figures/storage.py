@@ -6,6 +6,7 @@ import ast
 import hashlib
 import inspect
 import json
+import shutil
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -26,16 +27,22 @@ DRAWN = ("plot", "cli")
 """Folders of `ufm` that draw or print, and compute nothing."""
 SHARED = ("sweeps.py", "series.py")
 """Modules of this package with which several figures compute."""
+UNFINISHED = ".unfinished-"
+"""What the names of folders have between figure and key; no name of a figure has it."""
 PROJECT = ("figures.", "ufm.")
 """Where the named tuples of stored data may be defined."""
 
 
 class Stored(NamedTuple):
-    """Data of a figure, the key of the code that computed them, and the seconds that this took."""
+    """Data of a figure, the key of the code that computed them, and the time that this took.
+
+    ``seconds`` are those of the clock, ``processor`` those of the processor, worker processes included.
+    """
 
     data: Any
     key: str
     seconds: float
+    processor: float
 
 
 def pack(data: Any) -> tuple[Any, list[NDArray[Any]]]:
@@ -186,6 +193,34 @@ def place(folder: Path, plot: type[Plot], *, quick: bool) -> Path:
     return folder / f"{plot.name}{'.quick' if quick else ''}.npz"
 
 
+def workspace(data: Path, key: str) -> Path:
+    """The folder, beside the file of a figure's data, for what an interrupted run of this code has finished.
+
+    Parameters
+    ----------
+    data : Path, from `place`
+    key : str, from `key_of`
+
+    Returns
+    -------
+    Path
+    """
+    return data.with_name(f"{data.stem}{UNFINISHED}{key}")
+
+
+def clear(data: Path, kept: Path | None = None) -> None:
+    """Remove the folders that `workspace` names for a figure, those of other code included.
+
+    Parameters
+    ----------
+    data : Path, from `place`
+    kept : Path or None, one that stays
+    """
+    for folder in data.parent.glob(f"{data.stem}{UNFINISHED}*"):
+        if folder != kept and folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def keep(path: Path, stored: Stored) -> None:
     """Write data to a file, completely or not at all.
 
@@ -200,7 +235,8 @@ def keep(path: Path, stored: Stored) -> None:
         A file that cannot be written.
     """
     structure, arrays = pack(stored.data)
-    text = json.dumps({"key": stored.key, "seconds": stored.seconds, "data": structure})
+    about = {"key": stored.key, "seconds": stored.seconds, "processor": stored.processor}
+    text = json.dumps({**about, "data": structure})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -225,6 +261,7 @@ def recall(path: Path) -> Stored | None:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
             text = json.loads(str(found["structure"]))
             arrays = [found[f"array{number}"] for number in range(len(found.files) - 1)]
-        return Stored(unpack(text["data"], arrays), str(text["key"]), float(text["seconds"]))
+        data = unpack(text["data"], arrays)
+        return Stored(data, str(text["key"]), float(text["seconds"]), float(text["processor"]))
     except (OSError, IndexError, ImportError, *BROKEN):
         return None

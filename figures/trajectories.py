@@ -71,7 +71,7 @@ class GradientTrajectories(Plot):
         for run in data.runs:
             color = COLORS[SCALES[run.scale]]
             steps = np.maximum(run.iteration, 1.0)
-            label = None if run.scale in named else f"start {run.scale:g}"
+            label = None if run.scale in named else rf"start $10^{{{np.log10(run.scale):.0f}}}$"
             named.add(run.scale)
             above.plot(steps, np.maximum(run.above, 1e-16), color=color, linewidth=0.8, label=label)
             cosine.plot(steps, run.minority, color=color, linewidth=0.8)

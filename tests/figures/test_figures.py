@@ -1,6 +1,8 @@
 """Every figure draws from quick data, shows what it claims, and is written as the same bytes twice."""
 
 import inspect
+import re
+import sqlite3
 import subprocess
 import sys
 from itertools import pairwise
@@ -11,17 +13,23 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_info, threadpool_limits
 
+import figures.sweeps
 import ufm
+from figures.accuracy import MEASURES, Accuracies
 from figures.agreement import difference
-from figures.depth_codes import DEPTHS
+from figures.depth_codes import DEPTHS, Tried, direct_sums
 from figures.penalties import HEADS
-from figures.registry import all_figures, select
-from figures.storage import Stored, keep, key_of, pack, recall
+from figures.registry import QUICK, all_figures, select
+from figures.storage import Stored, clear, keep, key_of, pack, place, recall, workspace
+from figures.sweeps import swept, trained
 from ufm.errors import InputError
 from ufm.plot import save
 from ufm.plot.matrices import principal
 from ufm.plot.saving import style
+from ufm.sweep import Spec, Store
+from ufm.training import Settings
 
 ALL = all_figures()
 
@@ -41,13 +49,13 @@ def quick():
 
 def test_the_list_is_complete():
     assert set(ALL) == {
-        "blocks", "budgets", "decay_phase", "depth_codes", "deq_phase", "epochs", "etf_window", "features", "free_features",
-        "idea", "jump", "layernorm_phase", "long_tail", "networks", "penalties", "phase", "remedies", "routes", "seli_path",
-        "tail_ranges", "trajectories",
+        "accuracy", "blocks", "budgets", "decay_phase", "depth_codes", "deq_phase", "epochs", "etf_window", "features",
+        "free_features", "idea", "jump", "layernorm_phase", "long_tail", "networks", "penalties", "phase", "remedies", "routes",
+        "seli_path", "tail_ranges", "trajectories",
     }  # fmt: skip
     from ufm.sweep import ready_names
 
-    assert len(ready_names()) == 8  # one figure each; the others need none
+    assert len(ready_names()) == 9  # one figure each; the others need none
     for plot in ALL.values():
         assert plot.__doc__
         assert plot.title
@@ -155,7 +163,7 @@ def test_principal_components_do_not_depend_on_a_rotation():
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_stored_data_are_the_data(name, quick, tmp_path):
     path = tmp_path / "x.npz"
-    keep(path, Stored(quick(name), "key", 1.5))
+    keep(path, Stored(quick(name), "key", 1.5, 2.5))
     found = recall(path)
     assert found.key == "key"
     assert found.seconds == 1.5
@@ -188,7 +196,8 @@ def test_a_difference_is_found_wherever_it_is():
 def test_damaged_and_foreign_files_are_no_stored_data(tmp_path):
     path = tmp_path / "x.npz"
     assert recall(path) is None
-    keep(path, Stored([1.0], "key", 0.0))
+    keep(path, Stored([1.0], "key", 2.0, 3.0))
+    assert recall(path) == ([1.0], "key", 2.0, 3.0)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert recall(path) is None
@@ -197,7 +206,7 @@ def test_damaged_and_foreign_files_are_no_stored_data(tmp_path):
         '{"named": "ufm.errors:InputError", "fields": []}',
         '{"x": 1}',
     ):
-        np.savez(path, structure=np.array(f'{{"key": "", "seconds": 0, "data": {foreign}}}'))
+        np.savez(path, structure=np.array(f'{{"key": "", "seconds": 0, "processor": 0, "data": {foreign}}}'))
         assert recall(path) is None
     with pytest.raises(TypeError, match="object"):
         pack([object()])
@@ -275,6 +284,10 @@ def test_stored_data_are_used_checked_and_shown(tmp_path):
     assert 'src="phase.svg"' in page
     assert "phase.quick.npz" in page
     assert 'src="budgets' not in page  # not drawn
+    assert not list(out.glob("*unfinished*"))
+    assert not list(out.glob("*.tex"))  # neither figure has a table
+    rows = dict(re.findall(r"(phase|all)\W+([\d.]+)\W+", first.stdout))
+    assert 0 < float(rows["phase"]) < float(rows["all"])
     assert "http" not in page
 
 
@@ -289,10 +302,171 @@ def test_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new" / "features.svg").exists()
     (tmp_path / "file").write_text("")
-    for bad in (["nothing"], ["--format", "gif"], ["free_features", "--quick", "--out", str(tmp_path / "file")]):
+    for bad in (
+        ["nothing"],
+        ["--format", "gif"],
+        ["phase", "--workers", "0"],
+        ["free_features", "--quick", "--out", str(tmp_path / "file")],
+    ):
         done = subprocess.run([*command, *bad], capture_output=True, text=True, timeout=120)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def phase_spec():
+    """The sweep of the quick figure `phase`."""
+    return Spec.load("phase").thinned(30)
+
+
+def test_an_interrupted_sweep_continues_in_its_folder(tmp_path, phase_spec, monkeypatch):
+    plot = ALL["phase"](unfinished=tmp_path / "work")
+    blocks = []
+    monkeypatch.setattr(type(phase_spec.kind), "size", lambda self, point: 100)
+    whole = swept(ALL["phase"](), phase_spec, lambda what: None, "cos_minority")["cos_minority"]
+
+    class StopError(Exception):
+        pass
+
+    def stop(what):
+        blocks.append(what)
+        if what.startswith("300 of"):
+            raise StopError
+
+    with pytest.raises(StopError):
+        swept(plot, phase_spec, stop, "cos_minority")
+    with Store(tmp_path / "work" / "sweep.db") as store:
+        assert store.counts()["done"] == 300
+    said = []
+    again = swept(plot, phase_spec, said.append, "cos_minority")["cos_minority"]
+    assert said[0] == f"300 of {len(phase_spec.grid)} points"
+    assert np.array_equal(again, whole, equal_nan=True)
+
+
+def test_the_command_uses_what_an_interrupted_run_of_the_same_code_has(tmp_path, phase_spec):
+    command = [sys.executable, "-W", "error", "-m", "figures", "phase", "--quick", "--format", "svg", "--out", str(tmp_path)]
+    plot = ALL["phase"]
+    data = place(tmp_path, plot, quick=True)
+    marks = []
+    for key, fresh in ((key_of(plot, quick=True), False), ("0" * 32, True), (key_of(plot, quick=True), True)):
+        work = workspace(data, key)
+        swept(plot(unfinished=work), phase_spec, lambda what: None, "cos_minority")
+        with sqlite3.connect(work / "sweep.db") as store:  # a value that no computation gives
+            store.execute("UPDATE points SET cos_minority = 0.125 WHERE position = 7")
+        store.close()
+        subprocess.run([*command, *["--fresh"] * fresh], capture_output=True, timeout=120, check=True)
+        assert not work.exists()
+        stored = recall(data)
+        assert stored is not None
+        marks.append(stored.data.cosine.ravel()[7] == 0.125)
+    assert marks == [True, False, False]  # the same code; other code; --fresh
+
+
+def test_data_are_computed_with_one_blas_thread():
+    class Threads(ALL["idea"]):
+        def data(self, *, quick, report):
+            return max(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+
+    with threadpool_limits(2):
+        assert Threads().data(quick=True, report=lambda what: None) == 2
+        assert Threads().computed(quick=True, report=lambda what: None) == 1
+
+
+def test_only_folders_of_unfinished_runs_are_removed(tmp_path):
+    data = place(tmp_path, ALL["phase"], quick=False)
+    mine, kept = workspace(data, "a"), workspace(data, "b")
+    others = [
+        workspace(place(tmp_path, ALL["phase"], quick=True), "a"),
+        workspace(place(tmp_path, ALL["deq_phase"], quick=False), "a"),
+    ]
+    for folder in (mine, kept, *others):
+        folder.mkdir()
+    clear(data, kept)
+    assert not mine.exists()
+    assert all(folder.exists() for folder in (kept, *others))
+    clear(data)
+    assert not kept.exists()
+
+
+def test_training_runs_are_kept_and_the_same_in_other_processes(tmp_path, monkeypatch):
+    asked = [Settings(data="digits", largest=10, ratio=2, epochs=2, width=12, model=m) for m in ("deq", "explicit")]
+    alone = trained(ALL["epochs"](unfinished=tmp_path), asked, lambda what: None)
+    assert [len(run.history["accuracy"]) for run in alone] == [2, 2]
+    assert alone[0].theory["nc3"] == pytest.approx(alone[1].theory["nc3"])
+    in_processes = trained(ALL["epochs"](workers=2), asked, lambda what: None)
+    assert difference(alone, in_processes, ("seconds",)).value == 0
+    monkeypatch.setattr(figures.sweeps, "train", None)  # nothing is left to train
+    assert difference(alone, trained(ALL["epochs"](unfinished=tmp_path), asked, lambda what: None)).value == 0
+    with pytest.raises(TypeError):
+        trained(ALL["epochs"](), asked, lambda what: None)
+
+
+def accuracies(deq, explicit):
+    """Data of the figure `accuracy` with the same five values in every setting."""
+    values = {m: np.broadcast_to(v, (2, 3, 3, 5)).copy() for m, v in (("deq", deq), ("explicit", explicit))}
+    data = Accuracies(
+        ["digits", "mixture"], [(3, 7), (5, 5), (7, 3)], np.array([10.0, 50.0, 100.0]), dict.fromkeys(MEASURES, values)
+    )
+    return data, values
+
+
+def test_the_accuracy_table_says_what_its_data_support():
+    plot, spread = ALL["accuracy"](), np.array([0.0, 0.01, -0.01, 0.02, -0.02])
+    data, values = accuracies(0.7 + spread, 0.6 - spread)
+    # Differences of mean 0.1 and standard deviation 2 sqrt(0.001 / 4) = 0.0316: t = 0.1 / (0.0316 / sqrt 5) = 7.1 > 2.78.
+    note, table = plot.note(data), plot.table(data)
+    assert note.count("the DEQ is higher beyond the spread in 18 of 18 settings (digits 9, mixture 9)") == 2
+    assert table.count(r"$\mathbf{70.0} \pm 1.6$ & $60.0 \pm 1.6$") == 36  # 18 rows, two measures; sqrt(0.001 / 4) = 1.58 %
+    values["explicit"][1, 2, 2] += 0.2  # t = -7.1
+    values["deq"][0] = values["explicit"][0]
+    note = plot.note(data)
+    assert note.count("in 8 of 18 settings (digits 0, mixture 8), the explicit network in 1, undecided are 9") == 2
+    assert note.count("by the mean alone the DEQ is higher in 8, the explicit network in 1") == 2
+    values["deq"][1, 0, 0] = values["explicit"][1, 0, 0] + 10 * spread + 0.01  # better by the mean, within the spread
+    assert "in 7 of 18" in plot.note(data)
+    assert "alone the DEQ is higher in 8" in plot.note(data)
+
+
+def test_the_accuracy_table_has_every_setting(quick):
+    plot, data = ALL["accuracy"](), quick("accuracy")
+    assert data.classes == [(3, 7), (5, 5), (7, 3)]
+    assert data.data == ["digits", "mixture"]
+    for models in data.values.values():
+        assert {values.shape for values in models.values()} == {(2, 3, 3, 2)}
+        assert all(np.all((values >= 0) & (values <= 1)) for values in models.values())
+    table = plot.tabulated(data, quick=True)
+    assert QUICK in table
+    assert QUICK not in plot.tabulated(data, quick=False)
+    assert plot.tabulated(data, quick=False) == plot.table(data)
+    for rule in ("toprule", "midrule", "bottomrule", "begin{tabular}{llrrrr}", "end{table}"):
+        assert f"\\{rule}" in table
+    rows = [line for line in table.splitlines() if line.count("&") == 5 and r"\pm" in line]
+    assert len(rows) == 18
+    assert all(line.endswith(r"\\") for line in rows)
+    assert table.count("(synthetic)") == table.count("(real)") == 2  # in the caption and above the rows
+    assert table.count("{") == table.count("}")
+    # One entry by hand: digits, (5, 5), the first ratio, minority accuracy of the explicit network.
+    values = 100 * data.values["minority"]["explicit"][0, 1, 0]
+    mean, deviation = values.sum() / 2, abs(values[0] - values[1]) / 2**0.5
+    assert f"{mean:.1f}" in rows[3].split("&")[5]
+    assert rf"\pm {deviation:.1f}$" in rows[3].split("&")[5]
+
+
+def test_tables_are_written_and_listed(tmp_path):
+    command = [sys.executable, "-W", "error", "-m", "figures", "accuracy", "--quick", "--format", "svg", "--out", str(tmp_path)]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    table = (tmp_path / "accuracy.tex").read_text()
+    page = (tmp_path / "index.html").read_text()
+    assert table.startswith(f"% {QUICK}")
+    assert 'href="accuracy.tex"' in page
+    stored = recall(tmp_path / "accuracy.quick.npz")
+    assert stored is not None
+    assert ALL["accuracy"]().note(stored.data).split(":")[1].split("(")[0] in page
+    keep(tmp_path / "accuracy.quick.npz", stored._replace(key="other code", data=[1.0]))  # then the page has no note
+    subprocess.run([*command[:5], "idea", *command[6:]], capture_output=True, timeout=120, check=True)
+    page = (tmp_path / "index.html").read_text()
+    assert 'href="accuracy.tex"' in page
+    assert "beyond the spread in" not in page
 
 
 def test_remedies_shows_which_one_moves_the_threshold(quick):
@@ -372,6 +546,7 @@ def test_etf_window_is_where_codes_win(quick):
 def test_pairs_beat_the_frame_from_the_stated_depth(quick):
     data = quick("depth_codes")
     assert data.least == [3, 2, 2]
+    assert data.shown[1].named["2 2 2 2 2"] == pytest.approx(data.ratio[-1][0][1], abs=0.02)  # other decays
     for least, limit, rows in zip(data.least, data.limit, data.ratio, strict=True):
         whole = np.interp(DEPTHS, data.depth, limit)
         smallest = rows[-1]
@@ -380,6 +555,42 @@ def test_pairs_beat_the_frame_from_the_stated_depth(quick):
         errors = np.abs(rows - whole)
         assert (errors[-1] < errors[0]).all()  # the limit is approached as the decay falls
         assert errors[-1].max() < 0.05
+
+
+def test_codes_of_rank_three_beat_pairs_under_three_layers(quick):
+    """docs/findings.md: K = 10, three linear layers, n = 5, decay 2^-10; by an independent earlier search."""
+    tried = quick("depth_codes").shown[DEPTHS.index(3)]
+    assert tried.etf == pytest.approx(0.076948, abs=5e-7)
+    assert tried.named["2 2 2 2 2"] * tried.etf == pytest.approx(0.060921, abs=5e-7)
+    assert tried.found[1] * tried.etf == pytest.approx(0.057976, abs=5e-7)
+    assert tried.rank[1] == 3
+    assert tried.winner() == ("found by search", 3, tried.found.min())
+
+
+def test_the_winner_is_the_best_of_the_codes_tried(quick):
+    data = quick("depth_codes")
+    for k, row in zip(data.map_classes, data.tried, strict=True):
+        codes = dict(direct_sums(k))
+        assert f"{k}" in codes
+        assert all(code.shape == (k, k) for code in codes.values())
+        for layers, tried in zip(DEPTHS, row, strict=True):
+            assert set(tried.named) == set(codes)
+            assert tried.named[f"{k}"] == pytest.approx(1.0)
+            kind, rank, value = tried.winner()
+            assert value <= min(tried.named.values())
+            if layers == 1:  # a convex program, whose optimum is the ETF
+                assert (kind, rank) == ("simplex ETF", k - 1)
+            if kind != "found by search":
+                best = min(tried.named, key=lambda code, tried=tried: tried.named[code])
+                assert rank == np.linalg.matrix_rank(codes[best])
+    named = {"4": 1.0, "2 2": 0.9}
+    for found, kind, rank in (
+        (0.9 * (1 - 1e-9), "simplices in blocks", 2),
+        (0.8, "found by search", 3),
+        (2.0, "simplices in blocks", 2),
+    ):
+        assert Tried(1.0, named, np.array([found]), np.array([3])).winner()[:2] == (kind, rank)
+    assert Tried(1.0, {"5": 1.0, "5o": 0.7}, np.empty(0), np.empty(0)).winner() == ("with polygons", 2, 0.7)
 
 
 def test_the_regularisation_path_joins_collapse_and_seli(quick):

@@ -19,7 +19,7 @@ from ufm.metrics.gram import written
 from ufm.metrics.size_ranges import members, range_geometry
 from ufm.plot.matrices import class_ticks, image
 from ufm.plot.overview import LARGEST
-from ufm.plot.saving import COLORS, panels, style
+from ufm.plot.saving import COLORS, PAGE, panels, style
 from ufm.targets.size_ranges import DEFAULT, parse_ranges
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def network(
     theory: Prediction | None = None,
     *,
     groups: str | Mapping[str, str] | None = None,
-    width: float = 6.9,
+    width: float = PAGE,
 ) -> Figure:
     """Draw the last layer of a network, and the geometry that theory predicts for it.
 

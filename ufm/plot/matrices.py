@@ -10,6 +10,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
 from ufm._arrays import Floats
+from ufm.plot.saving import CLASSES
 
 MANY_TICKS = 6
 """Labels beside each other from which on they are turned."""
@@ -100,13 +101,10 @@ def embedding(axis: Axes, features: ArrayLike, labels: ArrayLike, *, majority: i
     labels : (N,) array of int, classes 0 .. K-1
     majority : int, number of majority classes; these come first and are drawn as dots, the others as crosses
     """
-    from matplotlib import colormaps
-
     points, y = principal(features), np.asarray(labels)
-    colors = colormaps["tab10"]
     for k in np.unique(y):
         rows = y == k
         style = {"marker": "o", "s": 5} if k < majority else {"marker": "x", "s": 9, "linewidths": 0.7}
-        axis.scatter(points[rows, 0], points[rows, 1], color=colors(int(k) % 10), label=str(k), **style)
+        axis.scatter(points[rows, 0], points[rows, 1], color=CLASSES[int(k) % len(CLASSES)], label=str(k), **style)
     axis.set_xlabel("first principal component")
     axis.set_ylabel("second")

@@ -12,7 +12,7 @@ from ufm._arrays import Floats
 from ufm._text import classes
 from ufm.errors import InputError
 from ufm.plot.matrices import class_ticks, image
-from ufm.plot.saving import panels, style
+from ufm.plot.saving import PAGE, panels, style
 
 if TYPE_CHECKING:
     from ufm.solvers.solution import Solution
@@ -21,7 +21,7 @@ LARGEST = 2000
 """Largest number of classes that are drawn; more would not be visible."""
 
 
-def solution(found: Solution, *, width: float = 6.9) -> Figure:
+def solution(found: Solution, *, width: float = PAGE) -> Figure:
     """Draw a solution: its logits, and the cosines between its classifiers and between its class means.
 
     Parameters

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from ufm.errors import InputError
-from ufm.plot.saving import COLORS, panels, style
+from ufm.plot.saving import COLORS, PAGE, panels, style
 
 if TYPE_CHECKING:
     from ufm.analysis.advice import Advice
@@ -22,7 +22,7 @@ MANY_GROUPS = 5
 """Largest number of class sizes that have a colour of their own."""
 
 
-def advice(found: Advice, *, width: float = 6.9) -> Figure:
+def advice(found: Advice, *, width: float = PAGE) -> Figure:
     """Draw what `ufm.advise` found: a row for each remedy.
 
     Parameters

@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from ufm._files import writing
 from ufm.errors import InputError, brief
 
-COLUMN, PAGE = 3.35, 6.9
+COLUMN, PAGE = 3.25, 6.75
 """Widths of a column and of a page of a journal, in inches."""
 COLORS = {"deq": "#0072B2", "explicit": "#D55E00", "theory": "#000000", "third": "#009E73", "fourth": "#CC79A7"}
 """Colours by kind of curve, from the palette of Okabe and Ito, which colour-blind readers can distinguish."""
+CLASSES = (
+    "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300", "#B9AC70", "#717581", "#92DADD",
+)  # fmt: skip
+"""Colours of ten classes, by Petroff (2021), chosen for colour-blind readers, too."""
 FORMATS = ("pdf", "svg", "png")
 STYLE: dict[Any, Any] = {
     "font.size": 7,

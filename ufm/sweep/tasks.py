@@ -5,10 +5,8 @@ To add a task, write a subclass of `Task` and put it into `TASKS`.
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from math import nan
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -386,13 +384,25 @@ class Train(Task):
         return Settings.from_options(**{"seed": seed_of(identity(self.name, point)), **options})
 
     def one(self, point: Point) -> tuple[Any, ...]:
-        from ufm.training.saved_run import run
+        from ufm.training.data import check_scikit_learn
+        from ufm.training.loop import train
 
-        with tempfile.TemporaryDirectory() as folder:
-            found = run(self.prepare(point), Path(folder) / "run")
-        theory = found.get("prediction", {})
-        metrics = [found["results"][name] for name in self.results[:-2]]
-        return *metrics, theory.get("metrics", {}).get("cos_minority"), theory.get("collapsed")
+        settings = self.prepare(point)
+        if settings.data == "digits":
+            check_scikit_learn()
+        data = settings.dataset()
+        trained = train(
+            data,
+            settings.network(data.x.shape[1]),
+            optimizer=settings.make_optimizer(),
+            epochs=settings.epochs,
+            batch=settings.batch,
+            random_state=settings.random_state,
+            last_only=True,
+        )
+        metrics = [value if np.isfinite(value) else None for value in (trained.last[name] for name in self.results[:-2])]
+        theory = trained.prediction
+        return *metrics, *((None, None) if theory is None else (theory.metrics.get("cos_minority"), theory.collapsed))
 
 
 TASKS: dict[str, Task] = {task.name: task for task in (Solve(), Thresholds(), Train())}

@@ -12,7 +12,7 @@ import numpy as np
 from ufm._arrays import Floats
 from ufm.analysis.prediction import Prediction
 from ufm.deq.maps.base import Gradients
-from ufm.errors import ConvergenceError, InputError
+from ufm.errors import ConvergenceError, InputError, brief
 from ufm.training.bodies import Work
 from ufm.training.checkpoint import State, fingerprint, resumed, save
 from ufm.training.data import Dataset
@@ -77,6 +77,7 @@ def train(
     random_state: int = 0,
     folder: Path | None = None,
     description: dict[str, Any] | None = None,
+    last_only: bool = False,
     report: Callable[[Row], None] = lambda row: None,
 ) -> Trained:
     """Minimise the objective of `ufm.training.network` by stochastic gradients.
@@ -94,6 +95,9 @@ def train(
         continued gives the same result bit for bit as one that was not (same machine and versions).
     description : dict of JSON values or None
         Stored in the checkpoint with a description of all arguments above; a checkpoint in which either differs is refused.
+    last_only : bool
+        Measure after the last epoch alone, so that the history has that row only; training is the same and takes a half to two
+        thirds of the time. There are no checkpoints then, so that it does not go with a folder.
     report : callable, called with each row of the history, a dict of float
 
     Returns
@@ -120,15 +124,19 @@ def train(
             raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
     if not isinstance(random_state, int) or isinstance(random_state, bool) or random_state < 0:
         raise InputError(f"random_state is {random_state!r}; give a whole number of at least 0")
+    if last_only and folder is not None:
+        raise InputError(f"last_only goes without checkpoints, but folder is {brief(str(folder))}; leave one of them out")
     optimizer = Adam() if optimizer is None else optimizer
     prediction = prediction_for(data, network)
     identity = fingerprint(data, network, optimizer, epochs, batch, random_state) | ({} if description is None else description)
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
         state = resumed(folder, identity, network) or State(network.projected(network.initial(random_state)), {}, [])
         for epoch in range(len(state.rows), epochs):
-            state, features, test_features = _epoch(
-                state, data, network, optimizer, epoch, epochs, batch, random_state, prediction
-            )
+            counter = Counter()
+            state = _epoch(state, data, network, optimizer, epoch, epochs, batch, random_state, counter)
+            if last_only and epoch < epochs - 1:
+                continue
+            state, features, test_features = _measured(state, data, network, epoch, prediction, counter)
             if folder is not None:
                 save(folder, state, identity)
             report(state.rows[-1])
@@ -152,12 +160,11 @@ def _epoch(
     epochs: int,
     batch: int,
     random_state: int,
-    prediction: Prediction | None,
-) -> tuple[State, Floats, Floats]:
-    """The state after one more epoch, and the features of training and test samples."""
+    counter: Counter,
+) -> State:
+    """The state after one more epoch, whose work is added to the counter."""
     parameters, memory, total = state.parameters, state.memory, len(data.y)
     order = np.random.default_rng([random_state, 5, epoch]).permutation(total)
-    counter = Counter()
     count = -(-total // batch)
     for number in range(count):
         rows = order[number * batch : (number + 1) * batch]
@@ -167,6 +174,14 @@ def _epoch(
         progress = (epoch + number / count) / epochs
         parameters, memory = optimizer.step(parameters, found.gradients, memory, progress)
         parameters = network.projected(parameters)
+    return State(parameters, memory, state.rows)
+
+
+def _measured(
+    state: State, data: Dataset, network: Network, epoch: int, prediction: Prediction | None, counter: Counter
+) -> tuple[State, Floats, Floats]:
+    """The state with one more row of the history, and the features of training and test samples."""
+    parameters = state.parameters
     features, work = network.features(parameters, data.x)
     test_features, test_work = network.features(parameters, data.x_test)
     if not (np.isfinite(features).all() and np.isfinite(test_features).all()):
@@ -178,7 +193,7 @@ def _epoch(
     row["forward_calls"] = counter.work.forward / counter.batches
     row["backward_calls"] = counter.work.backward / counter.batches
     row["unsolved"] = float(counter.work.unsolved + work.unsolved + test_work.unsolved)
-    return State(parameters, memory, [*state.rows, row]), features, test_features
+    return State(parameters, state.memory, [*state.rows, row]), features, test_features
 
 
 def _check(found: Evaluation, epoch: int, number: int) -> None:

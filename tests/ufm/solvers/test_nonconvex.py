@@ -5,7 +5,7 @@ import pytest
 
 import ufm
 from ufm.solvers import Multistart
-from ufm.solvers.nonconvex.codes import best_scale, blocks
+from ufm.solvers.nonconvex.codes import best_scale, blocks, joined, least_margin, polygon
 from ufm.solvers.nonconvex.descent import Descent
 from ufm.spectral import Point
 
@@ -41,6 +41,25 @@ def test_a_code_of_rank_three_beats_the_pair_code():
     assert solution.candidates[0].rank == 3
     assert solution.value < codes(solution)["pair code"] - 1e-3
     assert solution.problem.objective(solution.parameters) == pytest.approx(solution.value, rel=1e-9)
+
+
+def test_polygons_and_joined_codes_have_the_stated_margins_and_singular_values():
+    for k in (3, 5, 8):
+        code = polygon(k)
+        assert least_margin(code) == pytest.approx(1 - np.cos(2 * np.pi / k))
+        assert np.linalg.svd(code, compute_uv=False) == pytest.approx([k / 2, k / 2] + [0.0] * (k - 2), abs=1e-12)
+        assert code.sum(axis=0) == pytest.approx(np.zeros(k), abs=1e-12)
+    assert polygon(3) == pytest.approx(1.5 * blocks(3, 3))
+    # docs/theory, Proposition 7.11: at margin 1 a pair has the singular value 2, a triple 3/2 twice.
+    code = joined(blocks(3, 3), blocks(2, 2))
+    assert least_margin(code) == pytest.approx(1.0)
+    assert np.linalg.svd(code, compute_uv=False) == pytest.approx([2.0, 1.5, 1.5, 0.0, 0.0], abs=1e-12)
+    # A pentagon's own margin is below that to other blocks: scaled by 1 / (1 - cos 72 degrees) to the same margin 1.
+    code = joined(polygon(5), blocks(2, 2))
+    assert least_margin(code[:5, :5]) == pytest.approx(1.0)
+    assert code[0, 0] == pytest.approx(1 / (1 - np.cos(2 * np.pi / 5)))
+    assert code[5, 5] == pytest.approx(1.0)
+    assert least_margin(joined(polygon(7))) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,25 @@ def test_training_is_deterministic_and_resumes_bit_for_bit(model, tmp_path):
     assert run(settings, tmp_path / "straight", lambda row: pytest.fail("trained again")) == straight
 
 
+def test_measuring_after_the_last_epoch_alone_changes_nothing_else(model, tmp_path):
+    settings = Settings(model=model, data="digits", **SMALL)
+    data = settings.dataset()
+
+    def trained(**options):
+        network = settings.network(data.x.shape[1])
+        return train(data, network, optimizer=settings.make_optimizer(), epochs=settings.epochs, batch=32, **options)
+
+    rows = []
+    whole, last = trained(), trained(last_only=True, report=rows.append)
+    assert last.history["epoch"].tolist() == [settings.epochs]
+    assert rows == [last.last]
+    assert whole.last == last.last
+    assert all((whole.parameters[name] == last.parameters[name]).all() for name in whole.parameters)
+    assert (whole.test_features == last.test_features).all()
+    with pytest.raises(ufm.InputError, match="without checkpoints"):
+        trained(last_only=True, folder=tmp_path)
+
+
 def test_another_run_in_the_folder_is_refused(tmp_path):
     settings = Settings(data="digits", **SMALL)
     run(settings, tmp_path / "a")

@@ -32,6 +32,57 @@ def blocks(n_classes: int, size: int) -> Floats:
     return code
 
 
+def polygon(n_classes: int) -> Floats:
+    """(K, K) code of rank 2: inner products of the K corners of a regular polygon on the unit circle, K >= 2.
+
+    Its least margin is ``1 - cos(2 pi / K)``, its two singular values are K/2. No code of lower rank separates K >= 3 classes.
+
+    Examples
+    --------
+    >>> polygon(4).round(12).tolist()[0]
+    [1.0, 0.0, -1.0, -0.0]
+    """
+    angle = 2.0 * np.pi * np.arange(n_classes) / n_classes
+    return np.cos(angle[:, None] - angle)
+
+
+def least_margin(code: Floats) -> float:
+    """Least margin ``min over j != k of M[k, k] - M[j, k]`` of a (K, K) code M, K >= 2.
+
+    >>> least_margin(blocks(4, 2))
+    0.5
+    """
+    margins = np.diag(code) - code
+    np.fill_diagonal(margins, np.inf)
+    return float(margins.min())
+
+
+def joined(*codes: Floats) -> Floats:
+    """Block-diagonal code of several codes of at least two classes each, all scaled to the same least margin.
+
+    Margins to the classes of other blocks, which are the diagonal entries, count as well as those within a block.
+
+    Parameters
+    ----------
+    *codes : (m, m) float64 arrays with positive margins
+
+    Returns
+    -------
+    (K, K) float64, K the sum of all m
+
+    Examples
+    --------
+    >>> joined(blocks(2, 2), polygon(4)).shape
+    (6, 6)
+    """
+    sizes = [len(code) for code in codes]
+    found = np.zeros((sum(sizes), sum(sizes)))
+    for stop, size, code in zip(np.cumsum(sizes), sizes, codes, strict=True):
+        margin = least_margin(code) if len(codes) == 1 else min(least_margin(code), float(np.diag(code).min()))
+        found[stop - size : stop, stop - size : stop] = code / margin
+    return found
+
+
 def names(n_classes: int) -> Iterator[tuple[str, Floats]]:
     """Names and (K, K) arrays of codes: the simplex ETF, and blocks of two, of three, and of half of the classes."""
     yield "etf", blocks(n_classes, n_classes)
