@@ -9,6 +9,7 @@ written with what every release has, class sizes as lists.
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,8 +134,8 @@ def _process() -> None:
 
 
 def _spent() -> float:
-    usage = os.times()
-    return process_time() + usage.children_user + usage.children_system
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process_time() + children.ru_utime + children.ru_stime
 
 
 def serve() -> None:

@@ -1,7 +1,8 @@
-"""Neural-collapse metrics of arrays, and reference frames. Independent of problems and solvers."""
+"""Neural-collapse metrics of arrays, and reference frames. Independent of problems and solvers.
 
-from ufm.metrics.frames import orthogonal_frame, seli, simplex_etf
-from ufm.metrics.measurement import Measured, Measurement
-from ufm.metrics.network import measure
+What the room offers stands in ``__init__.pyi``; modules are loaded at the first use of a name.
+"""
 
-__all__ = ["Measured", "Measurement", "measure", "orthogonal_frame", "seli", "simplex_etf"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import fsum, isfinite, log
 from numbers import Real
 from typing import Any
@@ -191,6 +192,11 @@ class BoundCrossEntropy(BoundLoss):
     encloses = True
     has_probabilities = True
 
+    @cached_property
+    def has_offsets(self) -> bool:
+        """Whether an offset is not zero."""
+        return bool(self.offset.any())
+
     @property
     def plain_cross_entropy(self) -> bool:  # type: ignore[override]
         """Whether it is the ordinary cross-entropy up to class weights; offsets that are all equal cancel."""
@@ -203,7 +209,7 @@ class BoundCrossEntropy(BoundLoss):
     def columns(self, logits: Floats, multiplicity: Floats, own: NDArray[np.intp] | None = None) -> ColumnLoss:
         """Loss of each column with its derivatives; no overflow at large logits, small relative error for losses near zero."""
         margin = logits - logits[-1]
-        if self.offset.any():
+        if self.has_offsets:
             margin[:-1] += self.offset[:, None] - (self.offset if own is None else self.offset[own])
         top = np.maximum.reduce(margin, axis=0, initial=0.0)
         mass = multiplicity * np.exp(margin - top)
@@ -231,7 +237,7 @@ class BoundCrossEntropy(BoundLoss):
         keep = np.maximum(1.0 - rest, 0.0)
         own = np.where(keep > 0, -keep * np.log1p(-np.minimum(rest, 1 - 1e-16)), 0.0)
         value = (multiplicity[:-1] * terms).sum(axis=0) + own
-        if self.offset.any():
+        if self.has_offsets:
             value = value + (multiplicity[:-1] * slopes[:-1] * (self.offset[:, None] - self.offset)).sum(axis=0)
         return value
 
@@ -240,7 +246,7 @@ class BoundCrossEntropy(BoundLoss):
         with np.errstate(over="ignore", invalid="ignore"):
             margin = logits[:-1] - logits[-1]
             size = np.abs(logits[:-1]) + np.abs(logits[-1])
-            if self.offset.any():
+            if self.has_offsets:
                 margin = margin + (self.offset[:, None] - self.offset)
                 size = size + np.abs(self.offset)[:, None] + np.abs(self.offset)
             copies = multiplicity[:-1]
@@ -287,7 +293,7 @@ class BoundCrossEntropy(BoundLoss):
         own = [np.where(r < 1.0, -(1.0 - r) * np.log1p(-np.minimum(r, 1.0 - UNIT)), 0.0) for r in ends]
         # The class's own entropy term is concave in the others' total probability: least at one end of its enclosure.
         value = others + np.minimum(*own) * (1.0 - 4 * ELEMENTARY * UNIT)
-        if self.offset.any():
+        if self.has_offsets:
             gaps = self.offset[:, None] - self.offset
             value = value + (copies * slopes[:-1] * gaps).sum(axis=0)
             largest = np.abs(self.offset)[:, None] + np.abs(self.offset)

@@ -16,9 +16,7 @@ from ufm._arrays import Floats
 from ufm.problem.problem import Problem
 from ufm.solvers.base import check_fit
 from ufm.solvers.convex.manifold import ManifoldNewton, curvatures, minimise
-from ufm.solvers.convex.normalised import SphereModel, minimise_on_spheres
 from ufm.solvers.convex.proximal_steps import Iterate
-from ufm.solvers.normalised import conclude_normalised
 from ufm.solvers.solution import Solution, Stats, check_options, conclude
 from ufm.spectral.program import LogitProgram, Point
 
@@ -77,6 +75,9 @@ class Symmetric:
         check_fit(self, problem)
         program = problem.program()
         if program.penalty.feature_norms:
+            from ufm.solvers.convex.normalised import SphereModel, minimise_on_spheres
+            from ufm.solvers.normalised import conclude_normalised
+
             model = SphereModel.full(program)
             reached, bounds, _ = minimise_on_spheres(model, model.start(), 0.01 * self.tolerance, self.max_iterations)
             stats = Stats(model.iterations, model.evaluations, perf_counter() - start)

@@ -62,15 +62,16 @@ class Descent:
             # Rounding errors in place of zeros must not be charged: a power of them would be a large price with a steep slope.
             sigma *= sigma > NOISE * sigma[0]
         singular = np.concatenate([point.contrast, sigma])
-        slope = penalty.slope(np.maximum(singular, 1e-12 * max(float(singular.max()), 1e-300)), self.copies)
-        if noisy or not singular.all():
+        values = singular.tolist()  # there are few of them: Python's functions are faster than NumPy's
+        slope = penalty.slope(np.maximum(singular, 1e-12 * max(*values, 1e-300)), self.copies)
+        if noisy or not all(values):
             slope = slope * (singular > 0)
-        normal = Point(program.contrast_counts * slope[:g], (u * slope[g:]) @ vt, np.zeros(g))
+        contrast, core = program.contrast_counts * slope[:g], (u * slope[g:]) @ vt
         if not penalty.ball:
-            at = program.smooth(point)
-            gradient = at.gradient
-            value = at.value + penalty.value(singular, self.copies)
-            return value, Point(gradient.contrast + normal.contrast, gradient.core + normal.core, gradient.bias)
+            value, gradient, *_ = program.smooth(point)
+            contrast += gradient.contrast
+            core += gradient.core
+            return value + penalty.value(singular, self.copies), Point(contrast, core, gradient.bias)
         size = penalty.gauge(singular, self.copies)
         if size <= 1.0:
             at = program.smooth(point)
@@ -79,8 +80,8 @@ class Descent:
         gradient = at.gradient
         along = float(gradient.contrast @ point.contrast + np.vdot(gradient.core, point.core)) / size
         return at.value, Point(
-            (gradient.contrast - along * normal.contrast) / size,
-            (gradient.core - along * normal.core) / size,
+            (gradient.contrast - along * contrast) / size,
+            (gradient.core - along * core) / size,
             gradient.bias,
         )
 
@@ -158,23 +159,24 @@ class Descent:
         if not len(live) and not rank:
             return self.program.smooth(start).value, start
 
+        none = np.zeros(g)
+
         def unpack(theta: Floats) -> tuple[Point, Floats, Floats]:
             contrast = np.zeros(g)
             contrast[live] = np.abs(theta[: len(live)])
             middle = theta[len(live) :]
             left = middle[: g * rank].reshape(g, rank)
             right = middle[g * rank : 2 * g * rank].reshape(rank, g)
-            bias = middle[2 * g * rank :] if self.biased else np.zeros(g)
-            return Point(contrast, left @ right, bias), left, right
+            return Point(contrast, left @ right, middle[2 * g * rank :] if self.biased else none), left, right
 
         begun = self.objective(start)[0]
         # A squared error may vanish, and nothing is to be gained in units of its rounding errors.
         unit = max(abs(begun), 1e-250 if self.program.loss.shift_invariant else 1e-6)
 
         def objective(theta: Floats) -> tuple[float, Floats]:
-            point, left, right = unpack(theta)
-            if not isfinite(point.core.sum()):
+            if not isfinite(theta @ theta):  # where it is finite, so are products of factors
                 return np.inf, np.zeros_like(theta)
+            point, left, right = unpack(theta)
             value, slope = self.objective(point)
             parts = [slope.contrast[live] * np.sign(theta[: len(live)])]
             parts += [(slope.core @ right.T).ravel(), (left.T @ slope.core).ravel()]
