@@ -372,8 +372,8 @@ class GrowingSample(Theorem):
         yield less("at N = 2e7 it is below -1/K", reached, Enclosure(-0.1, -0.1), level=level)
 
     def twin(self, level: str):
-        p = Growing(5, 5, 2, 0.1, 2e3, 2e5)
-        counts = ufm.step_imbalanced(majority=5, minority=5, n_majority=400, n_minority=200)
+        p = Growing(3, 7, 2, 0.1, 2e3, 2e5)
+        counts = ufm.step_imbalanced(majority=3, minority=7, n_majority=400, n_minority=200)
         decay = p.strength / sqrt(counts.total * 2e5)
         other = Enclosure(*outward(enclose_logits(solved(counts, decay, decay, level)).weight_cosines[-1]))
         yield equal("other class sizes at the same shares", minority_cosine(p, 2e5, level), other, tolerance=1e-3, level=level)
